@@ -1,0 +1,58 @@
+# Everything a developer or a new user runs. `make help` lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= python3
+UV := .tools/bin/uv
+RUN := $(UV) run --frozen
+export UV_PYTHON_DOWNLOADS ?= never
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The virtual environment, as uv.lock pins it; needs python3 >= 3.11 with venv and nothing else.
+.venv/.synced: uv.lock pyproject.toml */pyproject.toml
+	@test -x $(UV) || { $(PYTHON) -m venv .tools && .tools/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'; }
+	@$(UV) sync --frozen --quiet
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.synced ## make the virtual environment in .venv
+
+.PHONY: check
+check: setup ## format, lint, types, imports, generated files
+	$(RUN) ruff format --check
+	$(RUN) ruff check
+	$(RUN) mypy
+	$(RUN) lint-imports
+	$(RUN) python -m tests.support.generate --check
+
+.PHONY: generate
+generate: setup ## write the generated files again
+	$(RUN) python -m tests.support.generate
+
+.PHONY: format
+format: setup ## format the code and mend what ruff can
+	$(RUN) ruff format
+	$(RUN) ruff check --fix
+
+.PHONY: demo
+demo: setup ## run the sample EdgeETLJob here, without a cluster, on real data
+	$(RUN) python -m tests.support.demo
+
+.PHONY: test
+test: check ## every tier: unit, contract, integration, e2e on a real cluster
+	$(RUN) pytest
+
+.PHONY: test-fast
+test-fast: setup ## unit and contract tests only
+	$(RUN) pytest tests/unit tests/contract
+
+.PHONY: cluster
+cluster: setup ## start a real cluster on this machine with the chart and the sample installed
+	$(RUN) python -m tests.support.cluster up
+
+.PHONY: cluster-down
+cluster-down: setup ## end what `make cluster` started
+	$(RUN) python -m tests.support.cluster down

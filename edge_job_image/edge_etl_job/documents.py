@@ -1,0 +1,202 @@
+"""The JSON documents that enter and leave the edge program, parsed once at the border.
+
+What comes in is the job document (one for all nodes of a run, written by the operator or by
+``edge-etl local``); what goes out is the node manifest (read by the aggregation) and the node
+summary (the container's termination message, read by the operator). Field names are those of the
+EdgeETLJob resource, in camelCase; unknown fields are refused. The JSON Schemas in
+``docs/contracts`` are generated from these classes.
+"""
+
+import hashlib
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+API_VERSION = "pi-edge-spark.io/v1alpha1"
+
+Duration = Annotated[str, Meta(pattern=r"^[0-9]{1,6}(s|m|h|d)$")]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+Count = Annotated[int, Meta(ge=0)]
+RunId = Annotated[str, Meta(pattern=r"^[0-9]{8}-[0-9]{6}$")]
+"""The UTC second in which the run began, ``YYYYMMDD-HHMMSS``; sorts in the order of time."""
+
+
+class _Document(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
+):
+    """What all documents have in common: immutable, camelCase in JSON, no unknown field."""
+
+
+class Csv(_Document):
+    """How the CSV files are written. ``auto`` decides for each file from its header."""
+
+    delimiter: Literal["auto", ",", ";", "\t", "|"] = "auto"
+    decimal: Literal[".", ","] = "."
+
+
+class Source(_Document):
+    """Which files of the node's source directory belong to the job."""
+
+    name: Name
+    include: Annotated[tuple[str, ...], Meta(min_length=1)] = ("**/*.csv",)
+    settle_seconds: Count = 5
+    csv: Csv = Csv()
+
+
+class Timestamp(_Document):
+    """The column that says when a reading was taken, and what is believable in it."""
+
+    from_: Annotated[tuple[str, ...], Meta(min_length=1)] = msgspec.field(
+        name="from", default=("timestamp",)
+    )
+    formats: Annotated[tuple[str, ...], Meta(min_length=1)] = ("ISO8601",)
+    time_zone: str = "UTC"
+    not_before: str | None = None
+    max_future: Duration = "1h"
+
+
+class Field(_Document):
+    """One column of the clean table."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+    type: Literal["string", "double", "long", "boolean"]
+    from_: tuple[str, ...] = msgspec.field(name="from", default=())
+    required: bool = False
+    unit: str | None = None
+    min: float | None = None
+    max: float | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of CSV columns that can hold this field, the first present one wins."""
+        return self.from_ or (self.name,)
+
+
+class Schema(_Document):
+    """What a valid row is."""
+
+    fields: Annotated[tuple[Field, ...], Meta(min_length=1)]
+    timestamp: Timestamp = Timestamp()
+    null_values: tuple[str, ...] = ("",)
+    on_invalid_field: Literal["RejectRow", "SetNull"] = "RejectRow"
+
+
+class Features(_Document):
+    """The statistics that the node computes for each window and group."""
+
+    window: Duration = "1h"
+    group_by: tuple[str, ...] = ()
+    statistics: tuple[Literal["count", "mean", "stddev", "min", "max"], ...] = (
+        "count",
+        "mean",
+        "stddev",
+        "min",
+        "max",
+    )
+
+
+class Results(_Document):
+    """What travels from the node."""
+
+    ship: Annotated[tuple[Literal["rows", "features"], ...], Meta(min_length=1)] = (
+        "rows",
+        "features",
+    )
+
+
+class JobDocument(_Document):
+    """The whole task of one run, the same for each of its nodes."""
+
+    api_version: Literal["pi-edge-spark.io/v1alpha1"]
+    kind: Literal["EdgeJob"]
+    namespace: Name
+    job: Name
+    run: RunId
+    source: Source
+    schema: Schema
+    key: Annotated[tuple[str, ...], Meta(min_length=1)]
+    features: Features = Features()
+    results: Results = Results()
+
+    @property
+    def schema_version(self) -> str:
+        """Identify the cleaning rules: 12 hex digits of the SHA-256 of schema and key."""
+        rules = msgspec.json.encode((self.schema, self.key), order="sorted")
+        return hashlib.sha256(rules).hexdigest()[:12]
+
+
+class Input(_Document):
+    """What became of one CSV file in this run."""
+
+    path: str
+    bytes_read: Count
+    rows_read: Count
+    rows_clean: Count
+    rows_rejected: Count
+    rows_duplicate: Count
+    status: Literal["read", "quarantined"] = "read"
+    rejected_by_reason: dict[str, Count] = {}
+    message: str | None = None
+
+
+class DeliveredFile(_Document):
+    """One Parquet file of the attempt's directory; only listed files exist for a reader."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._=-]{0,127}$")]
+    kind: Literal["rows", "rejected", "features"]
+    day: Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None
+    rows: Count
+    bytes: Count
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+
+
+class NodeManifest(_Document):
+    """What a node delivered in a run; its appearance in the results is the commit."""
+
+    api_version: Literal["pi-edge-spark.io/v1alpha1"] = API_VERSION
+    kind: Literal["NodeManifest"] = "NodeManifest"
+    namespace: Name
+    job: Name
+    run: RunId
+    node: Name
+    attempt: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+    schema_version: str
+    created_at: str
+    rows_read: Count
+    rows_clean: Count
+    rows_rejected: Count
+    rows_duplicate: Count
+    rejected_by_reason: dict[str, Count]
+    bytes_read: Count
+    bytes_written: Count
+    watermark: str | None
+    columns_missing: tuple[str, ...]
+    columns_seen: tuple[str, ...]
+    inputs: tuple[Input, ...]
+    files: tuple[DeliveredFile, ...]
+
+
+class NodeSummary(_Document):
+    """What the operator learns of a node: the termination message, at most 4,096 bytes."""
+
+    api_version: Literal["pi-edge-spark.io/v1alpha1"] = API_VERSION
+    kind: Literal["NodeSummary"] = "NodeSummary"
+    run: str
+    node: str
+    attempt: str
+    succeeded: bool
+    reason: str
+    message: str
+    files_read: Count = 0
+    files_quarantined: Count = 0
+    rows_read: Count = 0
+    rows_clean: Count = 0
+    rows_rejected: Count = 0
+    rows_duplicate: Count = 0
+    rejected_by_reason: dict[str, Count] = {}
+    bytes_read: Count = 0
+    bytes_written: Count = 0
+    watermark: str | None = None
+    columns_missing: tuple[str, ...] = ()
+    columns_seen: tuple[str, ...] = ()

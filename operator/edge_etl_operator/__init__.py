@@ -1,0 +1,1 @@
+"""The control plane: the EdgeETLJob operator and the edge-etl command."""

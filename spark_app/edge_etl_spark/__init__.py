@@ -1,0 +1,1 @@
+"""The aggregation: merges the nodes' results into one table with Spark."""

@@ -1,0 +1,146 @@
+"""The JSON documents that enter and leave the aggregation, parsed once at the border.
+
+In: the aggregation document (written by the operator or by ``edge-etl local``) and the manifests
+that the nodes committed. Out: the manifest of the published table version, and the report (the
+driver's termination message, read by the operator). The JSON Schemas in ``docs/contracts`` are
+generated from these classes.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+API_VERSION = "pi-edge-spark.io/v1alpha1"
+
+Count = Annotated[int, Meta(ge=0)]
+Day = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+RunId = Annotated[str, Meta(pattern=r"^[0-9]{8}-[0-9]{6}$")]
+Attempt = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+
+
+class _Document(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
+):
+    """What our own documents have in common: immutable, camelCase in JSON, no unknown field."""
+
+
+class _Foreign(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The part of another program's document that the aggregation needs."""
+
+
+class Field(_Foreign):
+    """One column of the clean table."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+    type: Literal["string", "double", "long", "boolean"]
+    unit: str | None = None
+
+
+class NodeAttempt(_Document):
+    """A node of the run that has delivered, and which of its attempts did."""
+
+    node: Name
+    attempt: Attempt
+
+
+class Spark(_Document):
+    """Where Spark runs and with which configuration."""
+
+    master: str
+    conf: dict[str, str] = {}
+
+
+class AggregationDocument(_Document):
+    """The whole task of one aggregation."""
+
+    api_version: Literal["pi-edge-spark.io/v1alpha1"]
+    kind: Literal["Aggregation"]
+    namespace: Name
+    job: Name
+    run: RunId
+    nodes: tuple[NodeAttempt, ...]
+    fields: Annotated[tuple[Field, ...], Meta(min_length=1)]
+    key: Annotated[tuple[str, ...], Meta(min_length=1)]
+    window: Annotated[str, Meta(pattern=r"^[0-9]{1,6}(s|m|h|d)$")]
+    group_by: tuple[str, ...]
+    statistics: tuple[str, ...]
+    ship: tuple[Literal["rows", "features"], ...]
+    spark: Spark
+
+
+class DeliveredFile(_Foreign):
+    """One Parquet file of an attempt's directory, as its manifest lists it."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._=-]{0,127}$")]
+    kind: Literal["rows", "rejected", "features"]
+    day: Day | None
+    rows: Count
+    bytes: Count
+    sha256: str
+
+
+class NodeManifest(_Foreign):
+    """What a node delivered in a run, as far as the aggregation needs it."""
+
+    api_version: Literal["pi-edge-spark.io/v1alpha1"]
+    kind: Literal["NodeManifest"]
+    run: RunId
+    node: Name
+    attempt: Attempt
+    schema_version: str
+    watermark: str | None
+    files: tuple[DeliveredFile, ...]
+
+
+class MergedManifest(_Document):
+    """A node manifest whose rows are in the table."""
+
+    run: RunId
+    node: Name
+    attempt: Attempt
+
+
+class TableFile(_Document):
+    """One Parquet file of a published version, its path relative to the version's directory."""
+
+    path: str
+    rows: Count
+    bytes: Count
+
+
+class VersionManifest(_Document):
+    """What a published version of the table holds."""
+
+    api_version: Literal["pi-edge-spark.io/v1alpha1"] = API_VERSION
+    kind: Literal["TableVersion"] = "TableVersion"
+    namespace: Name
+    job: Name
+    run: RunId
+    version: Count
+    created_at: str
+    rows: Count
+    feature_rows: Count
+    merged: tuple[MergedManifest, ...]
+    watermarks: dict[str, str]
+    fields: tuple[Field, ...]
+    files: tuple[TableFile, ...]
+
+
+class AggregationReport(_Document):
+    """What the operator learns of the aggregation: at most 4,096 bytes."""
+
+    api_version: Literal["pi-edge-spark.io/v1alpha1"] = API_VERSION
+    kind: Literal["AggregationReport"] = "AggregationReport"
+    run: str
+    succeeded: bool
+    reason: str
+    message: str
+    version: Count = 0
+    rows: Count = 0
+    rows_added: Count = 0
+    rows_duplicate: Count = 0
+    feature_rows: Count = 0
+    days_written: Count = 0
+    manifests_merged: Count = 0

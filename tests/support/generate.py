@@ -1,0 +1,58 @@
+"""Write the files that are derived from others, or check that they are current.
+
+``python -m tests.support.generate`` writes them; with ``--check`` nothing is written and a stale
+file makes it exit with 1.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from edge_etl_job import documents as edge
+from edge_etl_spark import documents as spark
+
+ROOT = Path(__file__).parents[2]
+
+
+def _schema(document: type[msgspec.Struct]) -> Callable[[], str]:
+    def render() -> str:
+        schema = {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            **msgspec.json.schema(document),
+        }
+        return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+    return render
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "docs/contracts/job.schema.json": _schema(edge.JobDocument),
+    "docs/contracts/manifest.schema.json": _schema(edge.NodeManifest),
+    "docs/contracts/summary.schema.json": _schema(edge.NodeSummary),
+    "docs/contracts/aggregation.schema.json": _schema(spark.AggregationDocument),
+    "docs/contracts/version.schema.json": _schema(spark.VersionManifest),
+    "docs/contracts/report.schema.json": _schema(spark.AggregationReport),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check all generated files; return the exit code."""
+    check = arguments == ["--check"]
+    stale = []
+    for name, render in GENERATED.items():
+        path, content = ROOT / name, render()
+        if not path.exists() or path.read_text() != content:
+            stale.append(name)
+            if not check:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content)
+    for name in stale:
+        print(f"{'stale, run make generate' if check else 'written'}: {name}")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
