@@ -8,12 +8,12 @@ EdgeETLJob resource, in camelCase; unknown fields are refused. The JSON Schemas 
 """
 
 import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
-API_VERSION = "pi-edge-spark.io/v1alpha1"
+API_VERSION: Final = "pi-edge-spark.io/v1alpha1"
 
 Duration = Annotated[str, Meta(pattern=r"^[0-9]{1,6}(s|m|h|d)$")]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
@@ -28,14 +28,14 @@ class _Document(
     """What all documents have in common: immutable, camelCase in JSON, no unknown field."""
 
 
-class Csv(_Document):
+class Csv(_Document, frozen=True, kw_only=True):
     """How the CSV files are written. ``auto`` decides for each file from its header."""
 
     delimiter: Literal["auto", ",", ";", "\t", "|"] = "auto"
     decimal: Literal[".", ","] = "."
 
 
-class Source(_Document):
+class Source(_Document, frozen=True, kw_only=True):
     """Which files of the node's source directory belong to the job."""
 
     name: Name
@@ -44,7 +44,7 @@ class Source(_Document):
     csv: Csv = Csv()
 
 
-class Timestamp(_Document):
+class Timestamp(_Document, frozen=True, kw_only=True):
     """The column that says when a reading was taken, and what is believable in it."""
 
     from_: Annotated[tuple[str, ...], Meta(min_length=1)] = msgspec.field(
@@ -56,7 +56,7 @@ class Timestamp(_Document):
     max_future: Duration = "1h"
 
 
-class Field(_Document):
+class Field(_Document, frozen=True, kw_only=True):
     """One column of the clean table."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
@@ -73,7 +73,7 @@ class Field(_Document):
         return self.from_ or (self.name,)
 
 
-class Schema(_Document):
+class Schema(_Document, frozen=True, kw_only=True):
     """What a valid row is."""
 
     fields: Annotated[tuple[Field, ...], Meta(min_length=1)]
@@ -82,7 +82,7 @@ class Schema(_Document):
     on_invalid_field: Literal["RejectRow", "SetNull"] = "RejectRow"
 
 
-class Features(_Document):
+class Features(_Document, frozen=True, kw_only=True):
     """The statistics that the node computes for each window and group."""
 
     window: Duration = "1h"
@@ -96,7 +96,7 @@ class Features(_Document):
     )
 
 
-class Results(_Document):
+class Results(_Document, frozen=True, kw_only=True):
     """What travels from the node."""
 
     ship: Annotated[tuple[Literal["rows", "features"], ...], Meta(min_length=1)] = (
@@ -105,7 +105,7 @@ class Results(_Document):
     )
 
 
-class JobDocument(_Document):
+class JobDocument(_Document, frozen=True, kw_only=True):
     """The whole task of one run, the same for each of its nodes."""
 
     api_version: Literal["pi-edge-spark.io/v1alpha1"]
@@ -126,7 +126,7 @@ class JobDocument(_Document):
         return hashlib.sha256(rules).hexdigest()[:12]
 
 
-class Input(_Document):
+class Input(_Document, frozen=True, kw_only=True):
     """What became of one CSV file in this run."""
 
     path: str
@@ -140,7 +140,7 @@ class Input(_Document):
     message: str | None = None
 
 
-class DeliveredFile(_Document):
+class DeliveredFile(_Document, frozen=True, kw_only=True):
     """One Parquet file of the attempt's directory; only listed files exist for a reader."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._=-]{0,127}$")]
@@ -151,7 +151,7 @@ class DeliveredFile(_Document):
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
-class NodeManifest(_Document):
+class NodeManifest(_Document, frozen=True, kw_only=True):
     """What a node delivered in a run; its appearance in the results is the commit."""
 
     api_version: Literal["pi-edge-spark.io/v1alpha1"] = API_VERSION
@@ -177,7 +177,7 @@ class NodeManifest(_Document):
     files: tuple[DeliveredFile, ...]
 
 
-class NodeSummary(_Document):
+class NodeSummary(_Document, frozen=True, kw_only=True):
     """What the operator learns of a node: the termination message, at most 4,096 bytes."""
 
     api_version: Literal["pi-edge-spark.io/v1alpha1"] = API_VERSION

@@ -6,12 +6,12 @@ driver's termination message, read by the operator). The JSON Schemas in ``docs/
 generated from these classes.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
-API_VERSION = "pi-edge-spark.io/v1alpha1"
+API_VERSION: Final = "pi-edge-spark.io/v1alpha1"
 
 Count = Annotated[int, Meta(ge=0)]
 Day = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
@@ -30,7 +30,7 @@ class _Foreign(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The part of another program's document that the aggregation needs."""
 
 
-class Field(_Foreign):
+class Field(_Foreign, frozen=True, kw_only=True):
     """One column of the clean table."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
@@ -38,21 +38,21 @@ class Field(_Foreign):
     unit: str | None = None
 
 
-class NodeAttempt(_Document):
+class NodeAttempt(_Document, frozen=True, kw_only=True):
     """A node of the run that has delivered, and which of its attempts did."""
 
     node: Name
     attempt: Attempt
 
 
-class Spark(_Document):
+class Spark(_Document, frozen=True, kw_only=True):
     """Where Spark runs and with which configuration."""
 
     master: str
     conf: dict[str, str] = {}
 
 
-class AggregationDocument(_Document):
+class AggregationDocument(_Document, frozen=True, kw_only=True):
     """The whole task of one aggregation."""
 
     api_version: Literal["pi-edge-spark.io/v1alpha1"]
@@ -70,7 +70,7 @@ class AggregationDocument(_Document):
     spark: Spark
 
 
-class DeliveredFile(_Foreign):
+class DeliveredFile(_Foreign, frozen=True, kw_only=True):
     """One Parquet file of an attempt's directory, as its manifest lists it."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._=-]{0,127}$")]
@@ -81,7 +81,7 @@ class DeliveredFile(_Foreign):
     sha256: str
 
 
-class NodeManifest(_Foreign):
+class NodeManifest(_Foreign, frozen=True, kw_only=True):
     """What a node delivered in a run, as far as the aggregation needs it."""
 
     api_version: Literal["pi-edge-spark.io/v1alpha1"]
@@ -94,7 +94,7 @@ class NodeManifest(_Foreign):
     files: tuple[DeliveredFile, ...]
 
 
-class MergedManifest(_Document):
+class MergedManifest(_Document, frozen=True, kw_only=True):
     """A node manifest whose rows are in the table."""
 
     run: RunId
@@ -102,7 +102,7 @@ class MergedManifest(_Document):
     attempt: Attempt
 
 
-class TableFile(_Document):
+class TableFile(_Document, frozen=True, kw_only=True):
     """One Parquet file of a published version, its path relative to the version's directory."""
 
     path: str
@@ -110,7 +110,7 @@ class TableFile(_Document):
     bytes: Count
 
 
-class VersionManifest(_Document):
+class VersionManifest(_Document, frozen=True, kw_only=True):
     """What a published version of the table holds."""
 
     api_version: Literal["pi-edge-spark.io/v1alpha1"] = API_VERSION
@@ -128,7 +128,7 @@ class VersionManifest(_Document):
     files: tuple[TableFile, ...]
 
 
-class AggregationReport(_Document):
+class AggregationReport(_Document, frozen=True, kw_only=True):
     """What the operator learns of the aggregation: at most 4,096 bytes."""
 
     api_version: Literal["pi-edge-spark.io/v1alpha1"] = API_VERSION

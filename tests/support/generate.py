@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-
 from edge_etl_job import documents as edge
 from edge_etl_spark import documents as spark
 
