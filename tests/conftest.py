@@ -1,0 +1,5 @@
+"""What every test can ask for."""
+
+from tests.support.fixtures import api_namespace, api_server
+
+__all__ = ["api_namespace", "api_server"]

@@ -1,0 +1,3 @@
+module pi-edge-spark/testcluster/pause
+
+go 1.26

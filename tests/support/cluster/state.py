@@ -1,0 +1,120 @@
+"""What a cluster has started, on disk, so that any later process can end it.
+
+Each cluster has a folder in the cache. Its processes are recorded there the
+moment they start; the names of its namespaces, links and cgroups follow from its
+id. A cluster whose owner died without cleaning up is swept by the next one.
+"""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.support.cluster.cache import cache_dir, say
+from tests.support.cluster.processes import Process, identify, kill
+
+PREFIX = "pes"
+
+
+class State:
+    """One cluster's folder: its record, keys, logs, and the disks of its nodes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.id = folder.name
+
+    @classmethod
+    def create(cls, name: str, *, detached: bool = False) -> "State":
+        """Make the folder of a new cluster; `detached`: it shall outlive this process."""
+        folder = clusters_dir() / secrets.token_hex(3)
+        folder.mkdir()
+        state = cls(folder)
+        owner = None if detached else asdict(identify(os.getpid(), "owner"))
+        draft = folder / "cluster.draft"
+        draft.write_text(json.dumps({"name": name, "owner": owner}))
+        draft.rename(folder / "cluster.json")
+        return state
+
+    @property
+    def prefix(self) -> str:
+        """How everything begins that this cluster names in the kernel (at most 10 characters)."""
+        return f"{PREFIX}-{self.id}"
+
+    @property
+    def name(self) -> str:
+        """The name a person gave the cluster."""
+        return str(self._record()["name"])
+
+    @property
+    def detached(self) -> bool:
+        """Whether the cluster is meant to outlive the process that started it."""
+        return self._record()["owner"] is None
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the process that should have closed the cluster is gone."""
+        try:
+            owner = self._record()["owner"]
+        except FileNotFoundError:
+            return False  # being created at this moment
+        return isinstance(owner, dict) and not Process(**owner).alive()
+
+    def _record(self) -> dict[str, object]:
+        record: dict[str, object] = json.loads((self.folder / "cluster.json").read_text())
+        return record
+
+    def record(self, process: Process) -> Process:
+        """Remember a process of this cluster."""
+        with (self.folder / "processes.jsonl").open("a") as lines:
+            lines.write(json.dumps(asdict(process)) + "\n")
+        return process
+
+    def processes(self) -> list[Process]:
+        """Return every process that was recorded, running or not, oldest first."""
+        path = self.folder / "processes.jsonl"
+        if not path.exists():
+            return []
+        lines = path.read_text().splitlines()
+        return [Process(**json.loads(line)) for line in lines]
+
+    def running(self, what: str) -> Process | None:
+        """Return the newest process of that name if it runs."""
+        found = [process for process in self.processes() if process.what == what]
+        return found[-1] if found and found[-1].alive() else None
+
+    def kill_processes(self) -> None:
+        """End everything recorded, newest first."""
+        kill(reversed(self.processes()))
+
+    def remove(self) -> None:
+        """Forget the cluster, its logs and the disks of its nodes."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def clusters_dir() -> Path:
+    """Return the folder in which each cluster has its own."""
+    folder = cache_dir() / "clusters"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def states() -> Iterable[State]:
+    """Return all clusters that have not been removed."""
+    return [State(folder) for folder in sorted(clusters_dir().iterdir()) if folder.is_dir()]
+
+
+def sweep() -> None:
+    """End the clusters whose owner died without closing them."""
+    for state in states():
+        if state.abandoned:
+            say(f"ending what an earlier run left behind ({state.name}, {state.id})")
+            end(state)
+
+
+def end(state: State) -> None:
+    """End everything of one cluster and forget it."""
+    state.kill_processes()
+    state.remove()

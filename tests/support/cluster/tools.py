@@ -1,0 +1,20 @@
+"""Command-line tools as paths, for tests that need no cluster."""
+
+from pathlib import Path
+
+from tests.support.cluster import binaries
+
+
+def helm() -> Path:
+    """Return helm."""
+    return binaries.binary("helm")
+
+
+def kubeconform() -> Path:
+    """Return kubeconform."""
+    return binaries.binary("kubeconform")
+
+
+def kubectl() -> Path:
+    """Return kubectl."""
+    return binaries.folder("kubernetes") / "kubectl"
