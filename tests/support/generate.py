@@ -13,6 +13,8 @@ import msgspec
 from edge_etl_job import documents as edge
 from edge_etl_spark import documents as spark
 
+from tests.support import chart
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -34,6 +36,10 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/contracts/aggregation.schema.json": _schema(spark.AggregationDocument),
     "docs/contracts/version.schema.json": _schema(spark.VersionManifest),
     "docs/contracts/report.schema.json": _schema(spark.AggregationReport),
+    "charts/pi-edge-spark/files/edgeetljob.crd.yaml": chart.crd,
+    "charts/pi-edge-spark/values.schema.json": chart.values_schema,
+    "charts/pi-edge-spark/README.md": chart.readme,
+    "manifests/install.yaml": chart.install_yaml,  # after the files that it is rendered from
 }
 
 

@@ -1,0 +1,85 @@
+{{/* The chart's name in names of objects. */}}
+{{- define "pi-edge-spark.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The prefix of all names of objects; short enough for every suffix within 63 characters. */}}
+{{- define "pi-edge-spark.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "pi-edge-spark.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A name without a namespace must not be that of another release's object. */}}
+{{- define "pi-edge-spark.clusterName" -}}
+{{- printf "%s:%s" .Release.Namespace (include "pi-edge-spark.fullname" .) -}}
+{{- end -}}
+
+{{/* The labels of every object. Argument: (dict "root" $ "component" "…") */}}
+{{- define "pi-edge-spark.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: pi-edge-spark
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{ include "pi-edge-spark.selector" . }}
+{{- end -}}
+
+{{/* The labels that never change, by which a Deployment finds its pods. */}}
+{{- define "pi-edge-spark.selector" -}}
+app.kubernetes.io/name: {{ include "pi-edge-spark.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* repository:tag of one of .Values.images */}}
+{{- define "pi-edge-spark.image" -}}
+{{- printf "%s:%s" .repository .tag -}}
+{{- end -}}
+
+{{- define "pi-edge-spark.landingClaim" -}}
+{{- .Values.landing.storage.existingClaim | default (printf "%s-results" (include "pi-edge-spark.fullname" .)) -}}
+{{- end -}}
+
+{{/* What Pod Security's level `restricted` asks of a pod, and of each container. */}}
+{{- define "pi-edge-spark.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "pi-edge-spark.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* Where a pod may run. Argument: .Values.operator or .Values.landing */}}
+{{- define "pi-edge-spark.placement" -}}
+{{- with .nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* What the operator reads at its start. */}}
+{{- define "pi-edge-spark.settings" -}}
+{{- $fullname := include "pi-edge-spark.fullname" . -}}
+sources:
+{{- range .Values.sources }}
+  {{ .name }}: {{ .path | quote }}
+{{- end }}
+statePath: {{ .Values.edge.statePath | quote }}
+{{- end -}}
