@@ -77,9 +77,24 @@ affinity: {{- toYaml . | nindent 2 }}
 {{/* What the operator reads at its start. */}}
 {{- define "pi-edge-spark.settings" -}}
 {{- $fullname := include "pi-edge-spark.fullname" . -}}
-sources:
-{{- range .Values.sources }}
-  {{ .name }}: {{ .path | quote }}
+{{- $sources := dict -}}
+{{- range .Values.sources }}{{ $_ := set $sources .name .path }}{{ end -}}
+sources: {{ toJson $sources }}
+edge:
+  image: {{ include "pi-edge-spark.image" .Values.images.edge }}
+  imagePullPolicy: {{ .Values.images.edge.pullPolicy }}
+  serviceAccount: {{ $fullname }}-edge
+  statePath: {{ .Values.edge.statePath | quote }}
+  runAsUser: {{ .Values.edge.runAsUser }}
+  runAsGroup: {{ .Values.edge.runAsGroup }}
+spark:
+  image: {{ include "pi-edge-spark.image" .Values.images.spark }}
+  imagePullPolicy: {{ .Values.images.spark.pullPolicy }}
+  serviceAccount: {{ $fullname }}-spark
+imagePullSecrets: {{ toJson .Values.imagePullSecrets }}
+{{- if .Values.landing.enabled }}
+landing:
+  url: http://{{ $fullname }}-landing.{{ .Release.Namespace }}.svc:{{ .Values.landing.port }}
+  claim: {{ include "pi-edge-spark.landingClaim" . }}
 {{- end }}
-statePath: {{ .Values.edge.statePath | quote }}
 {{- end -}}
