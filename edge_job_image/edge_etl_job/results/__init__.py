@@ -1,34 +1,33 @@
-"""Where the results of a run go: one small protocol, one implementation for each kind of place.
-
-``open_store`` chooses by the location: a directory (a mounted volume) or the landing service's URL.
-"""
+"""Where a node's results go: a mounted directory or the landing service, behind one interface."""
 
 from pathlib import Path
 from typing import Protocol
 
+from edge_etl_job.results.errors import ResultError
+
+__all__ = ["ResultError", "ResultStore", "open_store"]
+
 
 class ResultStore(Protocol):
-    """The results of one attempt of one node in one run.
-
-    Every method raises ``EdgeError`` with a reason of its own when the place cannot be reached,
-    refuses, or is full; what was put before then is garbage that no manifest names.
-    """
+    """The results as one attempt of one node sees them. Every method may raise ResultError."""
 
     def dataset_id(self) -> str:
-        """Return the id of the job's results, made once; another id means other results."""
-        ...
+        """Return the id of the namespace's and job's results, made once when they begin."""
 
     def manifest(self, run: str) -> bytes | None:
-        """Return the manifest that this node has committed in a run, or None."""
-        ...
+        """Return the manifest that this node committed in a run, None when there is none."""
 
     def put(self, name: str, file: Path, sha256: str) -> None:
-        """Store a file of this attempt; it is durable when this returns."""
-        ...
+        """Store a file of this attempt; it is durable, and its bytes checked, on return.
+
+        Storing the same content again is fine; other content under the name is ResultConflict.
+        """
 
     def commit(self, manifest: bytes) -> bytes:
-        """Commit this attempt; return the manifest that stands: this one or an earlier one."""
-        ...
+        """Publish what was put, and return the manifest that stands: this one or an earlier one.
+
+        A node has at most one manifest in a run; the files that it lists must be there.
+        """
 
 
 def open_store(
@@ -41,21 +40,19 @@ def open_store(
     attempt: str,
     token_file: Path | None,
 ) -> ResultStore:
-    """Return the store at ``location``: a directory, or the ``http(s)://`` landing service."""
-    if location.startswith(("http://", "https://")):
-        from edge_etl_job.results.landing import LandingStore
+    """Open the results at a directory or at a landing service's http(s) URL for one attempt.
 
-        return LandingStore(
-            location,
-            namespace=namespace,
-            job=job,
-            run=run,
-            node=node,
-            attempt=attempt,
-            token_file=token_file,
-        )
+    Raise ResultError when a name cannot be a part of a path. ``token_file`` holds the token that
+    the landing service asks for; a directory needs none.
+    """
+    from edge_etl_job.results.layout import Attempt
+
+    place = Attempt.parse(namespace=namespace, job=job, run=run, node=node, attempt=attempt)
+    if location.startswith(("http://", "https://")):
+        # Only pods that deliver over HTTP pay for importing urllib3.
+        from edge_etl_job.results.landing_client import LandingStore
+
+        return LandingStore(location, place, token_file)
     from edge_etl_job.results.directory import DirectoryStore
 
-    return DirectoryStore(
-        Path(location), namespace=namespace, job=job, run=run, node=node, attempt=attempt
-    )
+    return DirectoryStore(Path(location), place)
