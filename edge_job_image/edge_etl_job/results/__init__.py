@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edge_etl_job.results.errors import ResultError
+from edge_etl_job.results.layout import Attempt
 
 __all__ = ["ResultError", "ResultStore", "open_store"]
 
@@ -45,9 +46,7 @@ def open_store(
     Raise ResultError when a name cannot be a part of a path. ``token_file`` holds the token that
     the landing service asks for; a directory needs none.
     """
-    from edge_etl_job.results.layout import Attempt
-
-    place = Attempt.parse(namespace=namespace, job=job, run=run, node=node, attempt=attempt)
+    place = Attempt(namespace=namespace, job=job, run=run, node=node, attempt=attempt)
     if location.startswith(("http://", "https://")):
         # Only pods that deliver over HTTP pay for importing urllib3.
         from edge_etl_job.results.landing_client import LandingStore

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from edge_etl_job.errors import EdgeError
+
 INVALID_NAME: Final = "InvalidName"
 """A namespace, job, run, node, attempt or file name that is not one."""
 RESULT_CONFLICT: Final = "ResultConflict"
@@ -20,12 +22,9 @@ LANDING_UNAUTHORIZED: Final = "LandingUnauthorized"
 """The landing service does not accept the pod's token for what it asked."""
 LANDING_UNREACHABLE: Final = "LandingUnreachable"
 """The landing service did not answer, or not as one, within all retries."""
+NO_MANIFEST: Final = "NoManifest"
+"""Not an error: the node has not committed in that run."""
 
 
-class ResultError(Exception):
-    """A result could not be stored or read: a reason for programs, a message for people."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
+class ResultError(EdgeError):
+    """A result could not be stored or read."""

@@ -1,0 +1,150 @@
+"""Results in a directory: what the rules of storing and committing are.
+
+The edge program uses it where the volume is mounted into its pod, the landing service where it
+receives the same over HTTP.
+"""
+
+import uuid
+from dataclasses import fields
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from edge_etl_job.results.durable import Incoming, explained, make_folder, sha256_of, sync_way
+from edge_etl_job.results.errors import (
+    DIGEST_MISMATCH,
+    MANIFEST_INVALID,
+    RESULT_CONFLICT,
+    RESULTS_UNAVAILABLE,
+    ResultError,
+)
+from edge_etl_job.results.layout import DATASET, MANIFEST, Attempt, Dataset, NodeRun, checked
+
+_CHUNK = 1 << 20
+
+
+class _DatasetDocument(msgspec.Struct, frozen=True):
+    id: str
+
+
+class _Listed(msgspec.Struct, frozen=True):
+    name: str
+    bytes: int
+    sha256: str
+
+
+class _Committed(msgspec.Struct, frozen=True):
+    """What a commit depends on; other fields of a manifest, also newer ones, are let through."""
+
+    kind: Literal["NodeManifest"]
+    namespace: str
+    job: str
+    run: str
+    node: str
+    attempt: str
+    files: tuple[_Listed, ...]
+
+
+def dataset_id(root: Path, dataset: Dataset) -> str:
+    """Return the dataset's id; the first who asks makes it."""
+    folder = make_folder(root, dataset.folder)
+    path = folder / DATASET
+    if not path.exists():
+        with Incoming(folder) as incoming:
+            incoming.write(msgspec.json.encode(_DatasetDocument(str(uuid.uuid4()))))
+            incoming.publish(DATASET)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_DatasetDocument).id
+    except msgspec.DecodeError as error:
+        raise ResultError(RESULTS_UNAVAILABLE, f"{path} is damaged: {error}") from error
+
+
+def read_manifest(root: Path, place: NodeRun) -> bytes | None:
+    """Return the manifest that a node committed in a run."""
+    try:
+        return (root / place.node_folder / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def publish_file(incoming: Incoming, name: str, sha256: str) -> bool:
+    """Publish a file of an attempt; return False if it was there, raise if another was."""
+    if incoming.sha256 != sha256:
+        message = f"{name}: the bytes have SHA-256 {incoming.sha256}, announced was {sha256}"
+        raise ResultError(DIGEST_MISMATCH, message)
+    if incoming.publish(name):
+        return True
+    if sha256_of(incoming.folder / name) == sha256:
+        return False
+    raise ResultError(RESULT_CONFLICT, f"{name}: the attempt has stored other content before")
+
+
+def publish_manifest(root: Path, attempt: Attempt, incoming: Incoming) -> tuple[bytes, bool]:
+    """Commit an attempt; return the manifest that stands, and whether it came to stand now."""
+    standing = read_manifest(root, attempt)
+    if standing is not None:
+        return standing, False
+    manifest = incoming.read()
+    _check(make_folder(root, attempt.attempt_folder), attempt, manifest)
+    # After this nothing that the manifest names can be lost any more, whoever made its folder.
+    sync_way(root, attempt.attempt_folder)
+    created = incoming.publish(MANIFEST)
+    return (root / attempt.node_folder / MANIFEST).read_bytes(), created
+
+
+def _check(folder: Path, attempt: Attempt, manifest: bytes) -> None:
+    """Raise unless the manifest is of this attempt and its files are there byte for byte."""
+    try:
+        document = msgspec.json.decode(manifest, type=_Committed)
+    except msgspec.DecodeError as error:
+        raise ResultError(MANIFEST_INVALID, f"not a node manifest: {error}") from error
+    for field in fields(attempt):
+        stated, expected = getattr(document, field.name), getattr(attempt, field.name)
+        if stated != expected:
+            message = f"the manifest's {field.name} is {stated[:100]!r}, not {expected!r}"
+            raise ResultError(MANIFEST_INVALID, message)
+    if len({file.name for file in document.files}) < len(document.files):
+        raise ResultError(MANIFEST_INVALID, "the manifest lists a file twice")
+    for file in document.files:
+        path = folder / checked("file", file.name)
+        if not path.is_file():
+            raise ResultError(MANIFEST_INVALID, f"{file.name} is listed and not there")
+        if path.stat().st_size != file.bytes or sha256_of(path) != file.sha256:
+            raise ResultError(MANIFEST_INVALID, f"{file.name} is not as the manifest says")
+
+
+class DirectoryStore:
+    """Results in a directory that is mounted here."""
+
+    def __init__(self, root: Path, attempt: Attempt) -> None:
+        self._root = root
+        self._attempt = attempt
+
+    def dataset_id(self) -> str:
+        """Return the dataset's id."""
+        with explained(self._root):
+            return dataset_id(self._root, self._attempt)
+
+    def manifest(self, run: str) -> bytes | None:
+        """Return what this node committed in a run."""
+        with explained(self._root):
+            return read_manifest(self._root, self._attempt.in_run(run))
+
+    def put(self, name: str, file: Path, sha256: str) -> None:
+        """Store a file of this attempt."""
+        checked("file", name)
+        with file.open("rb") as source, explained(self._root):
+            folder = make_folder(self._root, self._attempt.attempt_folder)
+            with Incoming(folder) as incoming:
+                while chunk := source.read(_CHUNK):
+                    incoming.write(chunk)
+                publish_file(incoming, name, sha256)
+
+    def commit(self, manifest: bytes) -> bytes:
+        """Publish what was put."""
+        with explained(self._root):
+            folder = make_folder(self._root, self._attempt.node_folder)
+            with Incoming(folder) as incoming:
+                incoming.write(manifest)
+                return publish_manifest(self._root, self._attempt, incoming)[0]

@@ -1,0 +1,149 @@
+"""Files that appear under their name whole and durable, or not at all.
+
+A file is written under another name in the folder where it shall appear, fsynced, and given its
+name by link(2), which never replaces what stands; then the folder is fsynced.
+"""
+
+import errno
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Self
+
+from edge_etl_job.results.errors import RESULTS_FULL, RESULTS_UNAVAILABLE, ResultError
+from edge_etl_job.results.layout import INCOMING
+
+_GROUP_MAY_WRITE = 0o020
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+class Incoming:
+    """A file on its way into a folder; without `publish` it leaves nothing behind."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / f"{INCOMING}{uuid.uuid4().hex}"
+        self.size = 0
+        self._digest = hashlib.sha256()
+        self._file = self.path.open("xb")
+
+    def write(self, chunk: bytes) -> None:
+        """Append some bytes."""
+        self._file.write(chunk)
+        self._digest.update(chunk)
+        self.size += len(chunk)
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of what was written so far, in hexadecimal digits."""
+        return self._digest.hexdigest()
+
+    def publish(self, name: str) -> bool:
+        """Give the file its name, durably; return False when another file has that name."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        target = self.folder / name
+        try:
+            os.link(self.path, target)
+            created = True
+        except FileExistsError:
+            # NFS says so also when a repeated request finds its own first one done.
+            created = target.samefile(self.path)
+        sync_folder(self.folder)
+        return created
+
+    def read(self) -> bytes:
+        """Return what was written."""
+        self._file.flush()
+        return self.path.read_bytes()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._file.close()  # flushes, which a full volume refuses
+        except OSError:
+            if kind is None:
+                raise
+        finally:
+            self.path.unlink(missing_ok=True)
+
+
+def make_folder(root: Path, relative: PurePosixPath) -> Path:
+    """Create the folders below an existing root; those that are new are durable on return."""
+    folder = root
+    for part in relative.parts:
+        parent, folder = folder, folder / part
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        # Edge pods, the service and Spark share a volume through a common group (fsGroup).
+        folder.chmod(folder.stat().st_mode | _GROUP_MAY_WRITE)
+        sync_folder(parent)
+    return folder
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_way(root: Path, relative: PurePosixPath) -> None:
+    """Make all names on the way from the root to a folder durable, whoever made them."""
+    folder = root
+    sync_folder(folder)
+    for part in relative.parts:
+        folder /= part
+        sync_folder(folder)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove_stale(root: Path, seconds: float) -> int:
+    """Remove incoming files that nobody has written to for so long; return how many."""
+    removed = 0
+    oldest = time.time() - seconds
+    # Datasets, nodes of a run, their attempts: nowhere else does a file come in.
+    for folders in ("*/*", "*/*/runs/*/*", "*/*/runs/*/*/*"):
+        for path in root.glob(f"{folders}/{INCOMING}*"):
+            try:
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
+                    removed += 1
+            except FileNotFoundError:
+                continue
+    return removed
+
+
+@contextmanager
+def explained(root: Path) -> Iterator[None]:
+    """Turn what the operating system says into a ResultError that names the results' root."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ResultError(RESULTS_FULL, f"no room is left in the results {root}") from error
+        if error.errno in _NO_LINKS:
+            message = f"the volume of the results {root} must offer hard links: {error.strerror}"
+            raise ResultError(RESULTS_UNAVAILABLE, message) from error
+        raise ResultError(RESULTS_UNAVAILABLE, f"the results {root}: {error}") from error

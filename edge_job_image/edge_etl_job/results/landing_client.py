@@ -1,0 +1,181 @@
+"""Results over HTTP: what the edge program says to the landing service."""
+
+import base64
+import hashlib
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, Final
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from edge_etl_job.results.errors import (
+    LANDING_UNAUTHORIZED,
+    LANDING_UNREACHABLE,
+    NO_MANIFEST,
+    ResultError,
+)
+from edge_etl_job.results.layout import DATASET, MANIFEST, Attempt, checked
+
+_CHUNK: Final = 1 << 18
+_TIMEOUT: Final = urllib3.Timeout(connect=10, read=120)  # seconds; the service fsyncs meanwhile
+# Worth another try: the service is slow (408), busy (429, 503), or restarts behind its Service.
+# 507 is not: a volume does not grow within seconds, and the Job's own retries come later.
+_AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How long the client goes on: about two minutes, in which a pod of the service restarts."""
+
+    attempts: int = 12
+    first: float = 0.5  # seconds, doubled each time
+    longest: float = 20
+
+    def pause(self, attempt: int, retry_after: str | None) -> float:
+        """Return how many seconds to wait after a failed attempt (from 1)."""
+        pause = min(self.longest, self.first * 2.0 ** (attempt - 1))
+        if retry_after is not None and retry_after.isdecimal():
+            pause = min(self.longest, max(pause, float(retry_after)))
+        # Pis that failed together shall not come back together.
+        return pause * random.uniform(0.5, 1)  # noqa: S311 - spreads load, guards nothing
+
+
+class LandingStore:
+    """Results at a landing service."""
+
+    def __init__(
+        self,
+        url: str,
+        attempt: Attempt,
+        token_file: Path | None,
+        retries: Retries = Retries(),
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._attempt = attempt
+        self._token_file = token_file
+        self._retries = retries
+        self._sleep = sleep
+        if not urlsplit(url).hostname:
+            raise ResultError(LANDING_UNREACHABLE, f"not a URL of a landing service: {url}")
+        self._pool = urllib3.PoolManager(
+            timeout=_TIMEOUT, retries=False, maxsize=1, blocksize=_CHUNK
+        )
+
+    def dataset_id(self) -> str:
+        """Return the dataset's id."""
+        answer = self._call("GET", f"{self._attempt.folder}/{DATASET}", (200,))
+        try:
+            return str(json.loads(answer.data)["id"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._strange(answer) from error
+
+    def manifest(self, run: str) -> bytes | None:
+        """Return what this node committed in a run."""
+        path = f"{self._attempt.in_run(run).node_folder}/{MANIFEST}"
+        answer = self._call("GET", path, (200, 404))
+        if answer.status == 200:
+            return answer.data
+        if _error(answer)[0] == NO_MANIFEST:
+            return None
+        raise self._strange(answer)
+
+    def put(self, name: str, file: Path, sha256: str) -> None:
+        """Store a file of this attempt."""
+        path = f"{self._attempt.attempt_folder}/{checked('file', name)}"
+        with file.open("rb") as content:
+            body = _Body(content, file.stat().st_size, bytes.fromhex(sha256))
+            self._call("PUT", path, (200, 201), body)
+
+    def commit(self, manifest: bytes) -> bytes:
+        """Publish what was put."""
+        path = f"{self._attempt.node_folder}/{MANIFEST}"
+        body = _Body(BytesIO(manifest), len(manifest), hashlib.sha256(manifest).digest())
+        answer = self._call("PUT", path, (200, 201, 409), body)
+        return answer.data if answer.status == 409 else manifest
+
+    def _call(
+        self, method: str, path: str, expected: tuple[int, ...], body: "_Body | None" = None
+    ) -> urllib3.BaseHTTPResponse:
+        """Return the answer if its status is expected; try again what another try can mend."""
+        attempt = 0
+        while True:
+            attempt += 1
+            retry_after = None
+            try:
+                answer = self._once(method, path, body)
+            except HTTPError as error:
+                failure = ResultError(LANDING_UNREACHABLE, f"{self._url} does not answer: {error}")
+            else:
+                if answer.status in expected:
+                    return answer
+                failure = self._failure(answer)
+                if answer.status not in _AGAIN:
+                    raise failure
+                retry_after = answer.headers.get("Retry-After")
+            if attempt >= self._retries.attempts:
+                raise failure
+            self._sleep(self._retries.pause(attempt, retry_after))
+
+    def _once(self, method: str, path: str, body: "_Body | None") -> urllib3.BaseHTTPResponse:
+        headers = {"User-Agent": "edge-etl-job", **self._authorization()}
+        url = f"{self._url}/v1/results/{path}"
+        if body is None:
+            return self._pool.request(method, url, headers=headers)
+        body.file.seek(0)
+        headers["Content-Length"] = str(body.size)
+        headers["Content-Digest"] = f"sha-256=:{base64.b64encode(body.digest).decode()}:"
+        return self._pool.request(method, url, headers=headers, body=body.file)
+
+    def _authorization(self) -> dict[str, str]:
+        """Read the token afresh: the kubelet renews it in the file long before it expires."""
+        if self._token_file is None:
+            return {}
+        try:
+            token = self._token_file.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ResultError(LANDING_UNAUTHORIZED, f"the pod's token: {error}") from error
+        if not token or not token.isprintable():
+            message = f"{self._token_file} does not hold a token"
+            raise ResultError(LANDING_UNAUTHORIZED, message)
+        return {"Authorization": f"Bearer {token}"}
+
+    def _failure(self, answer: urllib3.BaseHTTPResponse) -> ResultError:
+        """Tell what a refusal means for the edge program."""
+        reason, message = _error(answer)
+        if reason is None:
+            return self._strange(answer)
+        if answer.status in (401, 403):
+            return ResultError(LANDING_UNAUTHORIZED, f"{self._url} refused: {message}")
+        if answer.status in _AGAIN:
+            return ResultError(LANDING_UNREACHABLE, f"{self._url} was not able: {message}")
+        return ResultError(reason, message)
+
+    def _strange(self, answer: urllib3.BaseHTTPResponse) -> ResultError:
+        message = f"{self._url} answered {answer.status}, not as a landing service does"
+        return ResultError(LANDING_UNREACHABLE, message)
+
+
+@dataclass(frozen=True)
+class _Body:
+    """What a PUT sends; every try sends it from its beginning."""
+
+    file: BinaryIO
+    size: int
+    digest: bytes
+
+
+def _error(answer: urllib3.BaseHTTPResponse) -> tuple[str | None, str]:
+    """Return reason and message of the service's JSON, (None, "") when it is something else."""
+    try:
+        document = json.loads(answer.data)
+        return str(document["reason"]), str(document["message"])
+    except (ValueError, KeyError, TypeError):
+        return None, ""

@@ -1,0 +1,81 @@
+"""Where results lie below their root (docs/contracts/README.md), as paths and as URLs.
+
+Every part of a path comes through here, and is refused unless it is a plain name: what other
+programs send can then never lead out of its folder.
+"""
+
+import re
+from dataclasses import dataclass, fields
+from pathlib import PurePosixPath
+from typing import Final
+
+from edge_etl_job.results.errors import INVALID_NAME, ResultError
+
+MANIFEST: Final = "manifest.json"
+DATASET: Final = "dataset.json"
+INCOMING: Final = ".incoming-"
+"""The beginning of the names of files that are still being written; no valid name begins so."""
+
+_NAME: Final = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+# The patterns of documents.py; used with fullmatch, because `$` also matches before a newline.
+_PATTERNS: Final = {
+    "namespace": re.compile(_NAME),
+    "job": re.compile(_NAME),
+    "run": re.compile(r"[0-9]{8}-[0-9]{6}"),
+    "node": re.compile(_NAME),
+    "attempt": re.compile(r"[A-Za-z0-9-]{1,64}"),
+    "file": re.compile(r"[a-z0-9][a-z0-9._=-]{0,127}"),
+}
+
+
+def checked(kind: str, value: str) -> str:
+    """Return the value if it is a name of its kind (a key of the patterns), or raise."""
+    if _PATTERNS[kind].fullmatch(value):
+        return value
+    raise ResultError(INVALID_NAME, f"not the name of a {kind}: {value[:100]!r}")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The results of one job. Names that are none raise ResultError, here and in subclasses."""
+
+    namespace: str
+    job: str
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            checked(field.name, getattr(self, field.name))
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """The folder of the dataset, below the root."""
+        return PurePosixPath(self.namespace, self.job)
+
+
+@dataclass(frozen=True)
+class NodeRun(Dataset):
+    """What one node delivers in one run."""
+
+    run: str
+    node: str
+
+    @property
+    def node_folder(self) -> PurePosixPath:
+        """The folder in which the manifest appears, below the root."""
+        return self.folder / "runs" / self.run / self.node
+
+    def in_run(self, run: str) -> "NodeRun":
+        """Return the same node in another run."""
+        return NodeRun(self.namespace, self.job, run, self.node)
+
+
+@dataclass(frozen=True)
+class Attempt(NodeRun):
+    """One attempt of a node to deliver: a pod."""
+
+    attempt: str
+
+    @property
+    def attempt_folder(self) -> PurePosixPath:
+        """The folder of the attempt's files, below the root."""
+        return self.node_folder / self.attempt
