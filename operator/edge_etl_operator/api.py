@@ -1,0 +1,360 @@
+"""The EdgeETLJob resource, parsed once at the border into immutable objects.
+
+The defaults are those of ``crd.yaml`` (a contract test compares them), so that a resource means
+the same whether the API server or ``edge-etl local`` read it. Unknown fields are not an error
+here: the API server has refused or pruned them, and an operator that is older than the CRD must
+go on working.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import msgspec
+
+GROUP: Final = "pi-edge-spark.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "EdgeETLJob"
+PLURAL: Final = "edgeetljobs"
+
+Count = int
+"""A number of rows, files or bytes, never negative."""
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A part of the resource: immutable, camelCase in JSON."""
+
+
+class LabelExpression(_Part, frozen=True, kw_only=True):
+    """A condition on a label, with the meaning that it has in a LabelSelector."""
+
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: tuple[str, ...] = ()
+
+
+class Selector(_Part, frozen=True, kw_only=True):
+    """Which nodes take part: those that satisfy all of it."""
+
+    match_labels: dict[str, str] = {}
+    match_expressions: tuple[LabelExpression, ...] = ()
+
+
+class Nodes(_Part, frozen=True, kw_only=True):
+    """The nodes that take part, and how often and how long (seconds) each may try."""
+
+    selector: Selector
+    tolerations: tuple[dict[str, Any], ...] = ()
+    backoff_limit: int = 2
+    active_deadline_seconds: int = 1200
+
+
+class Csv(_Part, frozen=True, kw_only=True):
+    """How the CSV files are written."""
+
+    delimiter: Literal["auto", ",", ";", "\t", "|"] = "auto"
+    decimal: Literal[".", ","] = "."
+
+
+class Source(_Part, frozen=True, kw_only=True):
+    """Which files of an allowed directory of each node belong to the job."""
+
+    name: str
+    include: tuple[str, ...] = ("**/*.csv",)
+    settle_seconds: int = 5
+    csv: Csv = Csv()
+
+
+class Timestamp(_Part, frozen=True, kw_only=True):
+    """The column that says when a reading was taken."""
+
+    from_: tuple[str, ...] = msgspec.field(name="from", default=("timestamp",))
+    formats: tuple[str, ...] = ("ISO8601",)
+    time_zone: str = "UTC"
+    not_before: str | None = None
+    max_future: str = "1h"
+
+
+class Field(_Part, frozen=True, kw_only=True):
+    """One column of the clean table."""
+
+    name: str
+    type: Literal["string", "double", "long", "boolean"]
+    from_: tuple[str, ...] = msgspec.field(name="from", default=())
+    required: bool = False
+    unit: str | None = None
+    min: float | None = None
+    max: float | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names that the column can have in the CSV files."""
+        return self.from_ or (self.name,)
+
+
+class Schema(_Part, frozen=True, kw_only=True):
+    """What a valid row is."""
+
+    fields: tuple[Field, ...]
+    timestamp: Timestamp = Timestamp()
+    null_values: tuple[str, ...] = ("",)
+    on_invalid_field: Literal["RejectRow", "SetNull"] = "RejectRow"
+
+
+class Features(_Part, frozen=True, kw_only=True):
+    """The statistics for each window of time and group."""
+
+    window: str = "1h"
+    group_by: tuple[str, ...] = ()
+    statistics: tuple[str, ...] = ("count", "mean", "stddev", "min", "max")
+
+
+class Resources(_Part, frozen=True, kw_only=True):
+    """What a container asks for and may use, as in a pod."""
+
+    requests: dict[str, str | int] = {}
+    limits: dict[str, str | int] = {}
+
+
+class Edge(_Part, frozen=True, kw_only=True):
+    """The cleaning pods."""
+
+    resources: Resources = Resources(
+        requests={"cpu": "200m", "memory": "128Mi"}, limits={"memory": "512Mi"}
+    )
+
+
+class Landing(_Part, frozen=True, kw_only=True):
+    """The chart's landing service takes the results."""
+
+
+class VolumeClaim(_Part, frozen=True, kw_only=True):
+    """A claim of the job's namespace, and the directory in it that holds the results."""
+
+    name: str
+    sub_path: str | None = None
+
+
+class Results(_Part, frozen=True, kw_only=True):
+    """Where the results go, and what travels."""
+
+    landing: Landing | None = None
+    volume_claim: VolumeClaim | None = None
+    ship: tuple[Literal["rows", "features"], ...] = ("rows", "features")
+
+
+class Driver(_Part, frozen=True, kw_only=True):
+    """Spark's driver: cores, and memory of its Java heap such as ``768m`` or ``1g``."""
+
+    cores: int = 1
+    memory: str = "1g"
+
+
+class Executor(_Part, frozen=True, kw_only=True):
+    """Spark's executors of mode Cluster."""
+
+    instances: int = 2
+    cores: int = 1
+    memory: str = "1g"
+
+
+class Aggregate(_Part, frozen=True, kw_only=True):
+    """How Spark merges what the nodes delivered."""
+
+    mode: Literal["Local", "Cluster"] = "Local"
+    driver: Driver = Driver()
+    executor: Executor = Executor()
+
+
+class Spec(_Part, frozen=True, kw_only=True):
+    """What a person wants."""
+
+    nodes: Nodes
+    source: Source
+    schema: Schema
+    key: tuple[str, ...]
+    active_deadline_seconds: int = 3600
+    features: Features = Features()
+    edge: Edge = Edge()
+    results: Results = Results(landing=Landing())
+    aggregate: Aggregate = Aggregate()
+
+    @property
+    def hash(self) -> str:
+        """Identify what the job does: another value starts a new run even after a success."""
+        what = (
+            self.nodes.selector, self.source, self.schema, self.key, self.features, self.results
+        )  # fmt: skip
+        return _digest(what)
+
+    @property
+    def settings_hash(self) -> str:
+        """Identify how the job is run: another value restarts only what has not succeeded."""
+        limits = (
+            self.nodes.tolerations,
+            self.nodes.backoff_limit,
+            self.nodes.active_deadline_seconds,
+        )
+        return _digest((limits, self.edge, self.aggregate))
+
+
+class Condition(_Part, frozen=True, kw_only=True, omit_defaults=True):
+    """One aspect of the state, as Kubernetes' own conditions."""
+
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str
+    last_transition_time: datetime
+    observed_generation: int = 0
+
+
+class Run(_Part, frozen=True, kw_only=True, omit_defaults=True):
+    """A run: it is in the status before any of its objects exists.
+
+    The nodes are those that matched when it began; none joins or leaves it later.
+    """
+
+    id: str
+    start_time: datetime
+    spec_hash: str
+    settings_hash: str = ""
+    nodes: tuple[str, ...] = ()
+    completion_time: datetime | None = None
+
+
+class NodeStatus(_Part, frozen=True, kw_only=True, omit_defaults=True):
+    """What a node of the run did."""
+
+    name: str
+    phase: Literal["Pending", "Running", "Succeeded", "Failed"] = "Pending"
+    attempt: str = ""
+    reason: str = ""
+    message: str = ""
+    files_read: Count | None = None
+    files_quarantined: Count | None = None
+    rows_read: Count | None = None
+    rows_clean: Count | None = None
+    rows_rejected: Count | None = None
+    rows_duplicate: Count | None = None
+    rejected_by_reason: dict[str, Count] = {}
+    bytes_read: Count | None = None
+    bytes_written: Count | None = None
+    watermark: str | None = None
+    columns_missing: tuple[str, ...] = ()
+    columns_seen: tuple[str, ...] = ()
+
+
+class Status(_Part, frozen=True, kw_only=True, omit_defaults=True):
+    """What the operator found and did; conditions hold the truth."""
+
+    observed_generation: int = 0
+    phase: str = ""
+    conditions: tuple[Condition, ...] = ()
+    run: Run | None = None
+    nodes_summary: str = ""
+    rows: Count | None = None
+    rows_read: Count | None = None
+    rows_rejected: Count | None = None
+    rejected_ratio: str = ""
+    last_run_time: datetime | None = None
+    nodes: tuple[NodeStatus, ...] = ()
+
+    def condition(self, kind: str) -> Condition | None:
+        """Return the condition of a type, None when it has not been set yet."""
+        return next((known for known in self.conditions if known.type == kind), None)
+
+
+class Metadata(_Part, frozen=True, kw_only=True):
+    """The part of the metadata that matters here."""
+
+    name: str
+    namespace: str = "default"
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    deletion_timestamp: datetime | None = None
+
+
+class EdgeETLJob(_Part, frozen=True, kw_only=True):
+    """The whole resource."""
+
+    metadata: Metadata
+    spec: Spec
+    status: Status = Status()
+
+    @property
+    def name(self) -> str:
+        """The resource's name."""
+        return self.metadata.name
+
+    @property
+    def namespace(self) -> str:
+        """The resource's namespace."""
+        return self.metadata.namespace
+
+
+class InvalidResourceError(ValueError):
+    """A resource that the CRD would have refused; the message names the field."""
+
+
+def parse(document: Mapping[str, Any]) -> EdgeETLJob:
+    """Parse a resource as the API server or YAML gives it; InvalidResourceError if it is wrong."""
+    try:
+        return msgspec.convert(document, EdgeETLJob)
+    except msgspec.ValidationError as error:
+        raise InvalidResourceError(str(error)) from None
+
+
+def parse_metadata(document: Mapping[str, Any]) -> Metadata:
+    """Parse only the metadata, for a resource whose spec cannot be."""
+    return msgspec.convert(document["metadata"], Metadata)
+
+
+def parse_status(document: Mapping[str, Any]) -> Status:
+    """Parse only the status, for a resource whose spec cannot be."""
+    return msgspec.convert(document.get("status", {}), Status)
+
+
+def as_document(part: msgspec.Struct) -> dict[str, Any]:
+    """Return a part as JSON has it, without fields that are None."""
+    document: dict[str, Any] = _without_none(msgspec.to_builtins(part))
+    return document
+
+
+def _without_none(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _without_none(item) for key, item in value.items() if item is not None}
+        case list() | tuple():
+            return [_without_none(item) for item in value]
+        case _:
+            return value
+
+
+def _digest(parts: tuple[Any, ...]) -> str:
+    """Hash what differs from the defaults: a field that a later version adds changes no hash."""
+    content = msgspec.json.encode(_without_defaults(parts), order="sorted")
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _without_defaults(value: Any) -> Any:
+    match value:
+        case msgspec.Struct():
+            return {
+                field.encode_name: _without_defaults(content)
+                for field in msgspec.structs.fields(value)
+                if (content := getattr(value, field.name)) != _default(field)
+            }
+        case tuple():
+            return [_without_defaults(item) for item in value]
+        case _:
+            return value
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return field.default
