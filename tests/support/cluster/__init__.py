@@ -12,6 +12,7 @@ its network is what it is on a Raspberry Pi: everything on it is gone at once.
 """
 
 from tests.support.cluster.api_server import ApiServer
+from tests.support.cluster.cluster import Cluster
 from tests.support.cluster.kube import CommandError, Kube
 
-__all__ = ["ApiServer", "CommandError", "Kube"]
+__all__ = ["ApiServer", "Cluster", "CommandError", "Kube"]

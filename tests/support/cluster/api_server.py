@@ -6,9 +6,10 @@ from typing import Self
 
 from tests.support.cluster import lifetime
 from tests.support.cluster.control_plane import Address, ControlPlane
+from tests.support.cluster.ending import end, sweep
 from tests.support.cluster.kube import Kube, until
 from tests.support.cluster.pki import CONTEXT
-from tests.support.cluster.state import State, sweep
+from tests.support.cluster.state import State
 
 # Namespaces can be deleted, owned objects are collected, pods find their service
 # account; but no controller runs Jobs, so that a test can play their part itself.
@@ -47,8 +48,7 @@ class ApiServer(Kube, lifetime.Closer):
     def close(self) -> None:
         """End its processes and remove its files."""
         with lifetime.undisturbed():
-            self.state.kill_processes()
-            self.state.remove()
+            end(self.state)
             lifetime.closed(self)
 
     def __enter__(self) -> Self:

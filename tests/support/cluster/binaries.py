@@ -5,6 +5,7 @@ never hold back another's. A tool that needs no code of ours is named there by a
 `tool` directive. `go.sum` pins every byte that is compiled.
 """
 
+import functools
 import os
 import platform
 import re
@@ -106,19 +107,19 @@ def pinned_version(go_mod: str, module: str) -> str:
     return found[1]
 
 
+@functools.cache
 def folder(name: str) -> Path:
     """Return the folder that holds a tool and its links, building it if there is none."""
     tool = TOOLS[name]
-    with locked(f"build-{name}"):
-        go = _go()
-        version = subprocess.run(
-            [go, "version"], check=True, capture_output=True, text=True
-        ).stdout.strip()
-        target = cache_dir() / "bin" / f"{name}-{tool.key(version)}"
-        if not target.exists():
-            with replaced(target) as draft:
-                _build(go, tool, draft)
-        return target
+    go = _go()
+    version = subprocess.run([go, "version"], check=True, capture_output=True, text=True).stdout
+    target = cache_dir() / "bin" / f"{name}-{tool.key(version.strip())}"
+    if not target.exists():
+        with locked(f"build-{name}"):
+            if not target.exists():  # nobody else has built it in the meantime
+                with replaced(target) as draft:
+                    _build(go, tool, draft)
+    return target
 
 
 def binary(name: str) -> Path:

@@ -9,10 +9,12 @@ import hashlib
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_GRACE = 3600.0
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
@@ -65,6 +67,13 @@ def replaced(target: Path) -> Iterator[Path]:
         draft.rename(target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def forget_older(current: Path, pattern: str) -> None:
+    """Remove entries that `current` has replaced, but none that another process may be reading."""
+    for other in current.parent.glob(pattern):
+        if other != current and time.time() - other.stat().st_mtime > _GRACE:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def say(message: str) -> None:

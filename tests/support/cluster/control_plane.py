@@ -4,7 +4,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from tests.support.cluster.processes import Process, spawn
 from tests.support.cluster.state import State
 
 SERVICES = "10.43.0.0/16"
+CLUSTER_DNS = "10.43.0.10"
 SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost")
 
 
@@ -25,7 +26,7 @@ class Address:
     port: int
     clients: str  # the host's own clients
     nodes: str = "127.0.0.1"  # nodes, and pods by way of the service `kubernetes`
-    namespace: str | None = None  # the network namespace it lives in
+    namespace: int | None = None  # a process in whose network namespace it lives
 
     @property
     def for_clients(self) -> str:
@@ -62,7 +63,7 @@ class ControlPlane:
         user = "system:kube-controller-manager"
         self._start(
             "kube-controller-manager",
-            *("--kubeconfig", self._internal_kubeconfig("controllers", user)),
+            *("--kubeconfig", self.internal_kubeconfig("controllers", user)),
             f"--controllers={','.join(controllers)}",
             f"--root-ca-file={self.authority.certificate}",
             f"--service-account-private-key-file={self.authority.account_key}",
@@ -82,21 +83,28 @@ class ControlPlane:
         """Start kube-scheduler."""
         self._start(
             "kube-scheduler",
-            *("--kubeconfig", self._internal_kubeconfig("scheduler", "system:kube-scheduler")),
+            *("--kubeconfig", self.internal_kubeconfig("scheduler", "system:kube-scheduler")),
             "--leader-elect=false",
             "--bind-address=127.0.0.1",
             "--secure-port=0",
         )
 
-    def spawn(self, what: str, *argv: str | Path) -> Process:
+    def spawn(
+        self, what: str, *argv: str | Path, environment: Mapping[str, str] | None = None
+    ) -> Process:
         """Start a process of the control plane in its network namespace."""
         space = self.address.namespace
-        inside = ["nsenter", f"--net=/run/netns/{space}"] if space else []
+        inside = ["nsenter", f"--net=/proc/{space}/ns/net"] if space else []
         log = self.state.folder / "logs" / f"{what}.log"
-        return self.state.record(spawn(what, [*inside, *argv], log))
+        return self.state.record(spawn(what, [*inside, *argv], log, environment))
 
     def _start(self, name: str, *arguments: str | Path) -> Process:
         return self.spawn(name, binaries.folder("kubernetes") / name, *arguments)
+
+    def internal_kubeconfig(self, name: str, user: str, group: str = "") -> Path:
+        """Write a kubeconfig for a process of the control plane."""
+        path = self.state.folder / f"{name}.kubeconfig"
+        return self.authority.kubeconfig(path, self.address.for_nodes, user, group)
 
     def _issue(self) -> None:
         hosts = {self.address.clients, self.address.nodes, "127.0.0.1", "10.43.0.1"}
@@ -104,10 +112,6 @@ class ControlPlane:
         names += [f"DNS:{name}" for name in (*SERVICE_NAMES, f"{SERVICE_NAMES[2]}.cluster.local")]
         self.authority.issue("api-server", "/CN=kube-apiserver", names)
         self.authority.issue("api-server-client", "/O=system:masters/CN=kube-apiserver-client")
-
-    def _internal_kubeconfig(self, name: str, user: str) -> Path:
-        path = self.state.folder / f"{name}.kubeconfig"
-        return self.authority.kubeconfig(path, self.address.for_nodes, user)
 
     def _kine(self) -> None:
         socket = self._socket()

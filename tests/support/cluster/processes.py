@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,9 @@ def identify(pid: int, what: str) -> Process:
     return Process(pid, int(fields[19]), what)
 
 
-def spawn(what: str, argv: Sequence[str | Path], log: Path) -> Process:
+def spawn(
+    what: str, argv: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None = None
+) -> Process:
     """Start a process in a session of its own, so that Ctrl-C here does not reach it."""
     log.parent.mkdir(parents=True, exist_ok=True)
     arguments = [str(argument) for argument in argv]
@@ -50,7 +52,7 @@ def spawn(what: str, argv: Sequence[str | Path], log: Path) -> Process:
     pid = os.posix_spawnp(
         arguments[0],
         arguments,
-        os.environ,
+        {**os.environ, **(environment or {})},
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), append, 0o644),

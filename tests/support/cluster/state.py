@@ -9,12 +9,13 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from tests.support.cluster.cache import cache_dir, say
-from tests.support.cluster.processes import Process, identify, kill
+from tests.support.cluster.cache import cache_dir
+from tests.support.cluster.processes import Process, identify
 
 PREFIX = "pes"
 
@@ -27,14 +28,14 @@ class State:
         self.id = folder.name
 
     @classmethod
-    def create(cls, name: str, *, detached: bool = False) -> "State":
+    def create(cls, name: str, nodes: Sequence[str] = (), *, detached: bool = False) -> "State":
         """Make the folder of a new cluster; `detached`: it shall outlive this process."""
         folder = clusters_dir() / secrets.token_hex(3)
         folder.mkdir()
         state = cls(folder)
         owner = None if detached else asdict(identify(os.getpid(), "owner"))
         draft = folder / "cluster.draft"
-        draft.write_text(json.dumps({"name": name, "owner": owner}))
+        draft.write_text(json.dumps({"name": name, "nodes": list(nodes), "owner": owner}))
         draft.rename(folder / "cluster.json")
         return state
 
@@ -47,6 +48,11 @@ class State:
     def name(self) -> str:
         """The name a person gave the cluster."""
         return str(self._record()["name"])
+
+    @property
+    def nodes(self) -> list[str]:
+        """The names of its nodes."""
+        return list(self._record()["nodes"])
 
     @property
     def detached(self) -> bool:
@@ -62,8 +68,8 @@ class State:
             return False  # being created at this moment
         return isinstance(owner, dict) and not Process(**owner).alive()
 
-    def _record(self) -> dict[str, object]:
-        record: dict[str, object] = json.loads((self.folder / "cluster.json").read_text())
+    def _record(self) -> dict[str, Any]:
+        record: dict[str, Any] = json.loads((self.folder / "cluster.json").read_text())
         return record
 
     def record(self, process: Process) -> Process:
@@ -85,10 +91,6 @@ class State:
         found = [process for process in self.processes() if process.what == what]
         return found[-1] if found and found[-1].alive() else None
 
-    def kill_processes(self) -> None:
-        """End everything recorded, newest first."""
-        kill(reversed(self.processes()))
-
     def remove(self) -> None:
         """Forget the cluster, its logs and the disks of its nodes."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -104,17 +106,3 @@ def clusters_dir() -> Path:
 def states() -> Iterable[State]:
     """Return all clusters that have not been removed."""
     return [State(folder) for folder in sorted(clusters_dir().iterdir()) if folder.is_dir()]
-
-
-def sweep() -> None:
-    """End the clusters whose owner died without closing them."""
-    for state in states():
-        if state.abandoned:
-            say(f"ending what an earlier run left behind ({state.name}, {state.id})")
-            end(state)
-
-
-def end(state: State) -> None:
-    """End everything of one cluster and forget it."""
-    state.kill_processes()
-    state.remove()

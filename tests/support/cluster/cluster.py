@@ -1,0 +1,144 @@
+"""A cluster of nodes: the whole of k3s' parts, and the verbs that tests need."""
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.cluster import addons, cgroups, image_store, lifetime, packages
+from tests.support.cluster.control_plane import Address, ControlPlane
+from tests.support.cluster.ending import end, sweep
+from tests.support.cluster.images import Image, cluster_images
+from tests.support.cluster.kube import Kube, until
+from tests.support.cluster.network import GATEWAY, Lan
+from tests.support.cluster.node import Node
+from tests.support.cluster.pki import CONTEXT
+from tests.support.cluster.state import State
+
+EDGE = {"pi-edge-spark.io/role": "edge"}
+
+
+def unavailable() -> str:
+    """Return why this machine cannot run nodes ('' if it can)."""
+    if sys.platform != "linux":
+        return "nodes need Linux"
+    if os.geteuid() != 0:
+        return "nodes need root (namespaces, mounts, cgroups)"
+    if not cgroups.available():
+        return "nodes need a writable /sys/fs/cgroup"
+    if packages.missing() and not shutil.which("apt-get"):
+        return f"nodes need these programs: {' '.join(packages.missing())}"
+    return ""
+
+
+class Cluster(Kube, lifetime.Closer):
+    """Nodes pi-1, pi-2, … that are edge nodes, and server-1, … that are not.
+
+    `images` are on every node from the start; `load_image` adds others later.
+    With `detached` the cluster outlives the program: `attach` finds it again.
+    """
+
+    def __init__(
+        self,
+        nodes: int = 3,
+        servers: int = 0,
+        images: Sequence[Image] = (),
+        name: str = "test",
+        detached: bool = False,
+    ) -> None:
+        names = [f"pi-{number}" for number in range(1, nodes + 1)]
+        names += [f"server-{number}" for number in range(1, servers + 1)]
+        sweep()
+        self._prepare(State.create(name, names, detached=detached))
+        self.images = images
+
+    @classmethod
+    def attach(cls, state: State) -> "Cluster":
+        """Return a cluster that an earlier program has started."""
+        cluster = cls.__new__(cls)
+        cluster._prepare(state)
+        return cluster
+
+    def _prepare(self, state: State) -> None:
+        self.state = state
+        self.lan = Lan(state)
+        self.nodes = {
+            name: Node(state, self.lan, number, name, EDGE if name.startswith("pi-") else {})
+            for number, name in enumerate(state.nodes, start=1)
+        }
+        super().__init__(state.folder / "kubeconfig", CONTEXT, state.folder / "scratch")
+
+    def start(self) -> None:
+        """Start everything and wait until every node is ready."""
+        if not self.state.detached:
+            lifetime.close_at_exit(self)
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        if reason := unavailable():
+            raise RuntimeError(reason)
+        packages.require()
+        store = image_store.holding([*cluster_images(), *self.images])
+        self.lan.create()
+        address = Address("0.0.0.0", 6443, self.lan.address(), GATEWAY, self.lan.holder())  # noqa: S104
+        control_plane = ControlPlane(self.state, address)
+        control_plane.start_api_server()
+        control_plane.start_controllers()
+        control_plane.start_scheduler()
+        with ThreadPoolExecutor(8) as pool:
+            jobs = [
+                pool.submit(self._boot, node, control_plane, store) for node in self.nodes.values()
+            ]
+            addons.start(self, control_plane)
+            for job in jobs:
+                job.result()
+        # Pods cannot be created before their service account exists.
+        until(lambda: self.get("serviceaccount", "default"), "a service account")
+        self.wait_ready()
+
+    def _boot(self, node: Node, control_plane: ControlPlane, store: Path) -> None:
+        node.create(control_plane, store)
+        node.power_on()
+
+    def wait_ready(self, timeout: float = 120) -> None:
+        """Wait until every node is there and ready."""
+        if self.nodes:
+            names = [f"node/{name}" for name in self.nodes]
+            until(lambda: self.kubectl("get", *names), "the nodes register", timeout)
+            self.wait(*names, condition="Ready", timeout=timeout)
+
+    def node(self, name: str) -> Node:
+        """Return a node by its name."""
+        return self.nodes[name]
+
+    def load_image(self, image: Image) -> None:
+        """Put an image onto every node that is on."""
+        powered = [node for node in self.nodes.values() if node.powered()]
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda node: node.import_image(image.archive), powered))
+
+    def close(self) -> None:
+        """End every process, and remove every link, cgroup and file of the cluster."""
+        with lifetime.undisturbed():
+            end(self.state)
+            lifetime.closed(self)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

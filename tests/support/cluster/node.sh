@@ -1,0 +1,43 @@
+#!/bin/bash
+# The first process of a node: gives it the folders that are its own, then keeps
+# containerd, kube-proxy and kubelet running, as systemd does on a Pi. Killing it
+# takes its namespaces along, and with them every process and mount of the node.
+set -eu
+: "${NODE:?}" "${CACHE:?}" "${DISK:?}" "${CONFIG:?}" "${LOGS:?}" "${KUBERNETES:?}"
+
+# The cache may lie below a folder that is about to be covered: hold on to it.
+exec 9<"$CACHE"
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir -p /run/lock
+for own in /opt /var/lib /var/log; do
+    mount --no-canonicalize --bind "/proc/self/fd/9/$DISK$own" "$own"
+done
+if [ ! -e "$CONFIG" ]; then
+    mkdir -p "$CACHE"
+    mount --no-canonicalize --bind /proc/self/fd/9 "$CACHE"
+fi
+exec 9<&-
+# Volumes that the kubelet mounts must be seen by containers that share its folder.
+mount --bind /var/lib/kubelet /var/lib/kubelet
+mount --make-rshared /var/lib/kubelet
+
+hostname "$NODE"
+until ip -4 route show default | grep -q .; do sleep 0.05; done
+sysctl -qw net.ipv4.ip_forward=1
+
+keep() {
+    local log=$LOGS/$1.log
+    shift
+    while :; do
+        "$@" >>"$log" 2>&1 || true
+        sleep 1
+    done
+}
+
+keep containerd containerd --config "$CONFIG/containerd.toml" &
+keep kube-proxy "$KUBERNETES/kube-proxy" --config "$CONFIG/kube-proxy.json" &
+until ctr version >/dev/null 2>&1; do sleep 0.05; done
+keep kubelet "$KUBERNETES/kubelet" --config "$CONFIG/kubelet.json" \
+    --kubeconfig "$CONFIG/kubelet.kubeconfig" --hostname-override "$NODE" \
+    --node-ip "$ADDRESS" --node-labels "$LABELS" &
+wait
