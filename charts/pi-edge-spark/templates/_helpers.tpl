@@ -74,27 +74,31 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
-{{/* What the operator reads at its start. */}}
+{{/* What the operator reads at its start: operator/edge_etl_operator/settings.py */}}
 {{- define "pi-edge-spark.settings" -}}
 {{- $fullname := include "pi-edge-spark.fullname" . -}}
 {{- $sources := dict -}}
 {{- range .Values.sources }}{{ $_ := set $sources .name .path }}{{ end -}}
+{{- $secrets := list -}}
+{{- range .Values.imagePullSecrets }}{{ $secrets = append $secrets .name }}{{ end -}}
 sources: {{ toJson $sources }}
+statePath: {{ .Values.edge.statePath | quote }}
+imagePullSecrets: {{ toJson $secrets }}
 edge:
   image: {{ include "pi-edge-spark.image" .Values.images.edge }}
-  imagePullPolicy: {{ .Values.images.edge.pullPolicy }}
+  pullPolicy: {{ .Values.images.edge.pullPolicy }}
   serviceAccount: {{ $fullname }}-edge
-  statePath: {{ .Values.edge.statePath | quote }}
-  runAsUser: {{ .Values.edge.runAsUser }}
-  runAsGroup: {{ .Values.edge.runAsGroup }}
+  runAsUser: {{ int64 .Values.edge.runAsUser }}
+  runAsGroup: {{ int64 .Values.edge.runAsGroup }}
+  workSizeLimit: {{ .Values.edge.workSizeLimit | quote }}
 spark:
   image: {{ include "pi-edge-spark.image" .Values.images.spark }}
-  imagePullPolicy: {{ .Values.images.spark.pullPolicy }}
+  pullPolicy: {{ .Values.images.spark.pullPolicy }}
   serviceAccount: {{ $fullname }}-spark
-imagePullSecrets: {{ toJson .Values.imagePullSecrets }}
 {{- if .Values.landing.enabled }}
 landing:
-  url: http://{{ $fullname }}-landing.{{ .Release.Namespace }}.svc:{{ .Values.landing.port }}
+  namespace: {{ .Release.Namespace }}
+  url: http://{{ $fullname }}-landing.{{ .Release.Namespace }}.svc:{{ int64 .Values.landing.port }}
   claim: {{ include "pi-edge-spark.landingClaim" . }}
 {{- end }}
 {{- end -}}
