@@ -14,6 +14,7 @@ from edge_etl_job import documents as edge
 from edge_etl_spark import documents as spark
 
 from tests.support import chart
+from tests.support.crd_reference import reference
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,6 +37,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/contracts/aggregation.schema.json": _schema(spark.AggregationDocument),
     "docs/contracts/version.schema.json": _schema(spark.VersionManifest),
     "docs/contracts/report.schema.json": _schema(spark.AggregationReport),
+    "docs/reference/edgeetljob.md": reference,
     "charts/pi-edge-spark/files/edgeetljob.crd.yaml": chart.crd,
     "charts/pi-edge-spark/values.schema.json": chart.values_schema,
     "charts/pi-edge-spark/README.md": chart.readme,
