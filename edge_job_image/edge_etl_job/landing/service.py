@@ -1,0 +1,173 @@
+"""The landing service's requests; docs/contracts/landing.md is their description."""
+
+import asyncio
+import hashlib
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path, PurePosixPath
+from typing import Final, ParamSpec, TypeVar
+
+from aiohttp import web
+
+from edge_etl_job.landing import refusals
+from edge_etl_job.landing.answers import answer_errors, log
+from edge_etl_job.landing.body import Announced, chunks
+from edge_etl_job.landing.identity import (
+    Identity,
+    TokenReviewer,
+    audience,
+    authorise,
+    bearer,
+    claimed_run,
+)
+from edge_etl_job.landing.limits import Gate, Limits, Space
+from edge_etl_job.results import directory, errors
+from edge_etl_job.results.durable import Incoming, explained, make_folder, remove_stale
+from edge_etl_job.results.errors import ResultError
+from edge_etl_job.results.layout import Attempt, Dataset, NodeRun, checked
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+_DATASET: Final = "/v1/results/{namespace}/{job}/dataset.json"
+_MANIFEST: Final = "/v1/results/{namespace}/{job}/{run}/{node}/manifest.json"
+_FILE: Final = "/v1/results/{namespace}/{job}/{run}/{node}/{attempt}/{file}"
+
+
+class Landing:
+    """The service over one volume. File operations run in threads, never in the event loop."""
+
+    def __init__(self, root: Path, reviewer: TokenReviewer, account: str, limits: Limits) -> None:
+        self._root = root
+        self._reviewer = reviewer
+        self._account = account
+        self._limits = limits
+        self._gate = Gate(limits)
+        self._space = Space(limits.reserve)
+        # Checking a manifest holds it in memory and reads files: one after another.
+        self._commits = asyncio.Lock()
+
+    def application(self) -> web.Application:
+        """Return the aiohttp application."""
+        app = web.Application(middlewares=[answer_errors])
+        app.router.add_get("/healthz", self._healthy)
+        app.router.add_get("/readyz", self._ready)
+        app.router.add_get(_DATASET, self._get_dataset)
+        app.router.add_get(_MANIFEST, self._get_manifest)
+        app.router.add_put(_MANIFEST, self._put_manifest)
+        app.router.add_put(_FILE, self._put_file)
+        app.cleanup_ctx.append(self._sweeping)
+        return app
+
+    async def _healthy(self, request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        # Not whether there is room: a full volume is told to each sender (507).
+        await self._free()
+        return web.json_response({"status": "ok"})
+
+    async def _get_dataset(self, request: web.Request) -> web.Response:
+        dataset = Dataset(**request.match_info)
+        await self._identify(request, dataset)
+        identifier = await self._in_thread(directory.dataset_id, self._root, dataset)
+        return web.json_response({"id": identifier})
+
+    async def _get_manifest(self, request: web.Request) -> web.Response:
+        # Of any run: a node looks up what became of a run in which its pod was killed.
+        place = NodeRun(**request.match_info)
+        await self._identify(request, place)
+        manifest = await self._in_thread(directory.read_manifest, self._root, place)
+        if manifest is None:
+            message = f"{place.node} has not committed in the run {place.run}"
+            raise ResultError(errors.NO_MANIFEST, message)
+        return web.Response(body=manifest, content_type="application/json")
+
+    async def _put_file(self, request: web.Request) -> web.Response:
+        names = dict(request.match_info)
+        name = checked("file", names.pop("file"))
+        place = Attempt(**names)
+        await self._identify(request, place, run=place.run)
+        async with self._receive(request, place.attempt_folder, self._limits.file) as (file, sha):
+            created = await self._in_thread(directory.publish_file, file, name, sha)
+        return web.json_response({"name": name, "sha256": sha}, status=201 if created else 200)
+
+    async def _put_manifest(self, request: web.Request) -> web.Response:
+        place = NodeRun(**request.match_info)
+        identity = await self._identify(request, place, run=place.run)
+        if identity.pod_uid is None:
+            raise ResultError(refusals.FORBIDDEN, "the token is not bound to a pod")
+        attempt = Attempt(**asdict(place), attempt=identity.pod_uid)
+        limit = self._limits.manifest
+        async with self._receive(request, place.node_folder, limit) as (file, sha), self._commits:
+            standing, created = await self._in_thread(
+                directory.publish_manifest, self._root, attempt, file
+            )
+        ours = created or hashlib.sha256(standing).hexdigest() == sha
+        log.info("committed" if created else "had been committed before", extra=asdict(attempt))
+        status = 201 if created else 200 if ours else 409
+        return web.Response(body=standing, status=status, content_type="application/json")
+
+    async def _identify(
+        self, request: web.Request, place: Dataset, run: str | None = None
+    ) -> Identity:
+        """Return who sends the request; raise unless it may use the place, in that run."""
+        token = bearer(request.headers.get("Authorization"))
+        claimed = claimed_run(token, place)
+        if run is not None and claimed != run:
+            raise ResultError(refusals.FORBIDDEN, f"the token is for the run {claimed}, not {run}")
+        for_run = audience(place.namespace, place.job, claimed)
+        identity = await self._reviewer.review(token, for_run)
+        if identity is None:
+            message = "the API server does not confirm the token: expired, or its pod is gone"
+            raise ResultError(refusals.UNAUTHENTICATED, message)
+        authorise(identity, place, self._account)
+        return identity
+
+    @asynccontextmanager
+    async def _receive(
+        self, request: web.Request, folder: PurePosixPath, limit: int
+    ) -> AsyncIterator[tuple[Incoming, str]]:
+        """Give the request's body as a file in a folder, with its SHA-256, which was checked."""
+        announced = Announced.of(request, limit)
+        async with self._gate.slot():
+            with self._space.room(announced.size, await self._free()) as promise:
+                into = await self._in_thread(make_folder, self._root, folder)
+                with await self._in_thread(Incoming, into) as file:
+                    async for chunk in chunks(request, self._limits.silence):
+                        await self._in_thread(file.write, chunk)
+                        promise.used(len(chunk))
+                    announced.check(file.size, file.sha256)
+                    yield file, announced.sha256
+
+    async def _free(self) -> int:
+        return (await self._in_thread(shutil.disk_usage, self._root)).free
+
+    async def _in_thread(
+        self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        def explained_call() -> _T:
+            with explained(self._root):
+                return function(*args, **kwargs)
+
+        return await asyncio.to_thread(explained_call)
+
+    async def _sweeping(self, app: web.Application) -> AsyncIterator[None]:
+        """Remove what broken uploads left, at the start and from time to time."""
+        task = asyncio.create_task(self._sweep())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                removed = await self._in_thread(remove_stale, self._root, self._limits.stale)
+            except ResultError as error:
+                log.error(error.message, extra={"reason": error.reason})
+            else:
+                if removed:
+                    log.info("removed broken uploads", extra={"files": removed})
+            await asyncio.sleep(self._limits.stale)
