@@ -105,13 +105,13 @@ class MergedManifest(_Document, frozen=True, kw_only=True):
 class TableFile(_Document, frozen=True, kw_only=True):
     """One Parquet file of a published version, its path relative to the version's directory."""
 
-    path: str
+    path: Annotated[str, Meta(pattern=r"^(rows|features)/day=[0-9]{4}-[0-9]{2}-[0-9]{2}/[^/]+$")]
     rows: Count
     bytes: Count
 
 
 class VersionManifest(_Document, frozen=True, kw_only=True):
-    """What a published version of the table holds."""
+    """What a published version of the table holds, and what its run added to the one before."""
 
     api_version: Literal["pi-edge-spark.io/v1alpha1"] = API_VERSION
     kind: Literal["TableVersion"] = "TableVersion"
@@ -122,9 +122,17 @@ class VersionManifest(_Document, frozen=True, kw_only=True):
     created_at: str
     rows: Count
     feature_rows: Count
+    rows_added: Count
+    rows_duplicate: Count
+    days_written: Count
+    manifests_merged: Count
     merged: tuple[MergedManifest, ...]
     watermarks: dict[str, str]
     fields: tuple[Field, ...]
+    key: tuple[str, ...]
+    window: str
+    group_by: tuple[str, ...]
+    ship: tuple[Literal["rows", "features"], ...]
     files: tuple[TableFile, ...]
 
 

@@ -1,0 +1,90 @@
+"""The command line: ``run`` aggregates once; ``executor`` is how Spark starts its own pods."""
+
+import argparse
+import logging
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from edge_etl_spark import document as documents
+from edge_etl_spark import executor, logs, report
+from edge_etl_spark.aggregate import aggregate
+from edge_etl_spark.documents import AggregationReport
+from edge_etl_spark.errors import INTERNAL_ERROR, STOPPED, AggregationError
+from edge_etl_spark.logs import log
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return the exit code: 0 for success, 1 for a reported failure."""
+    options = _parser().parse_args(arguments)
+    if options.command == "executor":
+        logs.configure()
+        try:
+            executor.run()
+        except AggregationError as error:
+            log.error(error.message, extra={"event": "failed", "reason": error.reason})
+        return 1
+    return _run(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="edge_etl_spark", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="merge what the nodes delivered and publish the table")
+    run.add_argument("--document", type=Path, required=True, help="the aggregation document")
+    run.add_argument("--results", type=Path, required=True, help="the root of the results")
+    run.add_argument("--summary", type=Path, required=True, help="where to write the report")
+    run.add_argument("--java-home", type=Path, help="a Java 17 or 21; found by itself otherwise")
+    commands.add_parser("executor", help="become a Spark executor (started by the driver)")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    logs.configure()
+    signal.signal(signal.SIGTERM, _stop)
+    started = time.monotonic()
+    run = ""
+    try:
+        document = documents.read(options.document)
+        run = document.run
+        logs.configure(job=f"{document.namespace}/{document.job}", run=run)
+        result = aggregate(document, options.results, options.java_home)
+    except Exception as error:
+        result = _failure(run, error)
+    seconds = round(time.monotonic() - started, 1)
+    log.log(
+        logging.INFO if result.succeeded else logging.ERROR,
+        result.message,
+        extra={"event": "finished", "reason": result.reason, "seconds": seconds},
+    )
+    try:
+        report.write(result, options.summary)
+    except OSError as error:
+        log.error(f"cannot write {options.summary}: {error}", extra={"event": "failed"})
+        return 1
+    return 0 if result.succeeded else 1
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise AggregationError(
+        STOPPED, "told to end (SIGTERM) before the table was published; run again to continue"
+    )
+
+
+def _failure(run: str, error: Exception) -> AggregationReport:
+    from edge_etl_spark.failures import diagnose
+
+    known = diagnose(error)
+    if known is None:
+        log.error("unexpected", exc_info=error, extra={"event": "traceback"})
+        known = AggregationError(
+            INTERNAL_ERROR, f"{type(error).__name__}: {error}; the log holds the traceback"
+        )
+    return AggregationReport(run=run, succeeded=False, reason=known.reason, message=known.message)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

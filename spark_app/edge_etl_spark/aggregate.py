@@ -1,0 +1,144 @@
+"""One aggregation: find what is new, merge it, publish the table."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edge_etl_spark import manifests, publish
+from edge_etl_spark.documents import (
+    AggregationDocument,
+    AggregationReport,
+    VersionManifest,
+)
+from edge_etl_spark.java import java_home
+from edge_etl_spark.logs import progress
+from edge_etl_spark.manifests import Delivery
+from edge_etl_spark.paths import JobPaths
+from edge_etl_spark.plan import FEATURES, ROWS, MergePlan, day_of, make_plan
+from edge_etl_spark.versions import Version, latest_version
+
+PUBLISHED = "Published"
+NOTHING_NEW = "NothingNew"
+
+
+def aggregate(
+    document: AggregationDocument, results: Path, java: Path | None = None
+) -> AggregationReport:
+    """Merge all deliveries that the table lacks, and return what became of them.
+
+    Raises AggregationError with the reason and the remedy, and leaves the table as it was.
+    """
+    paths = JobPaths(results, document.namespace, document.job)
+    deliveries = manifests.discover(paths)
+    manifests.require_nodes(document, deliveries, paths)
+    with publish.exclusive(paths.table):
+        publish.recover(paths.table)
+        current = latest_version(paths.table)
+        pending = _not_merged(deliveries, current)
+        plan = make_plan(document, current, pending)
+        if plan is None:
+            return _unchanged(document, current)
+        progress("verify", "checking the delivered files", manifests=len(pending))
+        for delivery in pending:
+            manifests.verify(delivery)
+        version = _build(document, plan, current, paths, java)
+        publish.prune(paths.table)
+    return _report(document, version)
+
+
+def _not_merged(deliveries: Sequence[Delivery], current: Version | None) -> tuple[Delivery, ...]:
+    merged = set(current.manifest.merged) if current else set()
+    return tuple(delivery for delivery in deliveries if delivery.identity not in merged)
+
+
+def _build(
+    document: AggregationDocument,
+    plan: MergePlan,
+    current: Version | None,
+    paths: JobPaths,
+    java: Path | None,
+) -> VersionManifest:
+    # Spark is imported only when there is something to merge: it takes a second.
+    from edge_etl_spark.session import session
+    from edge_etl_spark.staging import Stage
+
+    staging = publish.new_staging(paths.table, document.run)
+    name = f"{document.namespace}/{document.job}"
+    with java_home(java), session(document.spark, name, plan.bytes_read) as spark:
+        staged = Stage(spark, document, plan, staging).write()
+    progress("publish", "publishing the table", days=len(plan.row_days | plan.feature_days))
+    if current:
+        for file in plan.carried:
+            publish.carry_over(current.directory, staging, file.path)
+    files = tuple(sorted((*plan.carried, *staged.files), key=lambda file: file.path))
+    before = current.manifest if current else None
+    manifest = VersionManifest(
+        namespace=document.namespace,
+        job=document.job,
+        run=document.run,
+        version=before.version + 1 if before else 1,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        rows=sum(file.rows for file in files if file.path.startswith(f"{ROWS}/")),
+        feature_rows=sum(file.rows for file in files if file.path.startswith(f"{FEATURES}/")),
+        rows_added=staged.rows_added,
+        rows_duplicate=staged.rows_duplicate,
+        days_written=len({day_of(file) for file in staged.files}),
+        manifests_merged=len(plan.deliveries),
+        merged=(
+            *(before.merged if before else ()),
+            *(delivery.identity for delivery in plan.deliveries),
+        ),
+        watermarks=_watermarks(before, plan.deliveries),
+        fields=plan.fields,
+        key=document.key,
+        window=document.window,
+        group_by=document.group_by,
+        ship=document.ship,
+        files=files,
+    )
+    publish.publish(paths.table, staging, manifest)
+    return manifest
+
+
+def _watermarks(before: VersionManifest | None, deliveries: Sequence[Delivery]) -> dict[str, str]:
+    """Return for each node the time up to which its readings are in the table."""
+    watermarks = dict(before.watermarks) if before else {}
+    for delivery in deliveries:
+        node, watermark = delivery.manifest.node, delivery.manifest.watermark
+        if watermark is not None:
+            watermarks[node] = max(watermark, watermarks.get(node, watermark))
+    return dict(sorted(watermarks.items()))
+
+
+def _unchanged(document: AggregationDocument, current: Version | None) -> AggregationReport:
+    """Report a run that has nothing to merge: it was published already, or nothing is new."""
+    if current and current.manifest.run == document.run:
+        return _report(document, current.manifest)
+    return AggregationReport(
+        run=document.run,
+        succeeded=True,
+        reason=NOTHING_NEW,
+        message="all that the nodes delivered is in the table already"
+        if current
+        else "the nodes delivered no rows and no features; there is no table yet",
+        version=current.manifest.version if current else 0,
+        rows=current.manifest.rows if current else 0,
+        feature_rows=current.manifest.feature_rows if current else 0,
+    )
+
+
+def _report(document: AggregationDocument, version: VersionManifest) -> AggregationReport:
+    return AggregationReport(
+        run=document.run,
+        succeeded=True,
+        reason=PUBLISHED,
+        message=f"version {version.version}: {version.rows_added} rows added, "
+        f"{version.rows_duplicate} duplicates removed, {version.days_written} days written",
+        version=version.version,
+        rows=version.rows,
+        rows_added=version.rows_added,
+        rows_duplicate=version.rows_duplicate,
+        feature_rows=version.feature_rows,
+        days_written=version.days_written,
+        manifests_merged=version.manifests_merged,
+    )

@@ -1,0 +1,48 @@
+"""Read the aggregation document, and say what is wrong with it in its own words."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from edge_etl_spark.documents import AggregationDocument
+from edge_etl_spark.errors import DOCUMENT_INVALID, AggregationError
+
+TIMESTAMP: Final = "timestamp"
+RESERVED_FIELDS: Final = {TIMESTAMP, "day"}
+"""Columns of the table that are not the schema's: a field cannot have their names."""
+RESERVED_GROUPS: Final = {"window_start", "field", "count", "mean", "m2", "min", "max", "stddev"}
+"""Columns of the features: a field with such a name cannot be in ``groupBy``."""
+
+
+def read(path: Path) -> AggregationDocument:
+    """Parse and check the document; raise AggregationError (DocumentInvalid) if it is wrong."""
+    try:
+        document = msgspec.json.decode(path.read_bytes(), type=AggregationDocument)
+    except OSError as error:
+        raise AggregationError(DOCUMENT_INVALID, f"cannot read {path}: {error.strerror}") from None
+    except msgspec.DecodeError as error:
+        raise AggregationError(DOCUMENT_INVALID, f"{path}: {error}") from None
+    problem = _problem(document)
+    if problem:
+        raise AggregationError(DOCUMENT_INVALID, f"{path}: {problem}")
+    return document
+
+
+def _problem(document: AggregationDocument) -> str | None:
+    names = [field.name for field in document.fields]
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if repeated:
+        return f"$.fields: {repeated[0]} is there twice"
+    if taken := RESERVED_FIELDS.intersection(names):
+        return f"$.fields: {min(taken)} is a column of every table; give the field another name"
+    if unknown := set(document.key) - {TIMESTAMP, *names}:
+        return f"$.key: {min(unknown)} is not a field"
+    if unknown := set(document.group_by) - set(names):
+        return f"$.groupBy: {min(unknown)} is not a field"
+    if taken := RESERVED_GROUPS.intersection(document.group_by):
+        return f"$.groupBy: {min(taken)} is a column of the features; give the field another name"
+    if document.window.rstrip("smhd").strip("0") == "":
+        return "$.window: must be longer than nothing"
+    return None

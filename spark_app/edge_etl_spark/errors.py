@@ -1,0 +1,45 @@
+"""What can go wrong in a way that a person can mend: a reason and a sentence on what to do."""
+
+from typing import Final
+
+DOCUMENT_INVALID: Final = "DocumentInvalid"
+"""The aggregation document cannot be used."""
+MANIFEST_MISSING: Final = "ManifestMissing"
+"""A node that is said to have delivered has no manifest in the results."""
+RESULTS_CORRUPT: Final = "ResultsCorrupt"
+"""A delivered file or manifest is not what its node committed."""
+RESULTS_UNAVAILABLE: Final = "ResultsUnavailable"
+"""The volume of the results cannot be read or written."""
+DISK_FULL: Final = "DiskFull"
+"""The volume of the results, or Spark's scratch directory, has no space left."""
+SCHEMA_CHANGED: Final = "SchemaChanged"
+"""The job's schema does not fit the table that earlier runs built."""
+TABLE_CORRUPT: Final = "TableCorrupt"
+"""A published version cannot be read."""
+TABLE_BUSY: Final = "TableBusy"
+"""Another aggregation of the same job holds the table."""
+JAVA_MISSING: Final = "JavaMissing"
+"""No Java that Spark can run on."""
+NO_EXECUTORS: Final = "NoExecutors"
+"""No executor registered with the driver in time."""
+EXECUTOR_LOST: Final = "ExecutorLost"
+"""Executors died too often for Spark to finish."""
+OUT_OF_MEMORY: Final = "OutOfMemory"
+"""The driver's or an executor's memory was not enough."""
+PERMISSION_DENIED: Final = "PermissionDenied"
+"""Kubernetes refused the driver a request."""
+SPARK_FAILED: Final = "SparkFailed"
+"""Spark failed in another way; the message holds its root cause."""
+STOPPED: Final = "Stopped"
+"""The program was told to end: a deadline, an eviction, a drained node."""
+INTERNAL_ERROR: Final = "InternalError"
+"""A mistake of this program; the log holds the traceback."""
+
+
+class AggregationError(Exception):
+    """A failure with its reason (one of this module's constants) and what to do about it."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message

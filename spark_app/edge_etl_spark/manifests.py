@@ -1,0 +1,111 @@
+"""Find what the nodes delivered, and make sure that it is what they committed."""
+
+import hashlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from edge_etl_spark.documents import (
+    AggregationDocument,
+    DeliveredFile,
+    MergedManifest,
+    NodeManifest,
+)
+from edge_etl_spark.errors import MANIFEST_MISSING, RESULTS_CORRUPT, AggregationError
+from edge_etl_spark.paths import JobPaths
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A node's committed result of one run; ordered by run and node wherever order counts."""
+
+    manifest: NodeManifest
+    directory: Path
+
+    @property
+    def identity(self) -> MergedManifest:
+        """Name the delivery as a version manifest does."""
+        return MergedManifest(
+            run=self.manifest.run, node=self.manifest.node, attempt=self.manifest.attempt
+        )
+
+    def files(self, kind: str) -> Iterator[tuple[DeliveredFile, Path]]:
+        """Yield the non-empty files of ``kind`` with their paths."""
+        for file in self.manifest.files:
+            if file.kind == kind and file.rows:
+                yield file, self.directory / file.name
+
+
+def discover(paths: JobPaths) -> tuple[Delivery, ...]:
+    """Return every committed delivery of the job in the order of (run, node).
+
+    A directory without a manifest is an attempt that has not committed, and is not looked into.
+    Raises AggregationError (ResultsCorrupt) for a manifest that cannot be understood.
+    """
+    found = sorted(paths.runs.glob("*/*/manifest.json"), key=lambda path: path.parts[-3:-1])
+    return tuple(_read(path) for path in found)
+
+
+def _read(path: Path) -> Delivery:
+    run, node = path.parts[-3:-1]
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=NodeManifest)
+    except msgspec.DecodeError as error:
+        raise AggregationError(
+            RESULTS_CORRUPT, f"{path} is not a node manifest: {error}; {_REMEDY.format(node=node)}"
+        ) from None
+    if (manifest.run, manifest.node) != (run, node):
+        raise AggregationError(
+            RESULTS_CORRUPT,
+            f"{path} names run {manifest.run} and node {manifest.node}; it was moved or altered",
+        )
+    return Delivery(manifest, path.parent / manifest.attempt)
+
+
+def require_nodes(
+    document: AggregationDocument, deliveries: Collection[Delivery], paths: JobPaths
+) -> None:
+    """Raise AggregationError (ManifestMissing) unless each of the document's nodes delivered."""
+    delivered = {(delivery.manifest.run, delivery.manifest.node) for delivery in deliveries}
+    missing = [item.node for item in document.nodes if (document.run, item.node) not in delivered]
+    if not missing:
+        return
+    others = f" (and {len(missing) - 1} more nodes)" if len(missing) > 1 else ""
+    raise AggregationError(
+        MANIFEST_MISSING,
+        f"node {missing[0]}{others} has delivered, but "
+        f"{paths.manifest(document.run, missing[0])} is not there; check that the driver mounts "
+        "the same volume and sub-path as the edge pods or the landing service write to",
+    )
+
+
+def verify(delivery: Delivery) -> None:
+    """Compare every listed file with the manifest: it is there, with its bytes and SHA-256.
+
+    Raises AggregationError (ResultsCorrupt) naming the first file that differs.
+    """
+    for file in delivery.manifest.files:
+        path = delivery.directory / file.name
+        try:
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                size = stream.tell()
+        except FileNotFoundError:
+            raise _corrupt(delivery, path, "is not there") from None
+        if size != file.bytes:
+            raise _corrupt(delivery, path, f"has {size} bytes instead of {file.bytes}")
+        if digest != file.sha256:
+            raise _corrupt(delivery, path, "has another SHA-256 than its manifest says")
+
+
+_REMEDY = (
+    "restore the file, or remove this run's directory of node {node} and its ledger so that the "
+    "node delivers its files again"
+)
+
+
+def _corrupt(delivery: Delivery, path: Path, what: str) -> AggregationError:
+    remedy = _REMEDY.format(node=delivery.manifest.node)
+    return AggregationError(RESULTS_CORRUPT, f"{path} {what}; {remedy}")

@@ -1,0 +1,182 @@
+"""Decide what an aggregation reads, writes and carries over; nothing here touches a file."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from edge_etl_spark.document import TIMESTAMP
+from edge_etl_spark.documents import AggregationDocument, Field, TableFile, VersionManifest
+from edge_etl_spark.errors import SCHEMA_CHANGED, AggregationError
+from edge_etl_spark.manifests import Delivery
+from edge_etl_spark.versions import Version
+from edge_etl_spark.windows import covered_days, start_days, window_seconds
+
+ROWS: Final = "rows"
+FEATURES: Final = "features"
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """The files of one aggregation. Days that are not touched are carried over as they are."""
+
+    fields: tuple[Field, ...]
+    """The table's columns after this run: the document's, then those only older rows have."""
+    deliveries: tuple[Delivery, ...]
+    """What is merged now, ordered by run and node."""
+    new_rows: tuple[Path, ...]
+    new_features: tuple[Path, ...]
+    row_days: frozenset[str]
+    """Days whose rows are written again."""
+    feature_days: frozenset[str]
+    """Days whose windows are written again."""
+    old_rows: tuple[Path, ...]
+    """Rows of the current version on the row days."""
+    old_key_rows: tuple[Path, ...]
+    """Rows of the current version in which a key of a new row can stand already."""
+    old_window_rows: tuple[Path, ...]
+    """Rows of the current version on other days that lie in windows of the feature days."""
+    old_features: tuple[Path, ...]
+    """Features of the current version on the feature days."""
+    carried: tuple[TableFile, ...]
+    """Files of the current version that the new one shares."""
+    features_from_rows: bool
+    """All windows of the feature days are computed from rows; no state is merged."""
+    recompute_duplicates: bool
+    """Windows that lost a duplicate can be computed again from rows."""
+    rows_delivered: int
+    rows_touched: int
+    """Rows of the current version on the row days."""
+    bytes_read: int
+    """Compressed size of what Spark reads."""
+
+
+def table_fields(
+    document: AggregationDocument, current: VersionManifest | None
+) -> tuple[Field, ...]:
+    """Return the columns of the table: the document's, then those that only older versions have.
+
+    A field that was removed from the job stays in the table, null for new rows, so that no run
+    takes data away. Raises AggregationError (SchemaChanged) when a field's type differs.
+    """
+    old = {field.name: field for field in current.fields} if current else {}
+    for field in document.fields:
+        before = old.pop(field.name, field)
+        if before.type != field.type:
+            raise AggregationError(
+                SCHEMA_CHANGED,
+                f"field {field.name} is {field.type} in the job and {before.type} in the table; "
+                "give the field of the new type a new name",
+            )
+    return (*document.fields, *old.values())
+
+
+def _check_layout(document: AggregationDocument, current: VersionManifest) -> None:
+    if ROWS in document.ship and ROWS not in current.ship:
+        raise AggregationError(
+            SCHEMA_CHANGED,
+            "the table was built from features alone, so its windows cannot be told apart from "
+            "the rows that are shipped now; give the job a new name, or ship features alone again",
+        )
+    same_windows = (current.window, current.group_by) == (document.window, document.group_by)
+    if not same_windows and ROWS not in document.ship:
+        raise AggregationError(
+            SCHEMA_CHANGED,
+            "features.window or features.groupBy changed, and without rows the old windows cannot "
+            "be computed again; give the job a new name, or take the change back",
+        )
+
+
+def make_plan(
+    document: AggregationDocument, current: Version | None, pending: Sequence[Delivery]
+) -> MergePlan | None:
+    """Return what is to be done, or None when no pending delivery holds anything to merge.
+
+    Raises AggregationError (SchemaChanged) when the job no longer fits its table.
+    """
+    new = {
+        kind: [item for delivery in pending for item in delivery.files(kind)]
+        for kind in document.ship
+    }
+    rows, features = new.get(ROWS, []), new.get(FEATURES, [])
+    if not rows and not features:
+        return None
+
+    manifest = current.manifest if current else None
+    if manifest:
+        _check_layout(document, manifest)
+    fields = table_fields(document, manifest)
+    window = window_seconds(document.window)
+    same_columns = not manifest or _columns(fields) == _columns(manifest.fields)
+    same_windows = not manifest or (
+        (manifest.window, manifest.group_by) == (document.window, document.group_by)
+    )
+
+    row_days = {file.day for file, _ in rows if file.day}
+    feature_days = {file.day for file, _ in features if file.day}
+    feature_days |= _union(start_days(day, window) for day in row_days)
+    if not same_columns:
+        row_days |= _days(manifest, ROWS)
+    if not same_windows:
+        feature_days |= _days(manifest, FEATURES)
+        feature_days |= _union(start_days(day, window) for day in _days(manifest, ROWS))
+
+    near_days = _union(covered_days(day, window) for day in feature_days) - row_days
+    key_days = row_days if TIMESTAMP in document.key else _days(manifest, ROWS) | row_days
+    files = _Files(current)
+    old_rows = files.of(ROWS, row_days)
+    old_features = files.of(FEATURES, feature_days)
+    touched = {*old_rows, *old_features}
+    return MergePlan(
+        fields=fields,
+        deliveries=tuple(pending),
+        new_rows=tuple(path for _, path in rows),
+        new_features=tuple(path for _, path in features),
+        row_days=frozenset(row_days),
+        feature_days=frozenset(feature_days),
+        old_rows=files.paths(old_rows),
+        old_key_rows=files.paths(files.of(ROWS, key_days)),
+        old_window_rows=files.paths(files.of(ROWS, near_days)),
+        old_features=files.paths(old_features),
+        carried=tuple(file for file in files.all if file not in touched),
+        features_from_rows=FEATURES not in document.ship or not same_windows,
+        recompute_duplicates=ROWS in document.ship,
+        rows_delivered=sum(file.rows for file, _ in rows),
+        rows_touched=sum(file.rows for file in old_rows),
+        bytes_read=sum(file.bytes for file, _ in (*rows, *features))
+        + sum(file.bytes for file in touched),
+    )
+
+
+def _columns(fields: Sequence[Field]) -> list[tuple[str, str]]:
+    return [(field.name, field.type) for field in fields]
+
+
+def _union(sets: Iterable[set[str]]) -> set[str]:
+    return set[str]().union(*sets)
+
+
+def _days(manifest: VersionManifest | None, kind: str) -> set[str]:
+    files = manifest.files if manifest else ()
+    return {day_of(file) for file in files if file.path.startswith(f"{kind}/")}
+
+
+def day_of(file: TableFile) -> str:
+    """Return the day of a file of the table."""
+    return file.path.split("/")[1].removeprefix("day=")
+
+
+class _Files:
+    """The files of the current version, which may not exist yet."""
+
+    def __init__(self, current: Version | None) -> None:
+        self._directory = current.directory if current else Path()
+        self.all = current.manifest.files if current else ()
+
+    def of(self, kind: str, days: Collection[str]) -> tuple[TableFile, ...]:
+        return tuple(
+            file for file in self.all if file.path.startswith(f"{kind}/") and day_of(file) in days
+        )
+
+    def paths(self, files: Sequence[TableFile]) -> tuple[Path, ...]:
+        return tuple(self._directory / file.path for file in files)

@@ -1,0 +1,57 @@
+"""Rows: which of the delivered ones are new, as functions from DataFrames to DataFrames."""
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Final
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as f
+
+# No field can have these names: a field's name holds no @.
+_ORDER: Final = "@order"
+_NUMBER: Final = "@number"
+
+
+def with_delivery_order(delivered: DataFrame) -> DataFrame:
+    """Add to rows read from the nodes' files the place of each: run, node, file, row.
+
+    There is one delivery for each run and node, so the path says which one a row came by.
+    """
+    path = f.col("_metadata.file_path")
+    part = r"/runs/([^/]+)/([^/]+)/[^/]+/([^/]+)$"
+    order = f.struct(
+        *(f.regexp_extract(path, part, group).alias(f"_{group}") for group in (1, 2, 3)),
+        f.col("_metadata.row_index"),
+    )
+    return delivered.withColumn(_ORDER, order)
+
+
+def split_duplicates(
+    ordered: DataFrame, known: DataFrame | None, key: Sequence[str]
+) -> tuple[DataFrame, DataFrame]:
+    """Split delivered rows into those that are new to the table, and the duplicates.
+
+    Of rows with the same key the first in delivery order is kept, unless ``known`` (rows that are
+    in the table already) holds the key. Nulls in a key are equal to one another.
+    """
+    first = Window.partitionBy(*key).orderBy(_ORDER)
+    numbered = ordered.withColumn(_NUMBER, f.row_number().over(first)).drop(_ORDER)
+    kept = numbered.where(f.col(_NUMBER) == 1).drop(_NUMBER)
+    repeated = numbered.where(f.col(_NUMBER) > 1).drop(_NUMBER)
+    if known is None:
+        return kept, repeated
+    return (
+        matching(kept, known, key, "left_anti"),
+        repeated.unionByName(matching(kept, known, key, "left_semi")),
+    )
+
+
+def matching(left: DataFrame, right: DataFrame, columns: Sequence[str], how: str) -> DataFrame:
+    """Join ``left_semi`` or ``left_anti`` on ``columns``, where null equals null.
+
+    The right side's columns get other names first: both sides may come from the same files, and
+    Spark could not tell their columns apart.
+    """
+    other = right.select(*(f.col(name).alias(f"@{name}") for name in columns))
+    conditions = (f.col(name).eqNullSafe(f.col(f"@{name}")) for name in columns)
+    return left.join(other, reduce(Column.__and__, conditions), how)

@@ -1,0 +1,158 @@
+"""The Spark work of one aggregation: from a plan to the new version's files in staging."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as f
+from pyspark.sql.types import StructType
+
+from edge_etl_spark import features, rows
+from edge_etl_spark.columns import (
+    DAY,
+    FIELD,
+    WINDOW_START,
+    feature_schema,
+    numeric_fields,
+    row_schema,
+)
+from edge_etl_spark.document import TIMESTAMP
+from edge_etl_spark.documents import AggregationDocument, TableFile
+from edge_etl_spark.errors import RESULTS_CORRUPT, AggregationError
+from edge_etl_spark.logs import progress
+from edge_etl_spark.plan import FEATURES, ROWS, MergePlan, day_of
+from edge_etl_spark.windows import window_seconds
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What was written to staging, and what became of the delivered rows."""
+
+    files: tuple[TableFile, ...]
+    rows_added: int
+    rows_duplicate: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One aggregation's DataFrames; each method reads the files of its plan and nothing else."""
+
+    spark: SparkSession
+    document: AggregationDocument
+    plan: MergePlan
+    staging: Path
+
+    def write(self) -> Staged:
+        """Write the touched days of rows and features; return what was written."""
+        row_files = self._write_rows()
+        added = sum(file.rows for file in row_files) - self.plan.rows_touched
+        duplicates = self.plan.rows_delivered - added
+        if added < 0 or duplicates < 0:
+            raise AggregationError(
+                RESULTS_CORRUPT,
+                f"{self.plan.rows_delivered} rows were delivered by the manifests' count, but "
+                f"{added} were added to the table; a file holds other rows than its manifest says",
+            )
+        feature_files = self._write_features(bool(duplicates))
+        return Staged(row_files + feature_files, added, duplicates)
+
+    def _write_rows(self) -> tuple[TableFile, ...]:
+        if not self.plan.row_days:
+            return ()
+        progress("rows", "merging the rows", rows=self.plan.rows_delivered)
+        parts = [self._read_rows(self.plan.old_rows)]
+        if self.plan.new_rows:
+            parts.append(self._split_duplicates()[0])
+        table = _union([part for part in parts if part is not None])
+        return self._write(ROWS, table, TIMESTAMP, [TIMESTAMP, *self.document.key])
+
+    def _split_duplicates(self) -> tuple[DataFrame, DataFrame]:
+        delivered = self.spark.read.schema(row_schema(self.plan.fields)).parquet(
+            *map(str, self.plan.new_rows)
+        )
+        known = self._read_rows(self.plan.old_key_rows)
+        return rows.split_duplicates(rows.with_delivery_order(delivered), known, self.document.key)
+
+    def _write_features(self, duplicates: bool) -> tuple[TableFile, ...]:
+        if not self.plan.feature_days:
+            return ()
+        progress("features", "merging the features", days=len(self.plan.feature_days))
+        states = self._states(duplicates)
+        group_by = self.document.group_by
+        table = features.with_stddev(states, group_by)
+        return self._write(FEATURES, table, WINDOW_START, [WINDOW_START, *group_by, FIELD])
+
+    def _states(self, duplicates: bool) -> DataFrame:
+        seconds = window_seconds(self.document.window)
+        group_by = self.document.group_by
+        numeric = numeric_fields(self.plan.fields, group_by)
+        if self.plan.features_from_rows:
+            states = features.from_rows(self._table_rows(), seconds, group_by, numeric)
+            start_day = f.date_format(WINDOW_START, "yyyy-MM-dd")
+            return states.where(start_day.isin(*sorted(self.plan.feature_days)))
+        schema = feature_schema(self.plan.fields, group_by)
+        paths = (*self.plan.old_features, *self.plan.new_features)
+        merged = features.merge(self._read(paths, schema), group_by)
+        if not (duplicates and self.plan.recompute_duplicates):
+            return merged
+        windows = features.windows_of(self._split_duplicates()[1], seconds, group_by)
+        return features.recompute(merged, self._table_rows(), windows, seconds, group_by, numeric)
+
+    def _table_rows(self) -> DataFrame:
+        """Return the new version's rows in all windows of the feature days."""
+        staged = sorted((self.staging / ROWS).rglob("*.parquet"))
+        schema = row_schema(self.plan.fields)
+        return self._read((*staged, *self.plan.old_window_rows), schema)
+
+    def _read_rows(self, paths: Sequence[Path]) -> DataFrame | None:
+        return self._read(paths, row_schema(self.plan.fields)) if paths else None
+
+    def _read(self, paths: Sequence[Path], schema: StructType) -> DataFrame:
+        if not paths:
+            return self.spark.createDataFrame([], schema)
+        return self.spark.read.schema(schema).parquet(*map(str, paths))
+
+    def _write(
+        self, kind: str, table: DataFrame, time: str, order: Sequence[str]
+    ) -> tuple[TableFile, ...]:
+        """Write one file for each day (more for a large day), sorted, and list the files."""
+        target = self.staging / kind
+        dated = table.withColumn(DAY, f.date_format(time, "yyyy-MM-dd"))
+        # Adaptive execution splits a large day and lets small days share a task.
+        balanced = dated.hint("rebalance", f.col(DAY))
+        ordered = balanced.sortWithinPartitions(DAY, *dict.fromkeys(order))
+        ordered.write.partitionBy(DAY).parquet(str(target))
+        files = tuple(self._listed(target))
+        planned = self.plan.row_days if kind == ROWS else self.plan.feature_days
+        if stray := {day_of(file) for file in files} - planned:
+            raise AggregationError(
+                RESULTS_CORRUPT,
+                f"the delivered {kind} hold the day {min(stray)}, which no manifest names",
+            )
+        return files
+
+    def _listed(self, target: Path) -> Iterator[TableFile]:
+        """Count the rows of what was really written (Spark reads the files' footers alone)."""
+        paths = sorted(target.rglob("*.parquet"))
+        counts = (
+            self.spark.read.schema(StructType([]))
+            .parquet(*map(str, paths))
+            .groupBy("_metadata.file_path")
+            .count()
+            .collect()
+            if paths
+            else []
+        )
+        counted = {Path(unquote(urlsplit(uri).path)): count for uri, count in counts}
+        for path in paths:
+            relative = path.relative_to(self.staging)
+            yield TableFile(path=relative.as_posix(), rows=counted[path], bytes=path.stat().st_size)
+
+
+def _union(parts: Sequence[DataFrame]) -> DataFrame:
+    table, *others = parts
+    for other in others:
+        table = table.unionByName(other)
+    return table

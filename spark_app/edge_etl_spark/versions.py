@@ -1,0 +1,58 @@
+"""Read the versions of a table. The version with the highest number is the table.
+
+A version appears whole, by one rename; the ``current`` link only points readers to it. So an
+aggregation never trusts the link: one that died between the two is finished by the next.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from edge_etl_spark.documents import VersionManifest
+from edge_etl_spark.errors import TABLE_CORRUPT, AggregationError
+
+_NAME = re.compile(r"v([0-9]{6,})")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A published version of the table."""
+
+    directory: Path
+    manifest: VersionManifest
+
+
+def version_name(number: int) -> str:
+    """Return the directory's name of a version: ``v000001``."""
+    return f"v{number:06d}"
+
+
+def version_numbers(table: Path) -> list[int]:
+    """Return the numbers of all published versions, the newest last."""
+    directory = table / "versions"
+    if not directory.is_dir():
+        return []
+    matches = (_NAME.fullmatch(path.name) for path in directory.iterdir())
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def latest_version(table: Path) -> Version | None:
+    """Return the newest version, or None if nothing was published yet.
+
+    Raises AggregationError (TableCorrupt) when its manifest cannot be read.
+    """
+    numbers = version_numbers(table)
+    if not numbers:
+        return None
+    directory = table / "versions" / version_name(numbers[-1])
+    try:
+        content = (directory / "version.json").read_bytes()
+        return Version(directory, msgspec.json.decode(content, type=VersionManifest))
+    except (FileNotFoundError, msgspec.DecodeError) as error:
+        raise AggregationError(
+            TABLE_CORRUPT,
+            f"{directory}/version.json cannot be used: {error}; remove {directory} to go back to "
+            "the version before, whose missing deliveries are then merged again",
+        ) from None
