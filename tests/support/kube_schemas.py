@@ -1,10 +1,13 @@
 """JSON Schemas for kubeconform, taken from a running API server instead of the internet."""
 
 import json
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.support.cluster import Kube
+from tests.support.cluster.kube import until
 
 LOCATION = "{{.ResourceKind}}{{.KindSuffix}}.json"
 """How kubeconform is told to find a schema below the folder that `write` filled."""
@@ -12,13 +15,12 @@ LOCATION = "{{.ResourceKind}}{{.KindSuffix}}.json"
 _COMPONENTS = "#/components/schemas/"
 
 
-def write(server: Kube, folder: Path) -> None:
-    """Write a schema for each kind that the server knows, its own resources included."""
-    for path in json.loads(server.kubectl("get", "--raw", "/openapi/v3"))["paths"]:
-        if not path.startswith(("api/", "apis/")):
-            continue
-        document = json.loads(server.kubectl("get", "--raw", f"/openapi/v3/{path}"))
-        schemas = document.get("components", {}).get("schemas", {})
+def write(server: Kube, folder: Path, apis: Iterable[str]) -> None:
+    """Write a schema for each kind of the named APIs, such as `apis/apps/v1`."""
+    for api in apis:
+        # The server publishes a custom resource's schema a moment after it serves the resource.
+        document = until(partial(_openapi, server, api), f"the schema of {api}", timeout=30)
+        schemas = document["components"]["schemas"]
         definitions = {name: _strict(schema) for name, schema in schemas.items()}
         for name, schema in schemas.items():
             for kind in schema.get("x-kubernetes-group-version-kind", []):
@@ -26,6 +28,10 @@ def write(server: Kube, folder: Path) -> None:
                 target.write_text(
                     json.dumps({"$ref": f"#/definitions/{name}", "definitions": definitions})
                 )
+
+
+def _openapi(server: Kube, api: str) -> Any:
+    return json.loads(server.kubectl("get", "--raw", f"/openapi/v3/{api}"))
 
 
 def _file_name(kind: dict[str, str]) -> str:

@@ -1,0 +1,364 @@
+"""Each documented value of the chart does what its comment says, and wrong ones are refused."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support import chart
+from tests.support.cluster import tools
+
+Objects = dict[tuple[str, str], Any]
+OPERATOR = ("Deployment", "pi-edge-spark-operator")
+LANDING = ("Deployment", "pi-edge-spark-landing")
+CLAIM = ("PersistentVolumeClaim", "pi-edge-spark-results")
+CRD = ("CustomResourceDefinition", "edgeetljobs.pi-edge-spark.io")
+
+
+def objects(text: str) -> Objects:
+    """Return rendered objects by kind and name."""
+    documents = [document for document in yaml.safe_load_all(text) if document]
+    found = {(one["kind"], one["metadata"]["name"]): one for one in documents}
+    assert len(found) == len(documents), "two objects of one kind have the same name"
+    return found
+
+
+def render(tmp_path: Path, values: Any) -> str:
+    """Render the chart with these values."""
+    path = tmp_path / "values.json"
+    path.write_text(json.dumps(values))
+    return chart.render(f"--values={path}")
+
+
+def refusal(tmp_path: Path, values: Any) -> str:
+    """Return why helm refuses these values."""
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        render(tmp_path, values)
+    return str(caught.value.stderr)
+
+
+def nested(name: str, value: Any) -> Any:
+    """Return `a.b.c` and a value as the values file that sets it."""
+    for key in reversed(name.split(".")):
+        value = {key: value}
+    return value
+
+
+def pod(deployment: tuple[str, str], *path: str | int) -> Callable[[Objects], Any]:
+    """Look at a part of a Deployment's pod; None when it is not there."""
+
+    def look(rendered: Objects) -> Any:
+        found = rendered[deployment]["spec"]["template"]["spec"]
+        for key in path:
+            found = found[key] if isinstance(key, int) else found.get(key)
+        return found
+
+    return look
+
+
+def container(deployment: tuple[str, str], key: str) -> Callable[[Objects], Any]:
+    return pod(deployment, "containers", 0, key)
+
+
+def setting(*path: str) -> Callable[[Objects], Any]:
+    """Look at one of the operator's settings."""
+
+    def look(rendered: Objects) -> Any:
+        text = rendered["ConfigMap", "pi-edge-spark-operator"]["data"]["settings.yaml"]
+        found = yaml.safe_load(text)
+        for key in path:
+            found = found.get(key)
+        return found
+
+    return look
+
+
+def claim(*path: str) -> Callable[[Objects], Any]:
+    def look(rendered: Objects) -> Any:
+        found = rendered[CLAIM]
+        for key in path:
+            found = found.get(key)
+        return found
+
+    return look
+
+
+def names(rendered: Objects) -> set[str]:
+    return {name for kind, name in rendered if kind == "Deployment"}
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A change of one value and what it changes in the output."""
+
+    value: str
+    change: Any
+    look: Callable[[Objects], Any]
+    expected: Any
+
+
+def _placement(component: str, deployment: tuple[str, str]) -> list[Effect]:
+    toleration = [{"key": "edge", "operator": "Exists", "effect": "NoSchedule"}]
+    term = {"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]}
+    affinity = {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}
+        }
+    }
+    disk = {"disk": "ssd"}
+    # helm merges maps, so that a change of the limit leaves the requests as they are.
+    requests = _default(f"{component}.resources")["requests"]
+    limits = {"limits": {"memory": "1Gi"}}
+    return [
+        Effect(
+            f"{component}.resources",
+            limits,
+            container(deployment, "resources"),
+            {"requests": requests, **limits},
+        ),
+        Effect(f"{component}.nodeSelector", disk, pod(deployment, "nodeSelector"), disk),
+        Effect(f"{component}.tolerations", toleration, pod(deployment, "tolerations"), toleration),
+        Effect(f"{component}.affinity", affinity, pod(deployment, "affinity"), affinity),
+    ]
+
+
+def _images() -> list[Effect]:
+    effects = []
+    for name, look in (
+        ("operator", container(OPERATOR, "image")),
+        ("edge", container(LANDING, "image")),
+        ("edge", setting("edge", "image")),
+        ("spark", setting("spark", "image")),
+    ):
+        repository = f"localhost/pi-edge-spark/{name}"
+        effects += [
+            Effect(f"images.{name}.repository", "pi.local:5000/x", look, "pi.local:5000/x:dev"),
+            Effect(f"images.{name}.tag", "1.2.3", look, f"{repository}:1.2.3"),
+        ]
+    for name, look in (
+        ("operator", container(OPERATOR, "imagePullPolicy")),
+        ("edge", container(LANDING, "imagePullPolicy")),
+        ("edge", setting("edge", "pullPolicy")),
+        ("spark", setting("spark", "pullPolicy")),
+    ):
+        effects.append(Effect(f"images.{name}.pullPolicy", "Always", look, "Always"))
+    return effects
+
+
+def _default(name: str) -> Any:
+    return next(value.default for value in chart.documented_values() if value.name == name)
+
+
+SECRETS = [{"name": "registry"}]
+SOURCES = [{"name": "air", "path": "/srv/air"}, {"name": "water", "path": "/home/pi/water"}]
+
+EFFECTS = [
+    Effect(
+        "nameOverride", "etl", names, {"pi-edge-spark-etl-operator", "pi-edge-spark-etl-landing"}
+    ),
+    Effect("fullnameOverride", "etl", names, {"etl-operator", "etl-landing"}),
+    *_images(),
+    Effect("imagePullSecrets", SECRETS, pod(OPERATOR, "imagePullSecrets"), SECRETS),
+    Effect("imagePullSecrets", SECRETS, pod(LANDING, "imagePullSecrets"), SECRETS),
+    Effect("imagePullSecrets", SECRETS, setting("imagePullSecrets"), ["registry"]),
+    Effect("sources", SOURCES, setting("sources"), {"air": "/srv/air", "water": "/home/pi/water"}),
+    Effect("edge.statePath", "/srv/state", setting("statePath"), "/srv/state"),
+    # Large enough that a careless template would print it as 1.00066e+09.
+    Effect("edge.runAsUser", 1000660000, setting("edge", "runAsUser"), 1000660000),
+    Effect("edge.runAsGroup", 1000660000, setting("edge", "runAsGroup"), 1000660000),
+    Effect("edge.workSizeLimit", "500Mi", setting("edge", "workSizeLimit"), "500Mi"),
+    *_placement("operator", OPERATOR),
+    Effect("landing.enabled", False, names, {"pi-edge-spark-operator"}),
+    Effect("landing.enabled", False, setting("landing"), None),
+    Effect(
+        "landing.storage.existingClaim",
+        "mine",
+        lambda rendered: pod(LANDING, "volumes", 0, "persistentVolumeClaim", "claimName")(rendered),
+        "mine",
+    ),
+    Effect("landing.storage.existingClaim", "mine", setting("landing", "claim"), "mine"),
+    Effect("landing.storage.existingClaim", "mine", lambda rendered: CLAIM in rendered, False),
+    Effect("landing.storage.size", "1Ti", claim("spec", "resources", "requests", "storage"), "1Ti"),
+    Effect("landing.storage.storageClassName", "nfs", claim("spec", "storageClassName"), "nfs"),
+    Effect(
+        "landing.storage.accessMode",
+        "ReadWriteMany",
+        claim("spec", "accessModes"),
+        ["ReadWriteMany"],
+    ),
+    Effect("landing.storage.keep", False, claim("metadata", "annotations"), None),
+    Effect(
+        "landing.port",
+        9090,
+        setting("landing", "url"),
+        "http://pi-edge-spark-landing.pi-edge-spark.svc:9090",
+    ),
+    Effect(
+        "landing.port",
+        9090,
+        lambda rendered: rendered["Service", "pi-edge-spark-landing"]["spec"]["ports"][0]["port"],
+        9090,
+    ),
+    Effect(
+        "landing.port",
+        9090,
+        container(LANDING, "ports"),
+        [{"name": "http", "containerPort": 9090}],
+    ),
+    *_placement("landing", LANDING),
+    Effect("crd.enabled", False, lambda rendered: CRD in rendered, False),
+    Effect("crd.keep", False, lambda rendered: rendered[CRD]["metadata"].get("annotations"), None),
+]
+
+
+@pytest.fixture(scope="module")
+def default() -> Objects:
+    return objects(chart.render())
+
+
+@pytest.mark.parametrize("effect", EFFECTS, ids=lambda effect: effect.value)
+def test_a_documented_value_has_its_effect(
+    effect: Effect, default: Objects, tmp_path: Path
+) -> None:
+    changed = objects(render(tmp_path, nested(effect.value, effect.change)))
+    assert effect.look(default) != effect.expected
+    assert effect.look(changed) == effect.expected
+
+
+def test_every_value_is_documented_and_its_effect_tested() -> None:
+    documented = {value.name for value in chart.documented_values()}
+    assert documented == {effect.value for effect in EFFECTS}
+    leaves: set[str] = set()
+
+    def collect(values: dict[str, Any], prefix: str) -> None:
+        for key, value in values.items():
+            name = f"{prefix}{key}"
+            if isinstance(value, dict) and name not in documented:
+                collect(value, f"{name}.")
+            else:
+                leaves.add(name)
+
+    collect(yaml.safe_load((chart.CHART / "values.yaml").read_text()), "")
+    assert leaves == documented
+
+
+def test_helm_lint_finds_nothing() -> None:
+    done = subprocess.run(
+        [tools.helm(), "lint", "--strict", chart.CHART], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_output_is_the_same_each_time() -> None:
+    assert chart.render() == chart.render()
+
+
+def test_a_change_of_the_settings_replaces_the_operators_pod(tmp_path: Path) -> None:
+    def annotations(text: str) -> Any:
+        return objects(text)[OPERATOR]["spec"]["template"]["metadata"]["annotations"]
+
+    before = annotations(chart.render())
+    assert annotations(render(tmp_path, {"sources": SOURCES})) != before
+    assert annotations(render(tmp_path, {"landing": {"storage": {"size": "1Ti"}}})) == before
+
+
+def test_the_definition_is_the_operators_own(default: Objects) -> None:
+    written = yaml.safe_load(chart.crd())
+    assert default[CRD]["spec"] == written["spec"]
+
+
+def test_without_a_source_the_chart_still_installs(tmp_path: Path) -> None:
+    assert setting("sources")(objects(render(tmp_path, {"sources": []}))) == {}
+
+
+WRONG_VALUES = [
+    ({"source": []}, "additional properties 'source' not allowed"),
+    ({"operator": {"replicas": 2}}, "additional properties 'replicas' not allowed"),
+    ({"landing": {"storage": {"class": "x"}}}, "additional properties 'class' not allowed"),
+    ({"operator": {"resources": {"request": {}}}}, "additional properties 'request' not allowed"),
+    ({"images": {"edge": {"pullPolicy": "Sometimes"}}}, "pullPolicy"),
+    ({"images": {"edge": {"tag": ""}}}, "/images/edge/tag"),
+    ({"edge": {"runAsUser": 0}}, "/edge/runAsUser"),
+    ({"edge": {"runAsUser": "pi"}}, "/edge/runAsUser"),
+    ({"landing": {"port": 80}}, "/landing/port"),
+    ({"landing": {"storage": {"size": "ten"}}}, "/landing/storage/size"),
+    ({"landing": {"storage": {"accessMode": "ReadOnlyMany"}}}, "/landing/storage/accessMode"),
+    ({"fullnameOverride": "x" * 51}, "/fullnameOverride"),
+    ({"sources": [{"name": "a"}]}, "missing property 'path'"),
+    ({"sources": [{"name": "a", "path": "/srv/a", "mode": "rw"}]}, "'mode' not allowed"),
+    ({"sources": [{"name": "Sensors", "path": "/srv/a"}]}, "/sources/0/name"),
+    (
+        {"sources": [{"name": "a", "path": "/srv/a"}, {"name": "a", "path": "/srv/b"}]},
+        "sources: a: there are two sources of this name",
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), WRONG_VALUES, ids=lambda part: str(part)[:60])
+def test_a_wrong_value_is_refused_by_name(values: Any, message: str, tmp_path: Path) -> None:
+    assert message in refusal(tmp_path, values)
+
+
+# Neither a job's source nor the ledger's directory may be one of these.
+BY_SCHEMA = (
+    "", "/", "sensors", "./sensors", "/srv/", "//srv", "/srv//a", "/srv/./a", "/srv/../etc",
+    "/srv/a/..", "/home/pi/.ssh", "/srv/a\n", "/" + "x" * 512, "~/sensors", "C:\\sensors",
+)  # fmt: skip
+BY_NAME = (
+    "/bin", "/boot", "/boot/firmware", "/dev", "/dev/shm", "/etc", "/etc/rancher/k3s", "/home",
+    "/home/pi", "/lib", "/lib64", "/opt", "/opt/local-path-provisioner", "/proc", "/proc/1/root",
+    "/root", "/root/sensors", "/run", "/run/k3s/containerd", "/sbin", "/sys", "/sys/fs/cgroup",
+    "/usr", "/usr/local/share", "/var", "/var/lib", "/var/lib/containerd", "/var/lib/docker",
+    "/var/lib/etcd", "/var/lib/kubelet", "/var/lib/kubelet/pods", "/var/lib/rancher",
+    "/var/lib/rancher/k3s/storage", "/var/log", "/var/log/pods", "/var/run", "/var/run/secrets",
+)  # fmt: skip
+OVERLAPS = (
+    "/var/lib/pi-edge-spark",
+    "/var/lib/pi-edge-spark/state",
+    "/var/lib/pi-edge-spark/state/a",
+)
+ALLOWED = (
+    "/srv/sensors", "/mnt/usb disk/sensors", "/home/pi/sensors", "/data", "/var/lib/sensors",
+    "/var/log/sensors", "/opt/airrohr", "/etcetera", "/usrdata/x", "/srv/Größe..1",
+    "/var/lib/pi-edge-spark/states",
+)  # fmt: skip
+
+
+def _source(path: str) -> Any:
+    return {"sources": [{"name": "a", "path": path}]}
+
+
+@pytest.mark.parametrize("path", BY_SCHEMA)
+def test_a_path_that_is_not_absolute_and_normalised_is_refused(path: str, tmp_path: Path) -> None:
+    assert "/sources/0/path" in refusal(tmp_path, _source(path))
+    assert "/edge/statePath" in refusal(tmp_path, {"edge": {"statePath": path}})
+
+
+@pytest.mark.parametrize("path", BY_NAME)
+def test_a_directory_of_the_system_is_refused(path: str, tmp_path: Path) -> None:
+    assert f"sources: a: {path}" in refusal(tmp_path, _source(path))
+    assert f"edge.statePath: {path}" in refusal(tmp_path, {"edge": {"statePath": path}})
+
+
+@pytest.mark.parametrize("path", OVERLAPS)
+def test_a_source_that_overlaps_the_ledgers_is_refused(path: str, tmp_path: Path) -> None:
+    assert "must not lie in one another" in refusal(tmp_path, _source(path))
+
+
+@pytest.mark.parametrize("path", ALLOWED)
+def test_a_directory_of_sensor_data_is_allowed(path: str, tmp_path: Path) -> None:
+    assert setting("sources")(objects(render(tmp_path, _source(path)))) == {"a": path}
+
+
+def test_the_longest_names_fit(tmp_path: Path) -> None:
+    values = tmp_path / "values.json"
+    values.write_text(json.dumps({"nameOverride": "n" * 40}))
+    command = [str(tools.helm()), "template", "r" * 53, str(chart.CHART), f"--values={values}"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    for kind, name in objects(text):
+        assert len(name) <= 63 or kind.startswith("ClusterRole"), name
