@@ -1,0 +1,106 @@
+"""The ``edge-etl`` command.
+
+Exit codes: 0 done, 1 the run failed (the reason is shown), 2 wrong usage or wrong input.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from edge_etl_operator.validation import InvalidJobError, load_job
+from edge_etl_operator.yaml_reader import YamlError
+
+DONE: Final = 0
+FAILED: Final = 1
+WRONG_INPUT: Final = 2
+INTERRUPTED: Final = 130
+"""What a shell reports of a program that Ctrl-C ended."""
+
+
+class UsageError(ValueError):
+    """A wrong argument; the message says what is right."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        command: str = options.command
+        return _validate(options) if command == "validate" else _local_run(options)
+    except (UsageError, InvalidJobError, YamlError) as error:
+        print(error, file=sys.stderr)
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted; nothing half is left behind", file=sys.stderr)
+        return INTERRUPTED
+    return WRONG_INPUT
+
+
+def _validate(options: argparse.Namespace) -> int:
+    for path in options.job:
+        metadata = load_job(path)["metadata"]
+        name = f"{metadata.get('namespace', 'default')}/{metadata['name']}"
+        print(f"{path}: EdgeETLJob {name} is valid")
+    return DONE
+
+
+def _local_run(options: argparse.Namespace) -> int:
+    # What only this command needs takes a while to import.
+    from edge_etl_operator.cli import local
+
+    return DONE if local.command(options) else FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edge-etl",
+        description="Clean sensor readings where they lie, and merge them into one table.",
+        epilog="Exit codes: 0 done; 1 the run failed; 2 wrong usage or wrong input.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    validate = commands.add_parser(
+        "validate",
+        help="check EdgeETLJobs as the API server would",
+        description="Check EdgeETLJobs as the API server would, in the same words.",
+    )
+    validate.add_argument("job", type=Path, nargs="+", metavar="JOB.yaml")
+
+    local = commands.add_parser("local", help="work on this machine, without a cluster")
+    run = local.add_subparsers(dest="local", required=True, metavar="COMMAND").add_parser(
+        "run",
+        help="run an EdgeETLJob on this machine",
+        description="Run an EdgeETLJob on this machine: the same programs as processes instead of "
+        "pods, one directory in the place of each node, Spark in local mode. As on a cluster, a "
+        "second run reads only what is new.",
+    )
+    run.add_argument("job", type=Path, metavar="JOB.yaml")
+    run.add_argument(
+        "--node",
+        action="append",
+        required=True,
+        metavar="NAME=DIR",
+        help="a node, and the directory that stands for its source; may be given many times "
+        "(spec.nodes.selector has no meaning here)",
+    )
+    run.add_argument(
+        "--results",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="where the results and the table go",
+    )
+    run.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="where the nodes' ledgers and logs lie (default: .state in the results)",
+    )
+    run.add_argument("--json", action="store_true", help="print the outcome as one JSON document")
+    run.add_argument(
+        "--show", type=int, default=0, metavar="N", help="print the first N rows of the table"
+    )
+    return parser

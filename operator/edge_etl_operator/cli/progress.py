@@ -1,0 +1,109 @@
+"""Show a run while it goes: bars on a terminal, lines elsewhere; always on standard error."""
+
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
+
+from edge_etl_operator.documents import NodeSummary
+
+
+class Display(Protocol):
+    """What a run tells while it goes."""
+
+    def node(self, name: str, total: int) -> None:
+        """Say that a node begins; it has so many bytes of files."""
+
+    def read(self, name: str, count: int) -> None:
+        """Say how many bytes a node has read so far."""
+
+    def node_done(self, summary: NodeSummary) -> None:
+        """Say that a node has ended."""
+
+    def aggregation(self, step: str) -> None:
+        """Say what the aggregation does now."""
+
+    def close(self) -> None:
+        """Show nothing more."""
+
+
+def display(console: Console) -> Display:
+    """Return the display that suits the console."""
+    return Bars(console) if console.is_terminal else Lines(console)
+
+
+class Lines:
+    """One line for each thing that ended or began, for logs."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def node(self, name: str, total: int) -> None:
+        """Lines say only what has ended."""
+
+    def read(self, name: str, count: int) -> None:
+        """Lines say only what has ended."""
+
+    def node_done(self, summary: NodeSummary) -> None:
+        """Say that a node has ended."""
+        self._say(f"{summary.node}: {_ending(summary)}")
+
+    def aggregation(self, step: str) -> None:
+        """Say what the aggregation does now."""
+        self._say(f"aggregation: {step}")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class Bars:
+    """A bar for each node, and one for the aggregation."""
+
+    def __init__(self, console: Console) -> None:
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            DownloadColumn(binary_units=True),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=console,
+        )
+        self.tasks: dict[str, TaskID] = {}
+        self.steps: TaskID | None = None
+        self.bars.start()
+
+    def node(self, name: str, total: int) -> None:
+        """Add the node's bar."""
+        self.tasks[name] = self.bars.add_task(name, total=max(total, 1), note="")
+
+    def read(self, name: str, count: int) -> None:
+        """Move the node's bar."""
+        self.bars.update(self.tasks[name], completed=count)
+
+    def node_done(self, summary: NodeSummary) -> None:
+        """Fill the node's bar, or say beside it what went wrong."""
+        task = self.tasks[summary.node]
+        if summary.succeeded:
+            total = next(each.total for each in self.bars.tasks if each.id == task)
+            self.bars.update(task, completed=total)
+        self.bars.update(task, note=_ending(summary))
+
+    def aggregation(self, step: str) -> None:
+        """Show the aggregation's step beside a bar that only moves."""
+        if self.steps is None:
+            self.steps = self.bars.add_task("Spark", total=None, note="")
+        self.bars.update(self.steps, note=step)
+
+    def close(self) -> None:
+        """Leave the bars as they are."""
+        if self.steps is not None:
+            self.bars.update(self.steps, visible=False)
+        self.bars.stop()
+
+
+def _ending(summary: NodeSummary) -> str:
+    if not summary.succeeded:
+        return f"failed: {summary.reason}"
+    return f"{summary.rows_clean:,} rows clean, {summary.rows_rejected:,} rejected"
