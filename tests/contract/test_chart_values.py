@@ -78,6 +78,16 @@ def setting(*path: str) -> Callable[[Objects], Any]:
     return look
 
 
+def argument(name: str) -> Callable[[Objects], Any]:
+    """Look at one of the landing service's arguments."""
+
+    def look(rendered: Objects) -> Any:
+        arguments = dict(part.split("=") for part in container(LANDING, "args")(rendered)[1:])
+        return arguments[name]
+
+    return look
+
+
 def claim(*path: str) -> Callable[[Objects], Any]:
     def look(rendered: Objects) -> Any:
         found = rendered[CLAIM]
@@ -210,6 +220,10 @@ EFFECTS = [
         container(LANDING, "ports"),
         [{"name": "http", "containerPort": 9090}],
     ),
+    Effect("landing.port", 9090, argument("--port"), "9090"),
+    Effect("landing.maxFileBytes", 5_000_000_000, argument("--max-file-bytes"), "5000000000"),
+    Effect("landing.maxUploads", 4, argument("--max-uploads"), "4"),
+    Effect("landing.reserveBytes", 1_000_000_000, argument("--reserve-bytes"), "1000000000"),
     *_placement("landing", LANDING),
     Effect("crd.enabled", False, lambda rendered: CRD in rendered, False),
     Effect("crd.keep", False, lambda rendered: rendered[CRD]["metadata"].get("annotations"), None),
