@@ -21,7 +21,7 @@ from edge_etl_job.results.errors import (
     NO_MANIFEST,
     ResultError,
 )
-from edge_etl_job.results.layout import DATASET, MANIFEST, Attempt, checked
+from edge_etl_job.results.layout import DATASET, MANIFEST, Attempt, NodeRun, checked
 
 _CHUNK: Final = 1 << 18
 _TIMEOUT: Final = urllib3.Timeout(connect=10, read=120)  # seconds; the service fsyncs meanwhile
@@ -71,7 +71,8 @@ class LandingStore:
 
     def dataset_id(self) -> str:
         """Return the dataset's id."""
-        answer = self._call("GET", f"{self._attempt.folder}/{DATASET}", (200,))
+        place = self._attempt
+        answer = self._call("GET", f"{place.namespace}/{place.job}/{DATASET}", (200,))
         try:
             return str(json.loads(answer.data)["id"])
         except (ValueError, KeyError, TypeError) as error:
@@ -79,7 +80,7 @@ class LandingStore:
 
     def manifest(self, run: str) -> bytes | None:
         """Return what this node committed in a run."""
-        path = f"{self._attempt.in_run(run).node_folder}/{MANIFEST}"
+        path = f"{_url_of(self._attempt.in_run(run))}/{MANIFEST}"
         answer = self._call("GET", path, (200, 404))
         if answer.status == 200:
             return answer.data
@@ -89,14 +90,14 @@ class LandingStore:
 
     def put(self, name: str, file: Path, sha256: str) -> None:
         """Store a file of this attempt."""
-        path = f"{self._attempt.attempt_folder}/{checked('file', name)}"
+        path = f"{_url_of(self._attempt)}/{self._attempt.attempt}/{checked('file', name)}"
         with file.open("rb") as content:
             body = _Body(content, file.stat().st_size, bytes.fromhex(sha256))
             self._call("PUT", path, (200, 201), body)
 
     def commit(self, manifest: bytes) -> bytes:
         """Publish what was put."""
-        path = f"{self._attempt.node_folder}/{MANIFEST}"
+        path = f"{_url_of(self._attempt)}/{MANIFEST}"
         body = _Body(BytesIO(manifest), len(manifest), hashlib.sha256(manifest).digest())
         answer = self._call("PUT", path, (200, 201, 409), body)
         return answer.data if answer.status == 409 else manifest
@@ -170,6 +171,10 @@ class _Body:
     file: BinaryIO
     size: int
     digest: bytes
+
+
+def _url_of(place: NodeRun) -> str:
+    return f"{place.namespace}/{place.job}/{place.run}/{place.node}"
 
 
 def _error(answer: urllib3.BaseHTTPResponse) -> tuple[str | None, str]:

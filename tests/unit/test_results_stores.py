@@ -1,0 +1,217 @@
+"""What every place for results guarantees, the same tests for each of them."""
+
+import hashlib
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from edge_etl_job.landing.identity import Identity
+from edge_etl_job.results import ResultError, ResultStore, open_store
+
+from tests.support.landing import ACCOUNT, PLACE, Known, audience, manifest, serving, token
+
+Open = Callable[..., ResultStore]
+OTHER_ATTEMPT = "6f1c1b1e-0000-4000-8000-000000000002"
+RUN = PLACE["run"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(params=["directory", "landing"])
+def open_one(request: pytest.FixtureRequest, root: Path, tmp_path: Path) -> Iterator[Open]:
+    """Give what opens the store for PLACE, of which single names can be changed."""
+    if request.param == "directory":
+        yield lambda **changes: open_store(str(root), token_file=None, **{**PLACE, **changes})
+        return
+    reviewer = Known()
+
+    with serving(root, reviewer) as url:
+
+        def open_landing(**changes: str) -> ResultStore:
+            place = {**PLACE, **changes}
+            pod = place["attempt"]
+            its_token = token(audience(place["run"], place["job"]), pod=pod, node=place["node"])
+            user = f"system:serviceaccount:{place['namespace']}:{ACCOUNT}"
+            reviewer.known[its_token] = Identity(user, place["node"], pod)
+            token_file = tmp_path / f"token-{len(reviewer.known)}"
+            token_file.write_text(its_token + "\n")
+            return open_store(url, token_file=token_file, **place)
+
+        yield open_landing
+
+
+@pytest.fixture
+def store(open_one: Open) -> ResultStore:
+    return open_one()
+
+
+def written(root: Path) -> dict[str, bytes]:
+    """Return all files below the root except dataset.json."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and path.name != "dataset.json"
+    }
+
+
+def node_folder(run: str = RUN) -> str:
+    return f"{PLACE['namespace']}/{PLACE['job']}/runs/{run}/{PLACE['node']}"
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Callable[..., None]:
+    def put_bytes(store: ResultStore, name: str, data: bytes, sha256: str | None = None) -> None:
+        file = tmp_path / uuid.uuid4().hex
+        file.write_bytes(data)
+        store.put(name, file, sha256 or hashlib.sha256(data).hexdigest())
+
+    return put_bytes
+
+
+def test_a_dataset_has_one_id_for_ever(open_one: Open) -> None:
+    first = open_one().dataset_id()
+    assert uuid.UUID(first).version == 4
+    assert open_one(node="pi-2", run="20261123-000000").dataset_id() == first
+    assert open_one(job="other").dataset_id() != first
+
+
+@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+def test_what_is_put_lies_in_the_attempts_folder(
+    store: ResultStore, root: Path, put: Callable[..., None], size: int
+) -> None:
+    data = b"x" * size
+    put(store, "rows-2026-11-22.parquet", data)
+    path = f"{node_folder()}/{PLACE['attempt']}/rows-2026-11-22.parquet"
+    assert written(root) == {path: data}
+
+
+def test_putting_the_same_again_is_fine_and_other_content_is_refused(
+    store: ResultStore, root: Path, put: Callable[..., None]
+) -> None:
+    put(store, "rows.parquet", b"one")
+    put(store, "rows.parquet", b"one")
+    with pytest.raises(ResultError) as refused:
+        put(store, "rows.parquet", b"two")
+    assert refused.value.reason == "ResultConflict"
+    assert list(written(root).values()) == [b"one"]
+
+
+def test_bytes_that_are_not_the_announced_ones_never_appear(
+    store: ResultStore, root: Path, put: Callable[..., None]
+) -> None:
+    with pytest.raises(ResultError) as refused:
+        put(store, "rows.parquet", b"torn", sha256=hashlib.sha256(b"whole").hexdigest())
+    assert refused.value.reason == "DigestMismatch"
+    assert written(root) == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", ".", "a/b", "../x", "/etc/passwd", "Rows", "x" * 129, "a\n", "a\0", ".x"]
+)
+def test_a_file_name_that_is_none_is_refused(
+    store: ResultStore, root: Path, put: Callable[..., None], name: str
+) -> None:
+    with pytest.raises(ResultError) as refused:
+        put(store, name, b"data")
+    assert refused.value.reason == "InvalidName"
+    assert written(root) == {}
+
+
+@pytest.mark.parametrize("part", sorted(PLACE))
+@pytest.mark.parametrize("value", ["", "..", "a/b", "%2e%2e", "a\n", "x" * 300])
+def test_a_place_whose_name_is_none_cannot_be_opened(part: str, value: str) -> None:
+    for location in ("/results", "http://landing"):
+        with pytest.raises(ResultError, match=f"not the name of a {part}"):
+            open_store(location, token_file=None, **{**PLACE, part: value})
+
+
+def test_a_commit_shows_what_was_put(open_one: Open, root: Path, put: Callable[..., None]) -> None:
+    store = open_one()
+    assert store.manifest(RUN) is None
+    put(store, "rows.parquet", b"rows")
+    ours = manifest({"rows.parquet": b"rows"})
+    assert store.commit(ours) == ours
+    assert store.commit(ours) == ours
+    assert written(root)[f"{node_folder()}/manifest.json"] == ours
+    # A later run looks up what became of an earlier one.
+    later = open_one(run="20261123-000000", attempt=OTHER_ATTEMPT)
+    assert later.manifest(RUN) == ours
+    assert later.manifest("20261123-000000") is None
+    assert open_one(node="pi-2").manifest(RUN) is None
+
+
+def test_a_commit_without_files_is_a_commit(store: ResultStore) -> None:
+    ours = manifest({})
+    assert store.commit(ours) == ours
+    assert store.manifest(RUN) == ours
+
+
+def test_of_two_attempts_the_first_stands(open_one: Open) -> None:
+    first, second = manifest({}), manifest({}, attempt=OTHER_ATTEMPT)
+    assert open_one().commit(first) == first
+    late = open_one(attempt=OTHER_ATTEMPT)
+    assert late.commit(second) == first
+    assert late.manifest(RUN) == first
+
+
+def test_attempts_that_commit_at_once_agree_on_one(open_one: Open, root: Path) -> None:
+    attempts = [f"attempt-{number}" for number in range(16)]
+    stores = {attempt: open_one(attempt=attempt) for attempt in attempts}
+    with ThreadPoolExecutor(len(attempts)) as pool:
+        answers = set(pool.map(lambda a: stores[a].commit(manifest({}, attempt=a)), attempts))
+    assert answers == set(written(root).values())
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (b"{", "not a node manifest"),
+        (b"[]", "not a node manifest"),
+        (manifest({}, kind="TableVersion"), "not a node manifest"),
+        (manifest({}, node="pi-2"), "node is 'pi-2'"),
+        (manifest({}, attempt=OTHER_ATTEMPT), "attempt is"),
+        (manifest({}, run="20261123-000000"), "run is"),
+        (manifest({"rows.parquet": b"rows", "more.parquet": b""}), "more.parquet is listed and no"),
+        (manifest({"rows.parquet": b"Rows"}), "rows.parquet is not as the manifest says"),
+        (manifest({"rows.parquet": b"row"}), "rows.parquet is not as the manifest says"),
+        (manifest({"../manifest.json": b""}), "not the name of a file"),
+        (
+            manifest({}, files=[{"name": "a", "bytes": 1, "sha256": "00"}] * 2),
+            "lists a file twice",
+        ),
+    ],
+)
+def test_a_manifest_that_is_not_true_is_no_commit(
+    store: ResultStore, put: Callable[..., None], root: Path, wrong: bytes, message: str
+) -> None:
+    put(store, "rows.parquet", b"rows")
+    with pytest.raises(ResultError, match=message):
+        store.commit(wrong)
+    assert store.manifest(RUN) is None
+    assert list(written(root).values()) == [b"rows"]
+
+
+def test_a_dataset_that_is_damaged_is_named(root: Path) -> None:
+    store = open_store(str(root), token_file=None, **PLACE)
+    folder = root / PLACE["namespace"] / PLACE["job"]
+    folder.mkdir(parents=True)
+    (folder / "dataset.json").write_text("{}")
+    with pytest.raises(ResultError, match=r"dataset.json is damaged"):
+        store.dataset_id()
+
+
+def test_a_root_that_is_missing_is_not_created(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "absent"), token_file=None, **PLACE)
+    with pytest.raises(ResultError) as refused:
+        store.dataset_id()
+    assert refused.value.reason == "ResultsUnavailable"
+    assert str(tmp_path / "absent") in refused.value.message
+    assert not (tmp_path / "absent").exists()
