@@ -1,0 +1,158 @@
+"""The whole of it: chart, sample, cleaning on each node, Spark with executors, one table."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import independent
+from tests.support.cluster import AnyCluster
+from tests.support.jobs import (
+    NAMESPACE,
+    SAMPLE,
+    SOURCES,
+    Object,
+    condition,
+    finished,
+    objects,
+    results,
+    sample,
+    status,
+)
+
+JOB = "air-quality"
+NODES = ("pi-1", "pi-2", "pi-3")
+
+
+@pytest.fixture(scope="module")
+def done(pis: AnyCluster) -> Object:
+    """Apply the sample as it is written, and wait as a user would."""
+    pis.kubectl("apply", "-n", NAMESPACE, "-f", SAMPLE)
+    return finished(pis, JOB, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def folders(pis: AnyCluster) -> dict[str, Path]:
+    """Give the nodes' own directories of CSV files."""
+    return {node: pis.node(node).path(f"{SOURCES}/sensors") for node in NODES}
+
+
+def test_kubectl_get_tells_the_story(pis: AnyCluster, done: Object) -> None:
+    header, line = pis.kubectl("get", "edgeetljobs", JOB, "-n", NAMESPACE).splitlines()
+    assert header.split() == [
+        *("NAME", "PHASE", "NODES", "ROWS", "REJECTED", "LAST-RUN", "NEXT-RUN", "AGE")
+    ]
+    assert line.split()[:5] == [
+        *(JOB, "Succeeded", "3/3", str(done["rows"]), done["rejectedRatio"])
+    ]
+
+
+def test_every_condition_is_as_it_should_be(done: Object) -> None:
+    truth = {each["type"]: each["status"] for each in done["conditions"]}
+    assert truth == {
+        "Accepted": "True",
+        "EdgeComplete": "True",
+        "Aggregated": "True",
+        "Succeeded": "True",
+        "Degraded": "False",
+    }
+
+
+def test_each_node_cleaned_its_own_files_and_no_other(
+    pis: AnyCluster, done: Object, folders: dict[str, Path]
+) -> None:
+    assert done["run"]["completionTime"] >= done["run"]["startTime"]
+    for node in done["nodes"]:
+        files = list(folders[node["name"]].glob("*.csv"))
+        assert node["filesRead"] == len(files)
+        assert node["bytesRead"] == sum(file.stat().st_size for file in files)
+    for pod in objects(pis, "pods", JOB, "edge"):
+        assert pod["spec"]["nodeName"] == pod["metadata"]["labels"]["pi-edge-spark.io/node"]
+
+
+def test_spark_ran_with_two_executors(pis: AnyCluster, done: Object) -> None:
+    (driver,) = objects(pis, "pods", JOB, "aggregate")
+    log = pis.logs(driver["metadata"]["name"], namespace=NAMESPACE)
+    sessions = [json.loads(line) for line in log.splitlines() if '"session"' in line]
+    assert [each["executors"] for each in sessions] == [2]
+
+
+def test_the_table_is_what_pandas_computes_from_the_raw_files(
+    pis: AnyCluster, done: Object, folders: dict[str, Path]
+) -> None:
+    table = independent.published(results(pis, JOB))
+    independent.assert_equal(table, independent.expected(folders))
+    assert len(table.rows) == done["rows"]
+
+
+def test_the_table_is_what_a_local_run_gives(
+    pis: AnyCluster, done: Object, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    nodes = [word for node in NODES for word in ("--node", f"{node}={folders[node]}")]
+    command = [
+        *(sys.executable, "-m", "edge_etl_operator.cli", "local", "run", str(SAMPLE)),
+        *(*nodes, "--results", str(tmp_path), "--json"),
+    ]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    (job,) = (path.parent for path in tmp_path.glob("*/*/table"))
+    independent.assert_equal(independent.published(job), independent.published(results(pis, JOB)))
+
+
+def test_new_readings_are_added_and_nothing_is_counted_twice(
+    pis: AnyCluster, done: Object, folders: dict[str, Path]
+) -> None:
+    late = folders["pi-3"] / "2019-03-08_sds011_sensor_7789.csv"
+    origin = folders["pi-3"] / "2019-03-07_sds011_sensor_7789.csv"
+    late.write_text(origin.read_text().replace("2019-03-07T", "2019-03-08T"))
+    job = sample(JOB)
+    job["spec"]["schema"]["nullValues"].append("N/A")
+    try:
+        pis.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=json.dumps(job))
+        pis.wait(
+            f"eej/{JOB}",
+            jsonpath="{.status.observedGeneration}=2",
+            namespace=NAMESPACE,
+        )
+        again = finished(pis, JOB, timeout=300)
+        assert again["run"]["id"] > done["run"]["id"]
+        assert again["rows"] > done["rows"]
+        table = independent.published(results(pis, JOB))
+        assert len(table.rows) == again["rows"]
+        assert not table.rows.duplicated(["sensor_id", "timestamp"]).any()
+        read = {node["name"]: node["filesRead"] for node in again["nodes"]}
+        assert read == {"pi-1": 0, "pi-2": 0, "pi-3": 1}
+    finally:
+        late.unlink()
+
+
+def test_describe_shows_what_each_node_did(pis: AnyCluster, done: Object) -> None:
+    text = pis.kubectl("describe", "eej", JOB, "-n", NAMESPACE)
+    for word in ("Rows Clean", "Rejected By Reason", "Watermark", "out_of_range"):
+        assert word in text
+
+
+def test_restricted_pods_everywhere_but_on_the_host_directory(
+    pis: AnyCluster, done: Object
+) -> None:
+    """Edge pods mount directories of the host and may; all others fit 'restricted'."""
+    name = "restricted-check"
+    label = "pod-security.kubernetes.io/enforce=restricted"
+    pis.kubectl("create", "namespace", name)
+    pis.kubectl("label", "namespace", name, label)
+    pods = pis.get("pods", "-n", NAMESPACE)["items"]
+    kept = [
+        pod for pod in pods if pod["metadata"]["labels"].get("pi-edge-spark.io/stage") != "edge"
+    ]
+    assert len(kept) >= 3
+    for pod in kept:
+        spec = {key: value for key, value in pod["spec"].items() if key != "serviceAccountName"}
+        copy = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": pod["metadata"]["name"], "namespace": name},
+            "spec": spec,
+        }
+        pis.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(copy))
+    assert condition(status(pis, JOB), "Succeeded")["status"] == "True"
