@@ -1,0 +1,123 @@
+"""What a person's mistakes on the command line get: exit code 2, the cause, no traceback."""
+
+import fcntl
+from pathlib import Path
+
+import pytest
+from edge_etl_operator import cli
+
+SAMPLE = Path(__file__).parents[2] / "manifests/samples/air-quality.yaml"
+
+
+def wrong(arguments: list[str | Path], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that must be refused, and return what it says."""
+    try:
+        code = cli.main([str(each) for each in arguments])
+    except SystemExit as error:  # argparse ends the program itself
+        code = int(error.code or 0)
+    printed = capsys.readouterr()
+    assert code == cli.WRONG_INPUT
+    assert printed.out == ""
+    assert "Traceback" not in printed.err
+    return printed.err
+
+
+def run(job: Path, tmp_path: Path, *nodes: str) -> list[str | Path]:
+    options = [part for node in nodes for part in ("--node", node)]
+    return ["local", "run", job, "--results", tmp_path / "results", *options]
+
+
+def test_a_valid_job_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["validate", str(SAMPLE)]) == cli.DONE
+    assert "EdgeETLJob default/air-quality is valid" in capsys.readouterr().out
+
+
+def test_an_invalid_job_is_refused_with_file_line_and_column(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(SAMPLE.read_text().replace("type: double, unit: Pa", "type: float, unit: Pa"))
+    said = 'job.yaml:22:26: spec.schema.fields[6].type: Unsupported value: "float": supported'
+    assert said in wrong(["validate", job], capsys)
+    assert said in wrong(run(job, tmp_path, f"pi-1={tmp_path}"), capsys)
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "one EdgeETLJob is needed, it is empty"),
+        ("just text", "job.yaml:1:1: <nil>: an object of kind EdgeETLJob is needed, not a string"),
+        (
+            "kind: EdgeETLJob",
+            'apiVersion: apiVersion not set, it must be "pi-edge-spark.io/v1alpha1"',
+        ),
+        (
+            "apiVersion: pi-edge-spark.io/v1\nkind: EdgeETLJob",
+            'no matches for apiVersion "pi-edge-spark.io/v1"',
+        ),
+        ("{apiVersion: v1, kind: Pod}", 'no matches for kind "Pod", it must be "EdgeETLJob"'),
+        ("kind: EdgeETLJob\n---\nkind: EdgeETLJob", "one EdgeETLJob is needed, it holds 2"),
+        ("a: [", "not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_job_is_refused(
+    content: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(content)
+    assert said in wrong(["validate", job], capsys)
+
+
+def test_the_job_is_found_among_other_resources(tmp_path: Path) -> None:
+    job = tmp_path / "all.yaml"
+    job.write_text(f"apiVersion: v1\nkind: Namespace\n---\n{SAMPLE.read_text()}")
+    assert cli.main(["validate", str(job)]) == cli.DONE
+
+
+def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = wrong(["validate", tmp_path / "absent.yaml"], capsys)
+    assert said == f"{tmp_path}/absent.yaml: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        ("pi-1", "NAME=DIR is needed"),
+        ("pi-1=", "NAME=DIR is needed"),
+        ("Pi 1=.", "the name must be lower-case letters"),
+        ("../x=.", "the name must be lower-case letters"),
+        ("pi-1=/nowhere/at/all", "there is no directory /nowhere/at/all"),
+    ],
+)
+def test_a_wrong_node_is_refused(
+    node: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said in wrong(run(SAMPLE, tmp_path, node), capsys)
+
+
+def test_a_node_given_twice_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "pi-1 is given twice" in wrong(run(SAMPLE, tmp_path, "pi-1=.", "pi-1=."), capsys)
+
+
+def test_no_node_and_no_command_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "--node" in wrong(run(SAMPLE, tmp_path), capsys)
+    assert "COMMAND" in wrong([], capsys)
+
+
+def test_results_that_cannot_be_written_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results").write_text("a file")
+    assert f"{tmp_path}/results" in wrong(run(SAMPLE, tmp_path, "pi-1=."), capsys)
+
+
+def test_two_runs_at_once_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = tmp_path / "results/.state/default/air-quality"
+    state.mkdir(parents=True)
+    with (state / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        said = wrong(run(SAMPLE, tmp_path, "pi-1=."), capsys)
+    assert "another run of this job is going on" in said
