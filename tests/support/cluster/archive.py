@@ -27,6 +27,8 @@ def write(target: Path, reference: str, layer: Path, command: tuple[str, ...]) -
             "architecture": architecture(),
             "os": "linux",
             "config": {"Cmd": list(command), "Env": [f"PATH={_PATH}"]},
+            # Buildah refuses to build on a layer without a history.
+            "history": [{"created_by": reference}],
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_id}"]},
         }
     ).encode()

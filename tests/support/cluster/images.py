@@ -42,7 +42,7 @@ def pause() -> Image:
 
 def debian() -> Image:
     """Return the base of all other images, made from Debian's packages."""
-    image = Image(archive.DEBIAN, digest(SUITE, "minbase", archive.architecture()))
+    image = Image(archive.DEBIAN, digest(SUITE, "minbase", "history", archive.architecture()))
     with locked("image-debian"):
         if not image.archive.exists():
             say("making the Debian base image, this once (20 to 50 s)")
