@@ -241,7 +241,8 @@ def test_a_documented_value_has_its_effect(
 ) -> None:
     changed = objects(render(tmp_path, nested(effect.value, effect.change)))
     assert effect.look(default) != effect.expected
-    assert effect.look(changed) == effect.expected
+    seen = effect.look(changed)
+    assert (type(seen), seen) == (type(effect.expected), effect.expected)
 
 
 def test_every_value_is_documented_and_its_effect_tested() -> None:
@@ -284,6 +285,23 @@ def test_a_change_of_the_settings_replaces_the_operators_pod(tmp_path: Path) -> 
 def test_the_definition_is_the_operators_own(default: Objects) -> None:
     written = yaml.safe_load(chart.crd())
     assert default[CRD]["spec"] == written["spec"]
+
+
+def test_every_account_exists_and_mounts_no_token_by_itself(default: Objects) -> None:
+    used = {
+        setting("edge", "serviceAccount")(default),
+        setting("spark", "serviceAccount")(default),
+        pod(OPERATOR, "serviceAccountName")(default),
+        pod(LANDING, "serviceAccountName")(default),
+    }
+    accounts = {name: one for (kind, name), one in default.items() if kind == "ServiceAccount"}
+    assert accounts.keys() == used
+    assert all(one["automountServiceAccountToken"] is False for one in accounts.values())
+
+
+def test_the_landing_service_knows_the_account_of_edge_pods(default: Objects) -> None:
+    account = setting("edge", "serviceAccount")(default)
+    assert argument("--edge-service-account")(default) == account
 
 
 def test_without_a_source_the_chart_still_installs(tmp_path: Path) -> None:
