@@ -126,8 +126,10 @@ BAD: dict[str, Change] = {
     "a key with a null": {"spec.key": [None, "b"]},
     "a key too long": {"spec.key": [f"f{n}" for n in range(17)]},
     "groups of unknown fields": {"spec.features": {"groupBy": ["x"]}},
+    "groups of a field of type double": {"spec.features": {"groupBy": ["a"]}},
     "a group that is a column of features": {
-        "spec.schema.fields.0.name": "count",
+        "spec.schema.fields.1.name": "count",
+        "spec.key": ["timestamp"],
         "spec.features": {"groupBy": ["count"]},
     },
     "an unknown statistic": {"spec.features": {"statistics": ["p50"]}},
