@@ -1,0 +1,85 @@
+"""What all objects of a run have in common."""
+
+import json
+from typing import Any, Final
+
+from edge_etl_operator import names
+from edge_etl_operator.api import API_VERSION, KIND, EdgeETLJob
+from edge_etl_operator.settings import Settings
+
+RESULTS_GROUP: Final = 65532
+"""Group of the files in the results: edge pods and Spark may run as different users."""
+
+CONFIG_PATH: Final = "/etc/edge-etl"
+RESULTS_PATH: Final = "/results"
+
+
+def metadata(
+    job: EdgeETLJob, run: str, name: str, stage: str, node: str | None = None
+) -> dict[str, Any]:
+    """Return the metadata of an object of a run: it goes when the EdgeETLJob goes."""
+    return {
+        "name": name,
+        "namespace": job.namespace,
+        "labels": names.labels(job.name, run, stage, node),
+        "ownerReferences": [
+            {
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "name": job.name,
+                "uid": job.metadata.uid,
+                "controller": True,
+                "blockOwnerDeletion": True,
+            }
+        ],
+    }
+
+
+def config_map(metadata: dict[str, Any], files: dict[str, Any]) -> dict[str, Any]:
+    """Return a ConfigMap whose files are JSON (which YAML readers read too)."""
+    data = {
+        name: json.dumps(content, indent=2, ensure_ascii=False) for name, content in files.items()
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata,
+        "immutable": True,
+        "data": data,
+    }
+
+
+def container_security() -> dict[str, Any]:
+    """Return what Pod Security's level `restricted` asks of a container."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def pull_secrets(settings: Settings) -> list[dict[str, str]]:
+    """Return the image pull secrets of a pod."""
+    return [{"name": name} for name in settings.image_pull_secrets]
+
+
+def results_claim(job: EdgeETLJob, settings: Settings) -> str:
+    """Return the name of the claim that holds the results."""
+    if job.spec.results.volume_claim is not None:
+        return job.spec.results.volume_claim.name
+    return settings.landing.claim if settings.landing else ""
+
+
+def results_volume(job: EdgeETLJob, settings: Settings) -> dict[str, Any]:
+    """Return the volume of the results."""
+    return {
+        "name": "results",
+        "persistentVolumeClaim": {"claimName": results_claim(job, settings)},
+    }
+
+
+def results_mount(job: EdgeETLJob) -> dict[str, Any]:
+    """Return where the results are in a container."""
+    claim = job.spec.results.volume_claim
+    mount = {"name": "results", "mountPath": RESULTS_PATH}
+    return {**mount, "subPath": claim.sub_path} if claim and claim.sub_path else mount

@@ -1,0 +1,183 @@
+"""The edge stage: one ConfigMap for a run, one Kubernetes Job for each node."""
+
+from typing import Any, Final
+
+from edge_etl_operator import names
+from edge_etl_operator.api import GROUP, EdgeETLJob, as_document
+from edge_etl_operator.builders.common import (
+    CONFIG_PATH,
+    RESULTS_GROUP,
+    RESULTS_PATH,
+    config_map,
+    container_security,
+    metadata,
+    pull_secrets,
+    results_mount,
+    results_volume,
+)
+from edge_etl_operator.documents import job_document
+from edge_etl_operator.kube import Node
+from edge_etl_operator.settings import Settings
+
+CONTAINER: Final = "edge"
+_TOKEN_PATH: Final = "/var/run/secrets/pi-edge-spark"  # noqa: S105  # a path
+_TOKEN_SECONDS: Final = 3600
+
+
+def edge_config(job: EdgeETLJob, run: str) -> dict[str, Any]:
+    """Return the ConfigMap that all edge pods of a run mount."""
+    name = names.edge_config(job.name, run)
+    return config_map(metadata(job, run, name, names.EDGE), {"job.json": job_document(job, run)})
+
+
+def node_job(job: EdgeETLJob, run: str, node: Node, settings: Settings) -> dict[str, Any]:
+    """Return the Kubernetes Job that cleans on one node."""
+    name = names.node_job(job.name, run, node.name)
+    labels = names.labels(job.name, run, names.EDGE, node.name)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            **metadata(job, run, name, names.EDGE, node.name),
+            "annotations": {names.NODE: node.name},
+        },
+        "spec": {
+            "parallelism": 1,
+            "completions": 1,
+            "backoffLimit": job.spec.nodes.backoff_limit,
+            "activeDeadlineSeconds": job.spec.nodes.active_deadline_seconds,
+            # Two attempts on a node never overlap.
+            "podReplacementPolicy": "Failed",
+            # A drain or an eviction is not the node's failure.
+            "podFailurePolicy": {
+                "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]
+            },
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": _pod(job, run, node, settings),
+            },
+        },
+    }
+
+
+def _pod(job: EdgeETLJob, run: str, node: Node, settings: Settings) -> dict[str, Any]:
+    user, group = settings.edge.run_as_user, settings.edge.run_as_group
+    return {
+        "restartPolicy": "Never",
+        # By label and not by nodeName, which would bypass the scheduler and its volume binding.
+        "nodeSelector": {"kubernetes.io/hostname": node.hostname},
+        "tolerations": list(job.spec.nodes.tolerations),
+        "serviceAccountName": settings.edge.service_account,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "imagePullSecrets": pull_secrets(settings),
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": user,
+            "runAsGroup": group,
+            "fsGroup": RESULTS_GROUP,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "initContainers": [_state_owner(user, group, settings)],
+        "containers": [_container(job, run, settings)],
+        "volumes": _volumes(job, run, settings),
+    }
+
+
+def _state_owner(user: int, group: int, settings: Settings) -> dict[str, Any]:
+    """Return the container that gives the state directory away: the kubelet made it as root."""
+    return {
+        "name": "state-owner",
+        "image": settings.edge.image,
+        "imagePullPolicy": settings.edge.pull_policy,
+        "command": ["chown", f"{user}:{group}", "/state"],
+        "resources": {
+            "requests": {"cpu": "10m", "memory": "16Mi"},
+            "limits": {"memory": "32Mi"},
+        },
+        "securityContext": {
+            **container_security(),
+            "runAsUser": 0,
+            "runAsGroup": 0,
+            "runAsNonRoot": False,
+            "capabilities": {"drop": ["ALL"], "add": ["CHOWN"]},
+        },
+        "volumeMounts": [{"name": "state", "mountPath": "/state"}],
+    }
+
+
+def _container(job: EdgeETLJob, run: str, settings: Settings) -> dict[str, Any]:
+    landing = _landing_url(job, settings)
+    token = ["--token-file", f"{_TOKEN_PATH}/token"] if landing else []
+    place = (
+        {"name": "token", "mountPath": _TOKEN_PATH, "readOnly": True}
+        if landing
+        else results_mount(job)
+    )
+    return {
+        "name": CONTAINER,
+        "image": settings.edge.image,
+        "imagePullPolicy": settings.edge.pull_policy,
+        "args": [
+            "run",
+            "--job", f"{CONFIG_PATH}/job.json",
+            "--node", "$(NODE_NAME)",
+            "--attempt", "$(POD_UID)",
+            "--source", "/source",
+            "--state", "/state",
+            "--work", "/work",
+            "--results", landing or RESULTS_PATH,
+            *token,
+            "--summary", "/dev/termination-log",
+        ],
+        "env": [
+            {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+            {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+            {"name": "TMPDIR", "value": "/work"},
+        ],
+        "resources": as_document(job.spec.edge.resources),
+        "securityContext": container_security(),
+        # Killed before it could say why, the end of its log tells the most.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "config", "mountPath": CONFIG_PATH, "readOnly": True},
+            {"name": "source", "mountPath": "/source", "readOnly": True},
+            {"name": "state", "mountPath": "/state"},
+            {"name": "work", "mountPath": "/work"},
+            place,
+        ],
+    }  # fmt: skip
+
+
+def _volumes(job: EdgeETLJob, run: str, settings: Settings) -> list[dict[str, Any]]:
+    # A path never comes from the resource: a hostPath of a user's choice is a way into the node.
+    source = settings.sources[job.spec.source.name]
+    state = f"{settings.state_path}/{job.namespace}/{job.name}"
+    results = (
+        _token_volume(job, run) if _landing_url(job, settings) else results_volume(job, settings)
+    )
+    return [
+        {"name": "config", "configMap": {"name": names.edge_config(job.name, run)}},
+        {"name": "source", "hostPath": {"path": source, "type": "Directory"}},
+        {"name": "state", "hostPath": {"path": state, "type": "DirectoryOrCreate"}},
+        {"name": "work", "emptyDir": {"sizeLimit": settings.edge.work_size_limit}},
+        results,
+    ]
+
+
+def _token_volume(job: EdgeETLJob, run: str) -> dict[str, Any]:
+    """Return the token that lets the pod deliver: its audience is this run and nothing else."""
+    token = {
+        "path": "token",
+        "audience": f"{GROUP}/{job.namespace}/{job.name}/{run}",
+        "expirationSeconds": _TOKEN_SECONDS,
+    }
+    return {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}}
+
+
+def _landing_url(job: EdgeETLJob, settings: Settings) -> str:
+    """Return the landing service's URL, empty when the job uses a claim."""
+    if job.spec.results.volume_claim is not None or settings.landing is None:
+        return ""
+    return settings.landing.url

@@ -1,0 +1,184 @@
+"""The conditions of a job: their types, and every reason with what a person does about it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+
+from edge_etl_operator.api import Condition
+
+ACCEPTED: Final = "Accepted"
+EDGE_COMPLETE: Final = "EdgeComplete"
+AGGREGATED: Final = "Aggregated"
+SUCCEEDED: Final = "Succeeded"
+DEGRADED: Final = "Degraded"
+
+Truth = Literal["True", "False", "Unknown"]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A cause in one word, and the remedy; empty when there is nothing to do."""
+
+    code: str
+    remedy: str = ""
+
+    def about(self, fact: str) -> str:
+        """Return a condition's message: what is so, then what to do."""
+        return f"{fact.rstrip('.')}. {self.remedy}" if self.remedy else fact
+
+
+# Accepted
+VALID: Final = Reason("Valid")
+INVALID_SPEC: Final = Reason("InvalidSpec", "Correct the field and apply again.")
+SOURCE_NOT_ALLOWED: Final = Reason(
+    "SourceNotAllowed",
+    "Use one of these in spec.source.name, or have the administrator add the source to the "
+    "chart's value `sources`.",
+)
+LANDING_UNAVAILABLE: Final = Reason(
+    "LandingUnavailable",
+    "Apply the job in the landing service's namespace, have the administrator set the chart's "
+    "value landing.enabled, or name a claim in spec.results.volumeClaim.",
+)
+
+# Progress and success
+WAITING: Final = Reason("NotStarted")
+STOPPING: Final = Reason("StoppingEarlierRun")
+CLEANING: Final = Reason("Cleaning")
+AGGREGATING: Final = Reason("Aggregating")
+NODES_DELIVERED: Final = Reason("AllNodesDelivered")
+PUBLISHED: Final = Reason("Published")
+RUN_SUCCEEDED: Final = Reason("RunSucceeded")
+AS_EXPECTED: Final = Reason("AsExpected")
+
+# Why nothing begins
+NO_MATCHING_NODE: Final = Reason(
+    "NoMatchingNode",
+    "Label nodes so that they match, or correct spec.nodes.selector; the run then starts by "
+    "itself.",
+)
+
+# Why a stage failed
+NODE_FAILED: Final = Reason(
+    "NodeFailed",
+    "Remove the cause and change the spec, or apply the job anew, to run again; what the other "
+    "nodes delivered is kept and merged by the next run that succeeds.",
+)
+EDGE_FAILED: Final = Reason("EdgeFailed")
+AGGREGATION_FAILED: Final = Reason(
+    "AggregationFailed",
+    "Remove the cause and change the spec, or apply the job anew, to run again; what the nodes "
+    "delivered is kept.",
+)
+RUN_DEADLINE_EXCEEDED: Final = Reason(
+    "RunDeadlineExceeded",
+    "Remove what the run waited for, or allow more time in spec.activeDeadlineSeconds.",
+)
+
+# Why a pod waits or failed
+UNSCHEDULABLE: Final = Reason(
+    "Unschedulable",
+    "Free or add what the scheduler misses; requests are in spec.edge.resources and "
+    "spec.aggregate, tolerations in spec.nodes.tolerations.",
+)
+NODE_NOT_READY: Final = Reason(
+    "NodeNotReady", "Switch the node on and look at its network and kubelet."
+)
+IMAGE_UNAVAILABLE: Final = Reason(
+    "ImageUnavailable",
+    "Push the image or load it onto the node, or correct the chart's values images and "
+    "imagePullSecrets.",
+)
+CONFIG_MISSING: Final = Reason(
+    "ConfigMissing", "Create what is missing; the pod then starts by itself."
+)
+CLAIM_UNAVAILABLE: Final = Reason(
+    "ClaimUnavailable",
+    "Create the PersistentVolumeClaim, or look at why it does not bind with `kubectl describe "
+    "pvc`.",
+)
+SOURCE_MISSING: Final = Reason(
+    "SourceMissing",
+    "Create the directory on that node, or correct the path in the chart's value `sources`.",
+)
+MOUNT_FAILED: Final = Reason("MountFailed", "Look at the volume and at the node's kubelet.")
+POD_REFUSED: Final = Reason(
+    "PodRefused",
+    "Raise the quota, or change what the admission policy objects to.",
+)
+OUT_OF_MEMORY: Final = Reason(
+    "OutOfMemory", "Raise the memory: spec.edge.resources.limits or spec.aggregate."
+)
+NODE_DEADLINE_EXCEEDED: Final = Reason(
+    "NodeDeadlineExceeded", "Allow more time in spec.nodes.activeDeadlineSeconds."
+)
+EVICTED: Final = Reason("Evicted", "Look at the node: disk, memory, or a drain.")
+CONTAINER_FAILED: Final = Reason("ContainerFailed", "Look at the pod's log with `kubectl logs`.")
+NO_SUMMARY: Final = Reason(
+    "NoSummary", "Use images of the edge and Spark programs that belong to this operator."
+)
+
+# Why the operator itself cannot go on
+CREATE_REFUSED: Final = Reason("CreateRefused", "The operator tries again.")
+PERMISSION_MISSING: Final = Reason(
+    "PermissionMissing", "Give the operator this permission; the chart's Role has it."
+)
+NAME_TAKEN: Final = Reason("NameTaken", "Delete that object; the run then goes on.")
+
+# What is odd although the run may succeed
+FIELD_NOT_FOUND: Final = Reason(
+    "FieldNotFound", "Correct `from` of the field in spec.schema, or remove the field."
+)
+NO_FILES: Final = Reason(
+    "NoFiles",
+    "Look at spec.source.include and at the directory on these nodes, unless nothing new was "
+    "expected.",
+)
+FILES_QUARANTINED: Final = Reason(
+    "FilesQuarantined",
+    "Look at these files on the nodes: they are no CSV files of this schema.",
+)
+NODES_CORDONED: Final = Reason("NodesCordoned", "Run `kubectl uncordon` for them to take part.")
+
+
+def by_code(code: str) -> Reason:
+    """Return a reason of this module; one that another program gave has no remedy here."""
+    return _BY_CODE.get(code, Reason(code))
+
+
+_BY_CODE: Final = {
+    value.code: value for value in list(globals().values()) if isinstance(value, Reason)
+}
+
+
+def updated(known: Iterable[Condition], new: Iterable[Condition]) -> tuple[Condition, ...]:
+    """Put new conditions over the known ones, in a fixed order.
+
+    The transition time is that of the last change of the status, as Kubernetes defines it.
+    """
+    result = {condition.type: condition for condition in known}
+    for condition in new:
+        before = result.get(condition.type)
+        if before is not None and before.status == condition.status:
+            since = before.last_transition_time
+            condition = msgspec.structs.replace(condition, last_transition_time=since)
+        result[condition.type] = condition
+    order = (ACCEPTED, EDGE_COMPLETE, AGGREGATED, SUCCEEDED, DEGRADED)
+    return tuple(result[kind] for kind in order if kind in result)
+
+
+def condition(
+    kind: str, status: Truth, reason: Reason, fact: str, generation: int, now: datetime
+) -> Condition:
+    """Make a condition that begins now."""
+    return Condition(
+        type=kind,
+        status=status,
+        reason=reason.code,
+        message=reason.about(fact)[:4096],
+        observed_generation=generation,
+        last_transition_time=now.replace(microsecond=0),
+    )

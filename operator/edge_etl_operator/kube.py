@@ -1,0 +1,262 @@
+"""The part of Kubernetes' objects that the operator reads, decoded straight into this shape.
+
+Whatever else an object holds is skipped while decoding, so a thousand pods cost little memory.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A part of an object; null and absent fields are the same to Kubernetes."""
+
+
+class OwnerReference(_Part, frozen=True, kw_only=True):
+    """Who an object belongs to."""
+
+    uid: str
+
+
+class Metadata(_Part, frozen=True, kw_only=True):
+    """Name, identity and labels of an object."""
+
+    name: str
+    uid: str = ""
+    labels: dict[str, str] = {}
+    owner_references: tuple[OwnerReference, ...] = ()
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+
+    def owned_by(self, uid: str) -> bool:
+        """Tell whether the object with a UID is an owner."""
+        return any(owner.uid == uid for owner in self.owner_references)
+
+
+class Condition(_Part, frozen=True, kw_only=True):
+    """A condition of any object."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
+class Taint(_Part, frozen=True, kw_only=True):
+    """A taint of a node."""
+
+    key: str
+    effect: str
+    value: str = ""
+
+
+class NodeSpec(_Part, frozen=True, kw_only=True):
+    """What is wanted of a node."""
+
+    unschedulable: bool = False
+    taints: tuple[Taint, ...] = ()
+
+
+class NodeState(_Part, frozen=True, kw_only=True):
+    """What a node reports."""
+
+    conditions: tuple[Condition, ...] = ()
+
+
+class Node(_Part, frozen=True, kw_only=True):
+    """A node of the cluster."""
+
+    metadata: Metadata
+    spec: NodeSpec = NodeSpec()
+    status: NodeState = NodeState()
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return self.metadata.name
+
+    @property
+    def hostname(self) -> str:
+        """The value of the label by which pods are pinned; it can differ from the name."""
+        return self.metadata.labels.get("kubernetes.io/hostname", self.name)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the kubelet says so, and was heard of lately."""
+        return _holds(self.status.conditions, "Ready")
+
+
+class JobState(_Part, frozen=True, kw_only=True):
+    """What the Job controller reports."""
+
+    conditions: tuple[Condition, ...] = ()
+
+
+class Job(_Part, frozen=True, kw_only=True):
+    """A Kubernetes Job."""
+
+    metadata: Metadata
+    status: JobState = JobState()
+
+    @property
+    def name(self) -> str:
+        """The Job's name."""
+        return self.metadata.name
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it completed."""
+        return _holds(self.status.conditions, "Complete")
+
+    @property
+    def failure(self) -> Condition | None:
+        """Why it failed, None if it did not.
+
+        FailureTarget says so before the last pod is gone, which on a node that is off may be never.
+        """
+        kinds = ("Failed", "FailureTarget")
+        found = (each for each in self.status.conditions if each.type in kinds)
+        return next((each for each in found if each.status == "True"), None)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.succeeded or self.failure is not None
+
+
+class Waiting(_Part, frozen=True, kw_only=True):
+    """Why a container does not run yet."""
+
+    reason: str = ""
+    message: str = ""
+
+
+class Terminated(_Part, frozen=True, kw_only=True):
+    """How a container ended."""
+
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+
+
+class ContainerState(_Part, frozen=True, kw_only=True):
+    """One of waiting, running and terminated."""
+
+    waiting: Waiting | None = None
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(_Part, frozen=True, kw_only=True):
+    """A container of a pod."""
+
+    name: str
+    image: str = ""
+    state: ContainerState = ContainerState()
+
+
+class ResourceLimits(_Part, frozen=True, kw_only=True):
+    """The resources of a container."""
+
+    limits: dict[str, str] = {}
+
+
+class Container(_Part, frozen=True, kw_only=True):
+    """The specification of a container."""
+
+    name: str
+    resources: ResourceLimits = ResourceLimits()
+
+
+class PodSpec(_Part, frozen=True, kw_only=True):
+    """The specification of a pod."""
+
+    containers: tuple[Container, ...] = ()
+
+
+class PodState(_Part, frozen=True, kw_only=True):
+    """What the scheduler and the kubelet report."""
+
+    phase: str = "Pending"
+    reason: str = ""
+    message: str = ""
+    conditions: tuple[Condition, ...] = ()
+    container_statuses: tuple[ContainerStatus, ...] = ()
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
+
+
+class Pod(_Part, frozen=True, kw_only=True):
+    """A pod."""
+
+    metadata: Metadata
+    spec: PodSpec = PodSpec()
+    status: PodState = PodState()
+
+    @property
+    def name(self) -> str:
+        """The pod's name."""
+        return self.metadata.name
+
+    @property
+    def uid(self) -> str:
+        """The pod's UID, which is the attempt's id."""
+        return self.metadata.uid
+
+    @property
+    def phase(self) -> str:
+        """Pending, Running, Succeeded, Failed or Unknown."""
+        return self.status.phase
+
+    @property
+    def finished(self) -> bool:
+        """Whether all its containers have ended for good."""
+        return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def disrupted(self) -> bool:
+        """Whether it was ended from outside: eviction, drain, preemption, a lost node."""
+        return _holds(self.status.conditions, "DisruptionTarget")
+
+    @property
+    def containers(self) -> tuple[ContainerStatus, ...]:
+        """The status of all containers, those that run first before the others."""
+        return self.status.init_container_statuses + self.status.container_statuses
+
+    @property
+    def terminated(self) -> Terminated | None:
+        """How its main container ended, None while it has not."""
+        states = (each.state.terminated for each in self.status.container_statuses)
+        return next((each for each in states if each), None)
+
+    def condition(self, kind: str) -> Condition | None:
+        """Return its condition of a type."""
+        return next((each for each in self.status.conditions if each.type == kind), None)
+
+    def memory_limit(self) -> str:
+        """Return its main container's memory limit, empty when there is none."""
+        return next((each.resources.limits.get("memory", "") for each in self.spec.containers), "")
+
+
+class ObjectReference(_Part, frozen=True, kw_only=True):
+    """Which object an event is about."""
+
+    uid: str = ""
+
+
+class Event(_Part, frozen=True, kw_only=True):
+    """A warning that a component of Kubernetes posted about an object."""
+
+    involved_object: ObjectReference = ObjectReference()
+    reason: str = ""
+    message: str = ""
+    last_timestamp: datetime | None = None
+    event_time: datetime | None = None
+
+    @property
+    def when(self) -> float:
+        """When it happened last, in seconds since 1970; a component fills one of the fields."""
+        moment = self.last_timestamp or self.event_time
+        return moment.timestamp() if moment else 0.0
+
+
+def _holds(conditions: tuple[Condition, ...], kind: str) -> bool:
+    return any(each.type == kind and each.status == "True" for each in conditions)

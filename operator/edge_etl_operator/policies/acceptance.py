@@ -1,0 +1,32 @@
+"""Whether a job may run here at all: what the CRD cannot know because the chart decides it."""
+
+from edge_etl_operator import conditions
+from edge_etl_operator.api import EdgeETLJob
+from edge_etl_operator.conditions import Reason
+from edge_etl_operator.settings import Settings
+
+
+def refusal(job: EdgeETLJob, settings: Settings) -> tuple[Reason, str] | None:
+    """Return why the job cannot run and the facts behind it, None when it can."""
+    source = job.spec.source.name
+    if source not in settings.sources:
+        allowed = ", ".join(sorted(settings.sources)) or "none"
+        return (
+            conditions.SOURCE_NOT_ALLOWED,
+            f"spec.source.name is {source!r}; the allowed sources are: {allowed}",
+        )
+    if job.spec.results.volume_claim is not None:
+        return None
+    landing = settings.landing
+    if landing is None:
+        return (
+            conditions.LANDING_UNAVAILABLE,
+            "spec.results.landing needs the landing service, which is not installed",
+        )
+    if landing.namespace != job.namespace:
+        return (
+            conditions.LANDING_UNAVAILABLE,
+            f"spec.results.landing needs the landing service, which is in namespace "
+            f"{landing.namespace!r} and not in {job.namespace!r}",
+        )
+    return None

@@ -1,0 +1,68 @@
+"""Which nodes take part in a run that begins now."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from edge_etl_operator.api import LabelExpression, Selector
+from edge_etl_operator.kube import Node
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The nodes that match, by name: those that take part, and those that are cordoned."""
+
+    chosen: tuple[str, ...]
+    cordoned: tuple[str, ...]
+
+
+def choose(selector: Selector, nodes: Iterable[Node]) -> Choice:
+    """Choose the matching nodes on which pods may be put.
+
+    A cordoned node is left out: its pod could not be scheduled, and someone is at work there. A
+    node that is not ready takes part: nobody has said that it may be missing.
+    """
+    matching = sorted(
+        (node for node in nodes if matches(selector, node.metadata.labels)),
+        key=lambda node: node.name,
+    )
+    return Choice(
+        chosen=tuple(node.name for node in matching if not node.spec.unschedulable),
+        cordoned=tuple(node.name for node in matching if node.spec.unschedulable),
+    )
+
+
+def matches(selector: Selector, labels: Mapping[str, str]) -> bool:
+    """Apply a label selector as Kubernetes does; an empty one matches everything."""
+    return all(labels.get(key) == value for key, value in selector.match_labels.items()) and all(
+        _holds(expression, labels) for expression in selector.match_expressions
+    )
+
+
+def _holds(expression: LabelExpression, labels: Mapping[str, str]) -> bool:
+    present = expression.key in labels
+    match expression.operator:
+        case "In":
+            return present and labels[expression.key] in expression.values
+        case "NotIn":
+            return not present or labels[expression.key] not in expression.values
+        case "Exists":
+            return present
+        case "DoesNotExist":
+            return not present
+
+
+def described(selector: Selector) -> str:
+    """Return a selector as `kubectl get nodes -l` takes it."""
+    parts = [f"{key}={value}" for key, value in selector.match_labels.items()]
+    for each in selector.match_expressions:
+        values = ",".join(each.values)
+        match each.operator:
+            case "In":
+                parts.append(f"{each.key} in ({values})")
+            case "NotIn":
+                parts.append(f"{each.key} notin ({values})")
+            case "Exists":
+                parts.append(each.key)
+            case "DoesNotExist":
+                parts.append(f"!{each.key}")
+    return ",".join(parts) or "every node"

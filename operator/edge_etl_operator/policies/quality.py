@@ -1,0 +1,56 @@
+"""What is odd about what the nodes delivered, although nothing failed."""
+
+from collections.abc import Sequence
+
+from edge_etl_operator import conditions
+from edge_etl_operator.api import EdgeETLJob, NodeStatus
+from edge_etl_operator.conditions import Reason
+
+_SHOWN = 12
+
+
+def oddities(
+    job: EdgeETLJob, nodes: Sequence[NodeStatus], cordoned: Sequence[str]
+) -> list[tuple[Reason, str]]:
+    """Return what a person should look at, the most important first.
+
+    A field is not found when no file of any node had a column for it; that one node lacks a
+    sensor is normal. A node has no files when it found nothing new to read.
+    """
+    done = [node for node in nodes if node.phase == "Succeeded"]
+    readers = [node for node in done if node.files_read]
+    found: list[tuple[Reason, str]] = []
+    if missing := _missing_everywhere(readers):
+        columns = sorted({column for node in readers for column in node.columns_seen})
+        fields = {field.name: field.columns for field in job.spec.schema.fields}
+        wanted = "; ".join(
+            f"field {name} (column {' or '.join(fields.get(name, (name,)))})" for name in missing
+        )
+        found.append(
+            (
+                conditions.FIELD_NOT_FOUND,
+                f"No file of any node has {wanted}; the files have the columns {_listed(columns)}",
+            )
+        )
+    if quarantined := [node for node in done if node.files_quarantined]:
+        files = ", ".join(f"{node.name}: {node.files_quarantined}" for node in quarantined[:_SHOWN])
+        found.append((conditions.FILES_QUARANTINED, f"Files were quarantined ({files})"))
+    if empty := [node.name for node in done if not node.files_read and not node.files_quarantined]:
+        found.append((conditions.NO_FILES, f"There was no new file on {_listed(empty)}"))
+    if cordoned:
+        found.append((conditions.NODES_CORDONED, f"Cordoned and left out: {_listed(cordoned)}"))
+    return found
+
+
+def _missing_everywhere(readers: Sequence[NodeStatus]) -> list[str]:
+    if not readers:
+        return []
+    missing = set(readers[0].columns_missing)
+    for node in readers[1:]:
+        missing &= set(node.columns_missing)
+    return sorted(missing)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,147 @@
+"""Reconcile one job: gather, decide, act, then one write of the status."""
+
+import logging
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from edge_etl_operator import api, conditions, observation, planning, status
+from edge_etl_operator.api import EdgeETLJob, InvalidResourceError, Status
+from edge_etl_operator.cluster import (
+    ApiError,
+    Cluster,
+    ConflictError,
+    NotFoundError,
+    RefusedError,
+)
+from edge_etl_operator.conditions import Reason
+from edge_etl_operator.planning import Action, Create, Delete
+from edge_etl_operator.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Reconciles jobs one at a time each; blocks, so it runs in threads."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: Settings,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._clock = clock
+
+    def reconcile(self, namespace: str, name: str) -> float | None:
+        """Bring a job one step further; return in how many seconds to look again, if at all.
+
+        Raise ApiError when it has to be tried again: everything done so far is found again then.
+        """
+        try:
+            resource = self._cluster.edge_etl_job(namespace, name)
+        except NotFoundError:
+            return None
+        # What a job owns goes with it, by its owner references.
+        if resource["metadata"].get("deletionTimestamp"):
+            return None
+        try:
+            job = api.parse(resource)
+        except InvalidResourceError as error:
+            self._refuse(resource, str(error))
+            return None
+        try:
+            return self._proceed(resource, job)
+        except NotFoundError:
+            # The namespace or the job itself went away meanwhile.
+            return None
+
+    def _proceed(self, resource: dict[str, Any], job: EdgeETLJob) -> float | None:
+        try:
+            seen = observation.gather(self._cluster, job)
+        except RefusedError as error:
+            told = status.with_problem(
+                job.status, conditions.PERMISSION_MISSING, error.message, self._clock()
+            )
+            self._write(resource, job.status, told)
+            raise
+        decision = planning.plan(seen, self._settings, self._clock())
+        problem: ApiError | None = None
+        told = decision.status
+        try:
+            self._act(job, decision.actions)
+        except (RefusedError, ConflictError) as error:
+            problem = error
+            told = status.with_problem(told, _reason(error), error.message, self._clock())
+        self._write(resource, job.status, told)
+        if problem is not None:
+            raise problem
+        return decision.again
+
+    def _act(self, job: EdgeETLJob, actions: Iterable[Action]) -> None:
+        for action in actions:
+            match action:
+                case Create(manifest):
+                    self._create(job, manifest)
+                case Delete(kind, name, uid):
+                    self._delete(job, kind, name, uid)
+
+    def _create(self, job: EdgeETLJob, manifest: dict[str, Any]) -> None:
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        try:
+            self._cluster.create(manifest)
+        except ConflictError:
+            found = self._cluster.get(kind, job.namespace, name)
+            owners = found["metadata"].get("ownerReferences", [])
+            if not any(owner["uid"] == job.metadata.uid for owner in owners):
+                raise ConflictError(
+                    409, conditions.NAME_TAKEN.code, f"{kind} {name} exists and is not this job's"
+                ) from None
+            return
+        log.info("created", extra={**_about(job), "kind": kind, "object": name})
+
+    def _delete(self, job: EdgeETLJob, kind: str, name: str, uid: str) -> None:
+        try:
+            self._cluster.delete(kind, job.namespace, name, uid)
+        except (NotFoundError, ConflictError):
+            return  # it is gone, or another one has its name
+        log.info("deleted", extra={**_about(job), "kind": kind, "object": name})
+
+    def _refuse(self, resource: dict[str, Any], fact: str) -> None:
+        known = api.parse_status(resource)
+        generation = api.parse_metadata(resource).generation
+        self._write(resource, known, status.invalid(generation, known, fact, self._clock()))
+
+    def _write(self, resource: dict[str, Any], known: Status, told: Status) -> None:
+        """Write the status if it says anything new."""
+        if told == known:
+            return
+        self._cluster.replace_status(resource, api.as_document(told))
+        success = told.condition(conditions.SUCCEEDED)
+        if told.phase != known.phase:
+            log.info(
+                "phase",
+                extra={
+                    "namespace": resource["metadata"]["namespace"],
+                    "job": resource["metadata"]["name"],
+                    "run": told.run.id if told.run else None,
+                    "phase": told.phase,
+                    "reason": success.reason if success else None,
+                },
+            )
+
+
+def _reason(error: ApiError) -> Reason:
+    """Sort a refused creation by who can do something about it."""
+    if error.reason == conditions.NAME_TAKEN.code:
+        return conditions.NAME_TAKEN
+    if "exceeded quota" in error.message or "denied" in error.message:
+        return conditions.POD_REFUSED
+    if error.status == 403:
+        return conditions.PERMISSION_MISSING
+    return conditions.CREATE_REFUSED
+
+
+def _about(job: EdgeETLJob) -> dict[str, str]:
+    return {"namespace": job.namespace, "job": job.name}

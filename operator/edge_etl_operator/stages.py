@@ -1,0 +1,167 @@
+"""What became of each node of a run, and of its driver: from facts to a state, pure."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from edge_etl_operator import conditions
+from edge_etl_operator.api import NodeStatus, Run
+from edge_etl_operator.documents import (
+    AggregationReport,
+    NodeSummary,
+    aggregation_report,
+    node_summary,
+)
+from edge_etl_operator.kube import Job, Pod
+from edge_etl_operator.observation import Observation
+from edge_etl_operator.policies import diagnosis
+from edge_etl_operator.policies.diagnosis import Diagnosis
+
+
+def node_states(seen: Observation, run: Run) -> tuple[NodeStatus, ...]:
+    """Return the state of each node of the run, in the run's order."""
+    known = seen.job.status
+    same = known.run is not None and known.run.id == run.id
+    before = {node.name: node for node in known.nodes} if same else {}
+    return tuple(
+        _node_state(seen, run, before.get(name, NodeStatus(name=name))) for name in run.nodes
+    )
+
+
+def _node_state(seen: Observation, run: Run, before: NodeStatus) -> NodeStatus:
+    """Look at the Job and its pods; a delivery that the status knows needs neither any more."""
+    if before.phase == "Succeeded":
+        return before
+    job = seen.node_job(run.id, before.name)
+    if job is None:
+        node_gone = seen.node(before.name) is None
+        return _pending(before.name, _not_ready(before.name) if node_gone else None, "")
+    pods = seen.pods_of(job)
+    # The pod says so before the Job does.
+    for pod in pods:
+        summary = _summary(pod)
+        if pod.phase == "Succeeded" and summary is not None and summary.succeeded:
+            return _delivered(before.name, summary)
+    if job.failure is not None:
+        return _failed(before, job.failure.reason, job.failure.message, pods)
+    if job.succeeded:
+        return _unexplained(before.name, pods)
+    return _going(seen, job, before.name, pods)
+
+
+def _delivered(name: str, summary: NodeSummary) -> NodeStatus:
+    return NodeStatus(
+        name=name,
+        phase="Succeeded",
+        attempt=summary.attempt,
+        reason=summary.reason,
+        message=summary.message,
+        files_read=summary.files_read,
+        files_quarantined=summary.files_quarantined,
+        rows_read=summary.rows_read,
+        rows_clean=summary.rows_clean,
+        rows_rejected=summary.rows_rejected,
+        rows_duplicate=summary.rows_duplicate,
+        rejected_by_reason=summary.rejected_by_reason,
+        bytes_read=summary.bytes_read,
+        bytes_written=summary.bytes_written,
+        watermark=summary.watermark,
+        columns_missing=summary.columns_missing,
+        columns_seen=summary.columns_seen,
+    )
+
+
+def _failed(before: NodeStatus, reason: str, message: str, pods: Sequence[Pod]) -> NodeStatus:
+    """Say why a Job failed: by its last failed pod, or by what it waited for to the end."""
+    ended = [pod for pod in pods if pod.phase == "Failed"]
+    if reason == "DeadlineExceeded":
+        waited = f"; before: {before.message}" if before.message else ""
+        cause = Diagnosis(
+            conditions.NODE_DEADLINE_EXCEEDED, f"The node took longer than allowed{waited}"
+        )
+    elif ended:
+        cause = diagnosis.failed(ended[-1], _summary(ended[-1]))
+    else:
+        cause = Diagnosis(conditions.by_code(before.reason or reason), before.message or message)
+        return _with(before.name, "Failed", cause.reason.code, cause.fact, before.attempt)
+    attempt = ended[-1].uid if ended else before.attempt
+    return _with(before.name, "Failed", cause.reason.code, cause.message, attempt)
+
+
+def _unexplained(name: str, pods: Sequence[Pod]) -> NodeStatus:
+    """Handle a Job that is complete, but without a summary.
+
+    Where its pod is gone, the Job has to run again: it then finds that it has delivered, and says
+    so. Where the pod is there, its program is not one of ours.
+    """
+    if not pods:
+        return NodeStatus(name=name, reason=EVIDENCE_LOST)
+    cause = Diagnosis(
+        conditions.NO_SUMMARY, f"Pod {pods[-1].name} ended without a summary of what it did"
+    )
+    return _with(name, "Failed", cause.reason.code, cause.message, pods[-1].uid)
+
+
+EVIDENCE_LOST = "EvidenceLost"
+"""Reason of a node whose Job completed, but whose pod was gone before its summary was read."""
+
+
+def _going(seen: Observation, job: Job, name: str, pods: Sequence[Pod]) -> NodeStatus:
+    if not pods:
+        cause = diagnosis.refused(job, seen.warnings_of(job.metadata.uid))
+        return _pending(name, cause, "")
+    last = pods[-1]
+    node = seen.node(name)
+    if not last.finished and (node is None or not node.ready):
+        cause = _not_ready(name)
+        phase = "Running" if last.phase == "Running" else "Pending"
+        return _with(name, phase, cause.reason.code, cause.message, last.uid)
+    if last.phase == "Running":
+        return _with(name, "Running", "", _earlier(pods), last.uid)
+    if last.finished:
+        # The Job is about to try again, or to say that it is done.
+        return _with(name, "Pending", "", _earlier(pods), last.uid)
+    warnings = seen.warnings_of(last.uid)
+    return _pending(name, diagnosis.waiting(last, warnings), last.uid)
+
+
+def _not_ready(node: str) -> Diagnosis:
+    return Diagnosis(conditions.NODE_NOT_READY, f"Node {node} is gone or not ready")
+
+
+def _pending(name: str, cause: Diagnosis | None, attempt: str) -> NodeStatus:
+    if cause is None:
+        return NodeStatus(name=name, attempt=attempt)
+    return _with(name, "Pending", cause.reason.code, cause.message, attempt)
+
+
+def _earlier(pods: Sequence[Pod]) -> str:
+    """Tell of the tries of a node that failed before."""
+    ended = [pod for pod in pods if pod.phase == "Failed"]
+    if not ended:
+        return ""
+    cause = diagnosis.failed(ended[-1], _summary(ended[-1]))
+    return f"Try {len(ended)} failed ({cause.reason.code}): {cause.fact}"
+
+
+def _with(name: str, phase: str, reason: str, message: str, attempt: str) -> NodeStatus:
+    return msgspec.structs.replace(
+        NodeStatus(name=name), phase=phase, reason=reason, message=message, attempt=attempt
+    )
+
+
+def _summary(pod: Pod) -> NodeSummary | None:
+    return node_summary(pod.terminated.message) if pod.terminated else None
+
+
+def report(driver: Pod) -> AggregationReport | None:
+    """Return what the driver said in the end."""
+    return aggregation_report(driver.terminated.message) if driver.terminated else None
+
+
+def driver_waits(seen: Observation, driver: Pod) -> Diagnosis | None:
+    """Say why the driver, or one of its executors, does not run."""
+    if found := diagnosis.waiting(driver, seen.warnings_of(driver.uid)):
+        return found
+    waits = (diagnosis.waiting(pod, seen.warnings_of(pod.uid)) for pod in seen.executors(driver))
+    return next((found for found in waits if found), None)
