@@ -62,8 +62,12 @@ def counts(nodes: Mapping[str, Path], pattern: str = "**/*.csv") -> dict[str, Co
 
 def published(job: Path) -> Table:
     """Read the table of a job's directory (``<results>/<namespace>/<job>``) as any reader would."""
-    current = job / "table" / "current"
-    rows, features = _read_days(current / "rows"), _read_days(current / "features")
+    return published_version(job / "table" / "current")
+
+
+def published_version(version: Path) -> Table:
+    """Read one version of a published table."""
+    rows, features = _read_days(version / "rows"), _read_days(version / "features")
     return Table(
         rows[COLUMNS].sort_values(KEY, ignore_index=True),
         features[[*FEATURE_KEY, *STATISTICS]].sort_values(FEATURE_KEY, ignore_index=True),
