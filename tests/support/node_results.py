@@ -92,7 +92,7 @@ class Job:
         files = []
         if "rows" in self.ship:
             files += self._write(directory, "rows", rows, "timestamp", self._row_types())
-        if "features" in self.ship:
+        if "features" in self.ship and self.numeric:
             state = states(rows, self.window, self.group_by, self.numeric)
             files += self._write(
                 directory, "features", state, "window_start", self._feature_types()

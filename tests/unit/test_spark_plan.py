@@ -1,0 +1,179 @@
+"""Which days an aggregation touches, and when it refuses to touch any."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from edge_etl_spark import manifests
+from edge_etl_spark.documents import AggregationDocument, TableFile, VersionManifest
+from edge_etl_spark.errors import AggregationError
+from edge_etl_spark.paths import JobPaths
+from edge_etl_spark.plan import MergePlan, make_plan
+from edge_etl_spark.versions import Version
+
+from tests.support.node_results import Job, frame
+
+RUN = "20260104-000000"
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job(tmp_path)
+
+
+def document(job: Job) -> AggregationDocument:
+    return msgspec.json.decode(json.dumps(job.document(RUN, "pi-1")), type=AggregationDocument)
+
+
+def table(job: Job, **changes: Any) -> Version:
+    """Return a version that holds rows and features of the first three days of January 2026."""
+    asked = document(job)
+    manifest = VersionManifest(
+        namespace=job.namespace,
+        job=job.name,
+        run="20260103-000000",
+        version=1,
+        created_at="2026-01-03T00:00:00Z",
+        rows=30,
+        feature_rows=30,
+        rows_added=30,
+        rows_duplicate=0,
+        days_written=3,
+        manifests_merged=1,
+        merged=(),
+        watermarks={},
+        fields=asked.fields,
+        key=asked.key,
+        window=asked.window,
+        group_by=asked.group_by,
+        ship=asked.ship,
+        files=tuple(
+            TableFile(path=f"{kind}/day=2026-01-0{day}/a.parquet", rows=10, bytes=100)
+            for kind in asked.ship
+            for day in (1, 2, 3)
+        ),
+    )
+    return Version(Path("v1"), msgspec.structs.replace(manifest, **changes))
+
+
+def plan(job: Job, current: Version | None, *days: str) -> MergePlan | None:
+    """Plan a run in which a node delivers one reading for each of ``days``."""
+    job.deliver(RUN, "pi-1", frame([(f"2026-01-{day}T12:00:00Z", "a", 1.0) for day in days]))
+    found = manifests.discover(JobPaths(job.root, job.namespace, job.name))
+    return make_plan(document(job), current, found)
+
+
+def must(made: MergePlan | None) -> MergePlan:
+    assert made is not None
+    return made
+
+
+def names(paths: tuple[Path, ...]) -> list[str]:
+    return [path.as_posix() for path in paths]
+
+
+def test_only_days_that_were_delivered_are_touched(job: Job) -> None:
+    made = must(plan(job, table(job), "02", "04"))
+    assert made.row_days == made.feature_days == {"2026-01-02", "2026-01-04"}
+    assert names(made.old_rows) == names(made.old_key_rows) == ["v1/rows/day=2026-01-02/a.parquet"]
+    assert names(made.old_features) == ["v1/features/day=2026-01-02/a.parquet"]
+    assert {file.path[-20:-10] for file in made.carried} == {"2026-01-01", "2026-01-03"}
+    assert (made.rows_delivered, made.rows_touched) == (2, 10)
+    assert not made.features_from_rows
+
+
+def test_a_delivery_without_rows_is_nothing_to_merge(job: Job) -> None:
+    job.deliver(RUN, "pi-1", frame([]).iloc[:0])
+    found = manifests.discover(JobPaths(job.root, job.namespace, job.name))
+    assert make_plan(document(job), table(job), found) is None
+    assert make_plan(document(job), None, ()) is None
+
+
+def test_a_key_without_the_timestamp_is_looked_for_in_all_days(job: Job) -> None:
+    made = must(plan(dataclasses.replace(job, key=["sensor_id"]), table(job), "02"))
+    assert len(made.old_key_rows) == 3
+    assert len(made.old_rows) == 1
+
+
+def test_windows_across_midnight_touch_the_days_around(job: Job) -> None:
+    job = dataclasses.replace(job, window="48h")
+    made = must(plan(job, table(job), "04"))
+    assert made.row_days == {"2026-01-04"}
+    assert made.feature_days == {"2026-01-03"}
+    assert names(made.old_window_rows) == ["v1/rows/day=2026-01-03/a.parquet"]
+
+
+def test_a_new_field_rewrites_the_rows_of_every_day_and_no_other_features(job: Job) -> None:
+    new = dataclasses.replace(job, fields=[*job.fields, {"name": "pm25", "type": "double"}])
+    made = must(plan_with(new, job, "03"))
+    assert made.row_days == {f"2026-01-0{day}" for day in (1, 2, 3)}
+    assert made.feature_days == {"2026-01-03"}
+    assert [field.name for field in made.fields] == ["sensor_id", "pm10", "pm25"]
+
+
+def plan_with(new: Job, old: Job, *days: str) -> MergePlan | None:
+    """Plan a run of the job ``new`` over the table of the job ``old``."""
+    rows = frame([(f"2026-01-{day}T12:00:00Z", "a", 1.0) for day in days])
+    for item in new.fields:
+        if item["name"] not in rows:
+            rows[item["name"]] = None
+    new.deliver(RUN, "pi-1", rows)
+    found = manifests.discover(JobPaths(new.root, new.namespace, new.name))
+    return make_plan(document(new), table(old), found)
+
+
+def test_a_field_that_was_removed_stays_in_the_table(job: Job) -> None:
+    made = must(plan_with(dataclasses.replace(job, fields=job.fields[:1]), job, "03"))
+    assert [field.name for field in made.fields] == ["sensor_id", "pm10"]
+    assert made.row_days == {"2026-01-03"}
+
+
+def test_a_field_of_another_type_is_refused_with_what_to_do(job: Job) -> None:
+    new = [job.fields[0], {"name": "pm10", "type": "long"}]
+    with pytest.raises(
+        AggregationError, match="pm10 is long in the job and double in the table"
+    ) as caught:
+        plan_with(
+            dataclasses.replace(job, fields=new, ship=["features"]),
+            dataclasses.replace(job, ship=["features"]),
+            "03",
+        )
+    assert caught.value.reason == "SchemaChanged"
+
+
+@pytest.mark.parametrize("change", [{"window": "2h"}, {"group_by": ()}])
+def test_other_windows_are_computed_from_all_rows(job: Job, change: dict[str, Any]) -> None:
+    made = must(plan_with(dataclasses.replace(job, **change), job, "03"))
+    assert made.features_from_rows
+    assert made.feature_days == {f"2026-01-0{day}" for day in (1, 2, 3)}
+    assert made.row_days == {"2026-01-03"}
+    assert len(made.old_window_rows) == 2
+
+
+def test_other_windows_without_rows_are_refused(job: Job) -> None:
+    old = dataclasses.replace(job, ship=["features"])
+    with pytest.raises(AggregationError, match="without rows the old windows"):
+        plan_with(dataclasses.replace(old, window="2h"), old, "03")
+
+
+def test_rows_cannot_join_a_table_of_features(job: Job) -> None:
+    old = dataclasses.replace(job, ship=["features"])
+    with pytest.raises(AggregationError, match="built from features alone"):
+        plan_with(job, old, "03")
+
+
+def test_rows_that_are_no_longer_shipped_stay(job: Job) -> None:
+    made = must(plan_with(dataclasses.replace(job, ship=["features"]), job, "03"))
+    assert made.row_days == frozenset()
+    assert sum(file.path.startswith("rows/") for file in made.carried) == 3
+    assert not made.recompute_duplicates
+
+
+def test_rows_alone_give_features_too(job: Job) -> None:
+    alone = dataclasses.replace(job, ship=["rows"])
+    made = must(plan(alone, None, "02"))
+    assert made.features_from_rows
+    assert made.feature_days == {"2026-01-02"}
