@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,7 @@ class TestTwoRuns:
         return tmp_path_factory.mktemp("local")
 
     @pytest.fixture(scope="class")
-    def pis(self, folder: Path) -> Iterator[Pis]:
+    def pis(self, folder: Path) -> Pis:
         pis = copied(folder / "pis")
         (folder / "pis" / LATE).rename(folder / "late")
         return pis

@@ -112,8 +112,8 @@ class _Work:
             async with slots:
                 return await self._clean_node(name, document)
 
-        for name, source in self.plan.nodes.items():
-            self.display.node(name, _bytes_of(source, self.plan.job.spec.source.include))
+        for name in self.plan.nodes:
+            self.display.node(name)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(node(name)) for name in self.plan.nodes]
         return [task.result() for task in tasks]
@@ -135,8 +135,8 @@ class _Work:
         arguments += [str(part) for pair in paths.items() for part in pair]
 
         def on_event(event: dict[str, Any]) -> None:
-            if isinstance(count := event.get("bytesRead"), int):
-                self.display.read(name, count)
+            if event.get("event") == "progress":
+                self.display.read(name, int(event["bytesDone"]), int(event["bytesTotal"]))
 
         reason, message = await self._program(
             Program(EDGE, tuple(arguments), self.plan.log(name), work),
@@ -215,12 +215,6 @@ class _Work:
         path = self.scratch / name
         path.write_bytes(msgspec.json.encode(content))
         return path
-
-
-def _bytes_of(source: Path, include: tuple[str, ...]) -> int:
-    """Return how many bytes the included files hold, the end of a node's bar."""
-    files = {file for pattern in include for file in source.glob(pattern)}
-    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _text(path: Path) -> str:

@@ -11,11 +11,11 @@ from edge_etl_operator.documents import NodeSummary
 class Display(Protocol):
     """What a run tells while it goes."""
 
-    def node(self, name: str, total: int) -> None:
-        """Say that a node begins; it has so many bytes of files."""
+    def node(self, name: str) -> None:
+        """Say that a node takes part."""
 
-    def read(self, name: str, count: int) -> None:
-        """Say how many bytes a node has read so far."""
+    def read(self, name: str, done: int, total: int) -> None:
+        """Say how many bytes a node has read, of how many."""
 
     def node_done(self, summary: NodeSummary) -> None:
         """Say that a node has ended."""
@@ -38,10 +38,10 @@ class Lines:
     def __init__(self, console: Console) -> None:
         self.console = console
 
-    def node(self, name: str, total: int) -> None:
+    def node(self, name: str) -> None:
         """Lines say only what has ended."""
 
-    def read(self, name: str, count: int) -> None:
+    def read(self, name: str, done: int, total: int) -> None:
         """Lines say only what has ended."""
 
     def node_done(self, summary: NodeSummary) -> None:
@@ -74,20 +74,19 @@ class Bars:
         self.steps: TaskID | None = None
         self.bars.start()
 
-    def node(self, name: str, total: int) -> None:
-        """Add the node's bar."""
-        self.tasks[name] = self.bars.add_task(name, total=max(total, 1), note="")
+    def node(self, name: str) -> None:
+        """Add the node's bar; how long it is is known when the node has looked at its files."""
+        self.tasks[name] = self.bars.add_task(name, total=None, note="")
 
-    def read(self, name: str, count: int) -> None:
+    def read(self, name: str, done: int, total: int) -> None:
         """Move the node's bar."""
-        self.bars.update(self.tasks[name], completed=count)
+        self.bars.update(self.tasks[name], completed=done, total=total)
 
     def node_done(self, summary: NodeSummary) -> None:
         """Fill the node's bar, or say beside it what went wrong."""
         task = self.tasks[summary.node]
         if summary.succeeded:
-            total = next(each.total for each in self.bars.tasks if each.id == task)
-            self.bars.update(task, completed=total)
+            self.bars.update(task, completed=summary.bytes_read, total=summary.bytes_read)
         self.bars.update(task, note=_ending(summary))
 
     def aggregation(self, step: str) -> None:
