@@ -7,8 +7,12 @@ import pytest
 from edge_etl_spark.documents import Spark
 from edge_etl_spark.java import java_home
 
+from tests.support.landing_fixtures import landing, landing_token, pods
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+__all__ = ["landing", "landing_token", "pods"]
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 """``python -m edge_etl_job landing``: the landing service as a process."""
 
 import argparse
-import sys
 from pathlib import Path
 
+from edge_etl_job import logs
+from edge_etl_job.errors import EdgeError
 from edge_etl_job.landing.limits import Limits
 
 
@@ -38,10 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
+    logs.configure(service="landing")
     try:
-        import aiohttp  # noqa: F401
-    except ImportError:
-        sys.exit("the landing service needs aiohttp: install edge-etl-job[landing]")
-    from edge_etl_job.landing.serving import serve
-
-    return serve(arguments)
+        from edge_etl_job.landing.serving import serve
+    except ModuleNotFoundError as error:
+        message = f"{error.name} is missing, install edge-etl-job[landing]"
+        logs.log.error(message, extra={"reason": "NotInstalled"})
+        return 1
+    try:
+        return serve(arguments)
+    except EdgeError as error:
+        logs.log.error(error.message, extra={"reason": error.reason})
+        return 1
