@@ -52,8 +52,13 @@ java: setup
 		|| $(UV) sync --frozen --quiet --inexact --group java
 
 .PHONY: test
-test: check ## every tier: unit, contract, integration, e2e on a real cluster
+test: check java ## every tier: unit, contract, integration, e2e on a real cluster
 	$(RUN) pytest
+
+.PHONY: test-full
+test-full: setup java ## the sample over a whole archive on a real cluster: DATA=directory
+	@test -d "$(DATA)" || { echo "say where the readings are: make test-full DATA=directory"; exit 2; }
+	DATA="$(DATA)" $(RUN) pytest -s tests/full
 
 .PHONY: test-fast
 test-fast: setup ## unit and contract tests only
