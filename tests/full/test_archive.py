@@ -1,4 +1,4 @@
-"""The sample over the whole archive of readings: `make test-full DATA=…` (see CONTRIBUTING.md).
+"""The sample over the whole archive of readings: `make test-full DATA=…`.
 
 DATA names the directory of the unpacked archive, files `<day>_<type>_sensor_<id>.csv` anywhere
 below it.
