@@ -121,8 +121,8 @@ class JobDocument(_Document, frozen=True, kw_only=True):
 
     @property
     def schema_version(self) -> str:
-        """Identify the cleaning rules: 12 hex digits of the SHA-256 of schema and key."""
-        rules = msgspec.json.encode((self.schema, self.key), order="sorted")
+        """Identify the cleaning rules: 12 hex digits of the SHA-256 of what decides on rows."""
+        rules = msgspec.json.encode((self.schema, self.key, self.source.csv), order="sorted")
         return hashlib.sha256(rules).hexdigest()[:12]
 
 

@@ -1,0 +1,135 @@
+"""Find the files of a source directory that belong to a job."""
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_etl_job.errors import EdgeError
+from edge_etl_job.reasons import SOURCE_UNREADABLE
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A regular file as it was found."""
+
+    name: str
+    """Relative to the source, with ``/``; bytes that are not UTF-8 are shown as ``\\xff``."""
+    path: Path
+    identity: str
+    """Device and inode."""
+    size: int
+    modified: int
+    """Nanoseconds since 1970, as whoever wrote the file may have set it."""
+    changed: int
+    """Nanoseconds since 1970 of the last change of content, name or owner: nobody can set it."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files of a source, sorted by name, and the directories that could not be listed."""
+
+    files: tuple[SourceFile, ...]
+    unreadable: tuple[str, ...]
+
+
+def matcher(patterns: Iterable[str]) -> re.Pattern[str]:
+    """Compile glob patterns, of which a name matches one, into a regular expression.
+
+    ``*`` and ``?`` stay within a directory, ``**`` is any number of directories, and neither
+    matches a name that begins with a dot (such are the half-written files of rsync and editors).
+    """
+    return re.compile("|".join(f"(?:{_regex(pattern)})" for pattern in patterns), re.DOTALL)
+
+
+def _regex(pattern: str) -> str:
+    *folders, last = pattern.split("/")
+    parts = [r"(?:[^/.][^/]*/)*" if part == "**" else _segment(part) + "/" for part in folders]
+    return "".join(parts) + (r"(?:[^/.][^/]*/)*[^/.][^/]*" if last == "**" else _segment(last))
+
+
+def _segment(segment: str) -> str:
+    shown = "" if segment.startswith(".") else r"(?!\.)"
+    parts = re.findall(r"\*+|\?|\[!?\]?[^\]]*\]|.", segment, re.DOTALL)
+    return shown + "".join(_glob(part) for part in parts)
+
+
+def _glob(part: str) -> str:
+    if part.startswith("*"):
+        return "[^/]*"
+    if part == "?":
+        return "[^/]"
+    if len(part) > 1:
+        body = part[1:-1].replace("\\", r"\\")
+        return f"[^/{body[1:]}]" if body.startswith("!") else f"[{body}]"
+    return re.escape(part)
+
+
+def discover(source: Path, include: Iterable[str]) -> Found:
+    """Return the files below ``source`` whose relative names match.
+
+    Symbolic links are not followed: one can lead out of what the administrator allowed, or in a
+    circle. Pipes, devices and sockets are passed over. Raise EdgeError if the source itself
+    cannot be read.
+    """
+    matches = matcher(include).fullmatch
+    files: list[SourceFile] = []
+    unreadable: list[str] = []
+    folders = [source]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(Path(entry.path))
+                        continue
+                    name = _name(source, entry.path)
+                    if matches(name) and (found := _regular(entry, name)):
+                        files.append(found)
+        except OSError as error:
+            if folder == source:
+                raise EdgeError(SOURCE_UNREADABLE, _explained(source, error)) from error
+            unreadable.append(_name(source, os.fspath(folder)) + "/")
+    return Found(tuple(sorted(files, key=lambda file: file.name)), tuple(sorted(unreadable)))
+
+
+def _regular(entry: os.DirEntry[str], name: str) -> SourceFile | None:
+    try:
+        state = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None  # it vanished since the directory was listed
+    if not stat.S_ISREG(state.st_mode):
+        return None
+    return described(name, Path(entry.path), state)
+
+
+def described(name: str, path: Path, state: os.stat_result) -> SourceFile:
+    """Return a file as ``stat`` shows it."""
+    return SourceFile(
+        name=name,
+        path=path,
+        identity=f"{state.st_dev}:{state.st_ino}",
+        size=state.st_size,
+        modified=state.st_mtime_ns,
+        changed=state.st_ctime_ns,
+    )
+
+
+def _name(source: Path, path: str) -> str:
+    return os.fsencode(os.path.relpath(path, source)).decode("utf-8", "backslashreplace")
+
+
+def _explained(source: Path, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"the source directory {source} does not exist on this node"
+    if isinstance(error, NotADirectoryError):
+        return f"the source {source} is not a directory"
+    if isinstance(error, PermissionError):
+        return (
+            f"the source directory {source} may not be read by uid {os.getuid()}, "
+            f"gid {os.getgid()}: let others read it, or set the chart's edge.runAsUser"
+        )
+    return f"the source directory {source} cannot be read: {error.strerror}"

@@ -1,0 +1,111 @@
+"""The engine: what turns ranges of CSV files into clean, rejected and counted rows.
+
+An implementation must keep to what is written here and in ``docs/cleaning.md``; nothing else of
+the program knows how rows are read.
+
+- The inputs are read in their order, each from ``start`` to ``end``, as if they were one stream.
+- Each record ends in exactly one place: clean (``rows`` files), rejected (``rejected`` file), or
+  duplicate (its key came before in the stream; counted only). For each input
+  ``rows_read == rows_clean + rows_rejected + rows_duplicate``.
+- An input that is quarantined has no effect but its status, reason and message: none of its rows
+  is delivered, counted, or makes another row a duplicate.
+- Blank lines and the header at a file's beginning are no records.
+- Nothing outside ``work_dir`` is written; what is in it after an exception is garbage.
+- Memory is bounded in the number of rows, files and days.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+from edge_etl_job.documents import JobDocument
+
+
+@dataclass(frozen=True)
+class InputRange:
+    """The part of a file that is to be read: whole lines, or up to the file's end."""
+
+    name: str
+    """The file's name in reports: relative to the source."""
+    path: Path
+    start: int
+    """Offset in bytes; 0, or the first byte that no earlier run has delivered."""
+    end: int
+    """Offset in bytes behind the last byte to read."""
+    lines: int
+    """Newlines before ``start``: the record there is on line ``lines + 1``."""
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A file that is left as it is: nothing of the range was delivered."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class InputResult:
+    """What became of one range."""
+
+    rows_read: int
+    rows_clean: int
+    rows_duplicate: int
+    rejected_by_reason: Mapping[str, int]
+    lines: int
+    """Newlines before the range's ``end``."""
+    quarantined: Quarantined | None = None
+
+    @property
+    def rows_rejected(self) -> int:
+        """Rows rejected for any reason."""
+        return sum(self.rejected_by_reason.values())
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """One Parquet file in ``work_dir``, complete, as ``docs/contracts/README.md`` lays it out."""
+
+    path: Path
+    kind: Literal["rows", "rejected", "features"]
+    day: str | None
+    rows: int
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """What an engine made of its inputs."""
+
+    inputs: tuple[InputResult, ...]
+    """In the order of the ranges."""
+    files: tuple[OutputFile, ...]
+    """Files without rows are left out; so are kinds that ``results.ship`` does not name."""
+    watermark: datetime | None
+    """The latest timestamp of a clean row (UTC)."""
+    columns_seen: tuple[str, ...]
+    """The columns of all headers that could be read, sorted."""
+    columns_missing: tuple[str, ...]
+    """The schema's columns that no file had, in the schema's order; empty without inputs."""
+
+
+class Engine(Protocol):
+    """Cleans."""
+
+    def clean(
+        self,
+        inputs: Sequence[InputRange],
+        job: JobDocument,
+        work_dir: Path,
+        *,
+        now: datetime,
+        progress: Callable[[int], None],
+    ) -> EngineResult:
+        """Read the ranges and write the files of the result into ``work_dir``.
+
+        ``now`` is what ``schema.timestamp.maxFuture`` counts from. ``progress`` is told the bytes
+        read so far, in all. A file that cannot be read is quarantined; OSError and sqlite3.Error
+        mean that ``work_dir`` cannot be written.
+        """
+        ...

@@ -1,0 +1,197 @@
+"""The order of the work: read each range, sort and deduplicate, write."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from pathlib import Path
+from typing import cast
+
+from edge_etl_job.documents import JobDocument
+from edge_etl_job.engine import EngineResult, InputRange, InputResult, OutputFile, Quarantined
+from edge_etl_job.engine_python.parquet import (
+    DailyFiles,
+    features_schema,
+    rows_schema,
+    write_rejected,
+)
+from edge_etl_job.engine_python.reading import Counts, Rules, read_range
+from edge_etl_job.engine_python.rejection import QuarantineError
+from edge_etl_job.engine_python.spool import BATCH, Row, Spool
+from edge_etl_job.engine_python.statistics import Feature, Windows
+from edge_etl_job.engine_python.timestamps import timestamp_parser
+from edge_etl_job.engine_python.values import value_parsers
+from edge_etl_job.reasons import UNREADABLE
+from edge_etl_job.sources import open_regular, why_unreadable
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class _Columns:
+    seen: set[str] = field(default_factory=set)
+    headers: int = 0
+
+
+@dataclass
+class _Written:
+    """What came out of the spool, counted by input, independently of what went in."""
+
+    clean: Counter[int] = field(default_factory=Counter)
+    duplicate: Counter[int] = field(default_factory=Counter)
+    files: list[OutputFile] = field(default_factory=list)
+    latest: int | None = None
+
+
+class PythonEngine:
+    """The plain engine."""
+
+    def clean(
+        self,
+        inputs: Sequence[InputRange],
+        job: JobDocument,
+        work_dir: Path,
+        *,
+        now: datetime,
+        progress: Callable[[int], None],
+    ) -> EngineResult:
+        """Clean the inputs; see ``edge_etl_job.engine.Engine``."""
+        rules = Rules(job, timestamp_parser(job.schema, now), value_parsers(job))
+        positions = {"timestamp": 0} | {
+            each.name: at for at, each in enumerate(job.schema.fields, start=1)
+        }
+        key = [positions[name] for name in job.key]
+        columns = _Columns()
+        with Spool(work_dir, len(job.schema.fields), key) as spool:
+            read: list[Counts | Quarantined] = []
+            done = 0
+            for index, part in enumerate(inputs):
+                read.append(_read(part, index, rules, spool, columns, _from(done, progress)))
+                done += part.end - part.start
+                progress(done)
+            written = _write(spool, job, key, work_dir)
+            names = [part.name for part in inputs]
+            written.files += write_rejected(
+                work_dir, ([(names[i], *rest) for i, *rest in batch] for batch in spool.rejected())
+            )
+        results = tuple(
+            _result(part, counts, index, written)
+            for index, (part, counts) in enumerate(zip(inputs, read, strict=True))
+        )
+        return EngineResult(
+            inputs=results,
+            files=tuple(written.files),
+            watermark=(
+                None if written.latest is None else _EPOCH + timedelta(microseconds=written.latest)
+            ),
+            columns_seen=tuple(sorted(columns.seen)),
+            columns_missing=_missing(job, columns),
+        )
+
+
+def _from(done: int, progress: Callable[[int], None]) -> Callable[[int], None]:
+    return lambda more: progress(done + more)
+
+
+def _read(
+    part: InputRange,
+    index: int,
+    rules: Rules,
+    spool: Spool,
+    columns: _Columns,
+    progress: Callable[[int], None],
+) -> Counts | Quarantined:
+    try:
+        file = open_regular(part.path)
+    except OSError as error:
+        return Quarantined(UNREADABLE, why_unreadable(error))
+    with file:
+        spool.begin()
+        try:
+            counts, seen = read_range(file, part, index, rules, spool, progress)
+        except QuarantineError as error:
+            spool.drop()
+            columns.seen.update(error.columns)
+            columns.headers += bool(error.columns)
+            return Quarantined(error.reason, error.message)
+        except OSError as error:
+            spool.drop()
+            return Quarantined(UNREADABLE, why_unreadable(error))
+        spool.keep()
+    columns.seen.update(seen)
+    columns.headers += bool(seen)
+    return counts
+
+
+def _write(spool: Spool, job: JobDocument, key: Sequence[int], work_dir: Path) -> _Written:
+    """Write rows and features in the order of time, each key once."""
+    written = _Written()
+    written.duplicate.update(spool.remove_distant_duplicates())
+    ship = job.results.ship
+    with ExitStack() as stack:
+        rows = (
+            stack.enter_context(DailyFiles(work_dir, "rows", rows_schema(job)))
+            if "rows" in ship
+            else None
+        )
+        features = (
+            stack.enter_context(DailyFiles(work_dir, "features", features_schema(job)))
+            if "features" in ship
+            else None
+        )
+        windows = Windows(job)
+        pending: list[Feature] = []
+        for batch in _unique(spool, key, written):
+            if rows is not None:
+                rows.write(batch)
+            if features is not None:
+                for row in batch:
+                    pending += windows.add(cast("int", row[0]), row)
+                if len(pending) >= BATCH:
+                    features.write(pending)
+                    pending.clear()
+        if features is not None:
+            features.write(pending + windows.close())
+    for daily in (rows, features):
+        written.files += daily.written if daily is not None else ()
+    return written
+
+
+def _unique(spool: Spool, key: Sequence[int], written: _Written) -> Iterator[list[Row]]:
+    """Yield the sorted rows without those whose key was there; the first one read is kept."""
+    key_of, previous = itemgetter(*key), None
+    for batch in spool.rows():
+        fresh: list[Row] = []
+        for row in batch:
+            this = key_of(row)
+            if this == previous:
+                written.duplicate[cast("int", row[-1])] += 1
+            else:
+                fresh.append(row)
+                previous = this
+        if fresh:
+            written.clean.update(cast("int", row[-1]) for row in fresh)
+            written.latest = cast("int", fresh[-1][0])
+            yield fresh
+
+
+def _missing(job: JobDocument, columns: _Columns) -> tuple[str, ...]:
+    if not columns.headers:
+        return ()
+    wanted = [("timestamp", job.schema.timestamp.from_)]
+    wanted += [(field.name, field.columns) for field in job.schema.fields]
+    return tuple(name for name, names in wanted if columns.seen.isdisjoint(names))
+
+
+def _result(
+    part: InputRange, counts: Counts | Quarantined, index: int, written: _Written
+) -> InputResult:
+    if isinstance(counts, Quarantined):
+        return InputResult(0, 0, 0, {}, part.lines, counts)
+    clean, duplicate = written.clean[index], written.duplicate[index]
+    result = InputResult(counts.rows, clean, duplicate, dict(counts.rejected), counts.lines)
+    if result.rows_read != clean + duplicate + result.rows_rejected:
+        raise AssertionError(f"{part.name}: rows do not add up: {result}")
+    return result

@@ -1,0 +1,151 @@
+"""Read one range of a file into the spool, and count what becomes of each record."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import BinaryIO, Final
+
+from edge_etl_job.documents import JobDocument
+from edge_etl_job.engine import InputRange
+from edge_etl_job.engine_python.header import Header, Layout, lay_out, read_header
+from edge_etl_job.engine_python.records import lines, split, text_of
+from edge_etl_job.engine_python.rejection import QuarantineError, RejectionError
+from edge_etl_job.engine_python.spool import BATCH, Rejected, Row, Spool
+from edge_etl_job.engine_python.values import Value, ValueParser
+from edge_etl_job.reasons import NOT_TEXT, REPEATED_HEADER, WRONG_FIELD_COUNT
+
+_RAW: Final = 4096  # bytes of a rejected line that are kept
+_NEARLY_ALL: Final = 0.9
+_ENOUGH: Final = 10  # records from which on a share says something about the file
+
+
+@dataclass
+class Counts:
+    """What has been read of one range."""
+
+    lines: int
+    rows: int = 0
+    clean: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    widths: Counter[int] = field(default_factory=Counter)
+    """Field counts of the records that disagree with the header."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The schema, compiled once for all files."""
+
+    job: JobDocument
+    timestamp: Callable[[str], int]
+    fields: tuple[ValueParser, ...]
+
+
+class Absent(dict[str, Value]):
+    """The parser of a field that the file has no column for."""
+
+    def __missing__(self, cell: str) -> Value:
+        return None
+
+
+def read_range(
+    file: BinaryIO,
+    part: InputRange,
+    index: int,
+    rules: Rules,
+    spool: Spool,
+    progress: Callable[[int], None],
+) -> tuple[Counts, tuple[str, ...]]:
+    """Put the records of a range into the spool; return what was counted, and the columns.
+
+    Raise QuarantineError when the file is not what the schema describes; the spool must then drop
+    what it was given.
+    """
+    header = read_header(file, part.end, rules.job)
+    if header is None:
+        return Counts(part.lines), ()
+    layout = lay_out(header, rules.job)
+    parse = row_parser(header, layout, rules, index)
+    start, passed = max((part.start, part.lines), (header.end, header.lines))
+    counts = Counts(passed)
+    rows: list[Row] = []
+    rejected: list[Rejected] = []
+    offset = start
+    for line, size in lines(file, start, part.end):
+        try:
+            rows.append(parse(line))
+        except RejectionError as error:
+            if (reason := _reason(line, header, error, counts)) is not None:
+                counts.rejected[reason] += 1
+                raw = line[:_RAW].decode("utf-8", "backslashreplace")
+                rejected.append((index, counts.lines + 1, offset, reason, error.detail, raw))
+        offset += size
+        counts.lines += 1
+        if len(rows) + len(rejected) >= BATCH:
+            _flush(spool, rows, rejected, counts)
+            progress(offset - part.start)
+    _flush(spool, rows, rejected, counts)
+    if part.end > start:
+        file.seek(part.end - 1)
+        counts.lines -= file.read(1) != b"\n"
+    _judge(header, counts)
+    return counts, header.columns
+
+
+def _flush(spool: Spool, rows: list[Row], rejected: list[Rejected], counts: Counts) -> None:
+    spool.add(rows, rejected)
+    counts.clean += len(rows)
+    counts.rows += len(rows) + len(rejected)
+    rows.clear()
+    rejected.clear()
+
+
+def row_parser(header: Header, layout: Layout, rules: Rules, index: int) -> Callable[[bytes], Row]:
+    """Return the function that makes a row of a line of this file, or raises RejectionError."""
+    delimiter, width = header.delimiter, len(header.columns)
+    timestamp, at = rules.timestamp, layout.timestamp
+    fields = [
+        (parser, position) if position is not None else (Absent(), 0)
+        for parser, position in zip(rules.fields, layout.fields, strict=True)
+    ]
+
+    def parse(line: bytes) -> Row:
+        cells = split(text_of(line), delimiter)
+        if len(cells) != width:
+            detail = f"{len(cells)} fields in the row, {width} in the header"
+            raise RejectionError(WRONG_FIELD_COUNT, detail)
+        return (
+            timestamp(cells[at]),
+            *[parser[cells[position]] for parser, position in fields],
+            index,
+        )
+
+    return parse
+
+
+def _reason(line: bytes, header: Header, error: RejectionError, counts: Counts) -> str | None:
+    """Return why a line is rejected, None when it is blank: only such lines pay for the look."""
+    if not line.strip(b" \t\r" + header.delimiter.encode()):
+        return None
+    try:
+        cells = split(text_of(line), header.delimiter)
+    except RejectionError:
+        return error.reason
+    if tuple(cells) == header.columns:
+        error.detail = "the header comes again"
+        return REPEATED_HEADER
+    if error.reason == WRONG_FIELD_COUNT:
+        counts.widths[len(cells)] += 1
+    return error.reason
+
+
+def _judge(header: Header, counts: Counts) -> None:
+    """Quarantine a file that is not a CSV of this header, rather than reject all of its rows."""
+    if counts.rows < _ENOUGH:
+        return
+    if counts.rejected[NOT_TEXT] >= _NEARLY_ALL * counts.rows:
+        message = "nearly all lines hold NUL bytes: this is not text"
+        raise QuarantineError(NOT_TEXT, message, header.columns)
+    if counts.rejected[WRONG_FIELD_COUNT] >= _NEARLY_ALL * counts.rows:
+        width = counts.widths.most_common(1)[0][0]
+        message = f"{width} fields in rows, {len(header.columns)} in the header"
+        raise QuarantineError(WRONG_FIELD_COUNT, message, header.columns)

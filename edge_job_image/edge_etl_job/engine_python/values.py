@@ -1,0 +1,116 @@
+"""Cells to values of the schema's types, strictly: what is not written as its type is invalid."""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Final
+
+from edge_etl_job.documents import Field, JobDocument
+from edge_etl_job.engine_python.rejection import RejectionError, shown
+from edge_etl_job.reasons import INVALID_VALUE, MISSING_KEY, MISSING_REQUIRED, OUT_OF_RANGE
+
+Value = str | float | int | bool | None
+
+_CACHED_CELLS: Final = 65_536  # of all fields together
+_CACHED_LENGTH: Final = 32
+_LONG: Final = re.compile(r"[+-]?[0-9]{1,19}")
+_BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
+
+
+class ValueParser(dict[str, Value]):
+    """The values of one field by their cells: ``parser[cell]``.
+
+    Sensors repeat themselves: most cells have been read before, and a dictionary is the quickest
+    answer that Python has. What was not is read by the rules and kept, up to a bound. A cell that
+    is not valid raises RejectionError.
+    """
+
+    def __init__(self, read: Callable[[str], Value], room: int) -> None:
+        super().__init__()
+        self._read = read
+        self._room = room
+
+    def __missing__(self, cell: str) -> Value:
+        value = self._read(cell)
+        if len(cell) <= _CACHED_LENGTH:
+            if len(self) >= self._room:
+                self.clear()
+            self[cell] = value
+        return value
+
+
+def value_parsers(job: JobDocument) -> tuple[ValueParser, ...]:
+    """Return the parser of each field of the schema."""
+    room = max(256, _CACHED_CELLS // len(job.schema.fields))
+    return tuple(ValueParser(_reader(field, job), room) for field in job.schema.fields)
+
+
+def _reader(field: Field, job: JobDocument) -> Callable[[str], Value]:
+    nulls = frozenset(job.schema.null_values) | {""}
+    convert = _converter(field, job.source.csv.decimal)
+    in_key = field.name in job.key
+    missing = MISSING_KEY if in_key else MISSING_REQUIRED if field.required else None
+    may_be_nulled = job.schema.on_invalid_field == "SetNull" and missing is None
+
+    def read(cell: str) -> Value:
+        if cell in nulls:
+            if missing is not None:
+                raise RejectionError(missing, f"{field.name} has no value")
+            return None
+        try:
+            value = convert(cell)
+            _check_range(field, value)
+        except RejectionError:
+            if may_be_nulled:
+                return None
+            raise
+        return value
+
+    return read
+
+
+def _converter(field: Field, decimal: str) -> Callable[[str], Value]:
+    mark = re.escape(decimal)
+    number = re.compile(rf"[+-]?(?:[0-9]+(?:{mark}[0-9]*)?|{mark}[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+    def invalid(cell: str) -> RejectionError:
+        return RejectionError(INVALID_VALUE, f"{field.name}: {shown(cell)} is not a {field.type}")
+
+    def double(cell: str) -> float:
+        # float() alone would take nan, infinity, 1_000 and the digits of every script.
+        if number.fullmatch(cell) is None:
+            raise invalid(cell)
+        value = float(cell.replace(",", "."))
+        if math.isinf(value):
+            raise invalid(cell)
+        return value
+
+    def long(cell: str) -> int:
+        if _LONG.fullmatch(cell) is None or not -(2**63) <= (value := int(cell)) < 2**63:
+            raise invalid(cell)
+        return value
+
+    def boolean(cell: str) -> bool:
+        value = _BOOLEANS.get(cell.lower())
+        if value is None:
+            raise invalid(cell)
+        return value
+
+    converters: dict[str, Callable[[str], Value]] = {
+        "string": str,
+        "double": double,
+        "long": long,
+        "boolean": boolean,
+    }
+    return converters[field.type]
+
+
+def _check_range(field: Field, value: Value) -> None:
+    if not isinstance(value, int | float):
+        return
+    if field.min is not None and value < field.min:
+        detail = f"{field.name}: {value} is below {field.min:.15g}"
+        raise RejectionError(OUT_OF_RANGE, detail)
+    if field.max is not None and value > field.max:
+        detail = f"{field.name}: {value} is above {field.max:.15g}"
+        raise RejectionError(OUT_OF_RANGE, detail)

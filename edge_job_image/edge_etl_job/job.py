@@ -1,0 +1,164 @@
+"""Load the job document, and refuse one that cannot be meant, naming the field."""
+
+import re
+import warnings
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from edge_etl_job.documents import JobDocument, Timestamp
+from edge_etl_job.durations import seconds
+from edge_etl_job.errors import EdgeError
+from edge_etl_job.reasons import JOB_INVALID
+
+ISO8601: Final = "ISO8601"
+TIMESTAMP: Final = "timestamp"
+_RESERVED: Final = frozenset({TIMESTAMP, "day"})
+_FEATURE_COLUMNS: Final = frozenset(
+    {"window_start", "field", "count", "mean", "m2", "stddev", "min", "max"}
+)
+
+
+def load_job(path: Path) -> JobDocument:
+    """Return the job document of a file; raise EdgeError that names the field to mend."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise EdgeError(JOB_INVALID, f"{path.name}: cannot be read: {error.strerror}") from error
+    try:
+        job = msgspec.json.decode(content, type=JobDocument)
+    except msgspec.ValidationError as error:
+        raise EdgeError(JOB_INVALID, f"{path.name}: {_located(content, error)}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise EdgeError(JOB_INVALID, f"{path.name}: not JSON: {error}") from error
+    if problems := list(check(job)):
+        raise EdgeError(JOB_INVALID, f"{path.name}: " + "; ".join(problems))
+    return job
+
+
+def check(job: JobDocument) -> Iterator[str]:
+    """Yield what is wrong with a document of the right shape, as ``field: what``."""
+    names = [field.name for field in job.schema.fields]
+    types = {field.name: field.type for field in job.schema.fields}
+    for index, field in enumerate(job.schema.fields):
+        where = f"schema.fields[{index}]"
+        if field.name in _RESERVED:
+            yield f"{where}.name: {field.name!r} is a column that every table has"
+        if field.name in names[:index]:
+            yield f"{where}.name: {field.name!r} is there twice"
+        if field.type not in ("double", "long") and (field.min, field.max) != (None, None):
+            yield f"{where}: min and max are for fields of type double and long"
+        if field.min is not None and field.max is not None and field.min > field.max:
+            yield f"{where}: min {field.min:g} is greater than max {field.max:g}"
+    for index, name in enumerate(job.key):
+        if name != TIMESTAMP and name not in types:
+            yield f"key[{index}]: there is no field {name!r} in schema.fields"
+        if name in job.key[:index]:
+            yield f"key[{index}]: {name!r} is there twice"
+    for index, name in enumerate(job.features.group_by):
+        where = f"features.groupBy[{index}]"
+        if name not in types:
+            yield f"{where}: there is no field {name!r} in schema.fields"
+        elif types[name] == "double":
+            yield f"{where}: {name!r} is a double; group by a string, a long or a boolean"
+        if name in _FEATURE_COLUMNS:
+            yield f"{where}: the table of features has a column {name!r} already"
+        if name in job.features.group_by[:index]:
+            yield f"{where}: {name!r} is there twice"
+    if seconds(job.features.window) == 0:
+        yield "features.window: a window has a length"
+    for index, pattern in enumerate(job.source.include):
+        if pattern.startswith("/") or ".." in pattern.split("/"):
+            yield f"source.include[{index}]: {pattern!r} is not relative to the source"
+    yield from _check_timestamp(job.schema.timestamp)
+
+
+def _check_timestamp(timestamp: Timestamp) -> Iterator[str]:
+    where = "schema.timestamp"
+    try:
+        ZoneInfo(timestamp.time_zone)
+    # What zoneinfo raises depends on how the name is wrong: not found, not a path, a directory.
+    except (KeyError, ValueError, OSError):
+        yield f"{where}.timeZone: there is no time zone {timestamp.time_zone!r}"
+    for index, pattern in enumerate(timestamp.formats):
+        if pattern != ISO8601 and (problem := _strptime_problem(pattern)):
+            yield f"{where}.formats[{index}]: {pattern!r} {problem}"
+    if timestamp.not_before is not None:
+        try:
+            aware = datetime.fromisoformat(timestamp.not_before).tzinfo is not None
+        except ValueError:
+            yield f"{where}.notBefore: {timestamp.not_before!r} is not a time as RFC 3339 has it"
+        else:
+            if not aware:
+                yield f"{where}.notBefore: {timestamp.not_before!r} lacks its zone, such as Z"
+
+
+def _strptime_problem(pattern: str) -> str | None:
+    """Return what keeps a pattern from giving whole times, found by trying it on one."""
+    if "%Z" in pattern:
+        return "cannot be used: %Z knows few zones; use %z, or timeZone"
+    sample = datetime(2018, 11, 23, 14, 45, 56)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # a day without a year, from 3.13 on
+        try:
+            read = datetime.strptime(sample.strftime(pattern.replace("%z", "+0000")), pattern)
+        except ValueError as error:
+            return f"is not a pattern of strptime ({error})"
+    if read.date() != sample.date():
+        return "does not hold the whole date (such as %Y-%m-%d)"
+    if read.hour not in (0, sample.hour):
+        return "does not tell morning from evening: use %H, or %p beside %I"
+    return None
+
+
+def _located(content: bytes, error: msgspec.ValidationError) -> str:
+    """Return the error as ``field: what``, with the index that msgspec leaves out of arrays.
+
+    msgspec writes every index as ``[...]``; the element that is meant is the first one that gives
+    the same error when it is alone in its array.
+    """
+    text, _, path = str(error).partition(" - at `$")
+    path = path.rstrip("`")
+    document = msgspec.json.decode(content)
+    while "[...]" in path:
+        before, _, after = path.partition("[...]")
+        index = next(
+            (
+                i
+                for i in range(len(_at(document, before)))
+                if _alone(document, before, i) == error.args
+            ),
+            None,
+        )
+        if index is None:
+            break
+        elements = _at(document, before)
+        elements[:] = [elements[index]]
+        path = f"{before}[{index}]{after}"
+    return f"{path.lstrip('.') or 'document'}: {text}"
+
+
+def _steps(path: str) -> list[str]:
+    return re.findall(r"[^.\[\]]+", re.sub(r"\[\d+\]", "[0]", path))
+
+
+def _at(document: Any, path: str) -> Any:
+    for step in _steps(path):
+        document = document[int(step) if isinstance(document, list) else step]
+    return document
+
+
+def _alone(document: Any, path: str, index: int) -> tuple[object, ...] | None:
+    """Return the error of the document whose array at ``path`` holds one element only."""
+    copy = msgspec.json.decode(msgspec.json.encode(document))
+    elements = _at(copy, path)
+    elements[:] = [elements[index]]
+    try:
+        msgspec.convert(copy, JobDocument)
+    except msgspec.ValidationError as error:
+        return error.args
+    return None

@@ -1,0 +1,242 @@
+"""The ledger: what of which file has been delivered, in SQLite in the node's state directory.
+
+It moves forward in two steps, so that a kill at any moment neither loses nor doubles a row: before
+an attempt commits, what the ledger would become is stored beside it (``prepare``); when it is
+certain that the attempt's manifest stands, that becomes the ledger (``advance``); when it is
+certain that it does not, it is forgotten (``forget``).
+"""
+
+import errno
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from edge_etl_job.errors import EdgeError
+from edge_etl_job.logs import log
+from edge_etl_job.reasons import DISK_FULL, STATE_UNWRITABLE
+
+_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file as a run left it."""
+
+    name: str
+    identity: str
+    size: int
+    modified: int
+    changed: int
+    offset: int
+    """Bytes from the file's start that have been delivered."""
+    lines: int
+    """Newlines in them."""
+    content: bytes
+    """Their digests (``content.content``)."""
+    head_length: int
+    head: bytes
+    quarantine: str | None
+    """Why what follows ``offset`` is left where it is, None when it is not."""
+    schema_version: str
+    continues: bool
+    """Whether the delivered bytes of an older entry of this name are the beginning of these."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An attempt that prepared the ledger, and maybe died before or behind its commit."""
+
+    run: str
+    attempt: str
+
+
+_COLUMNS: Final = ", ".join(field.name for field in fields(Entry))
+_PLACES: Final = ", ".join("?" for _ in fields(Entry))
+
+
+class Ledger:
+    """The ledger of one job on this node. Only one process has it at a time."""
+
+    def __init__(self, state: Path) -> None:
+        """Open or make the ledger; raise EdgeError when the state directory does not allow it."""
+        self._state = state
+        with explained(state):
+            self._lock = _locked(state)
+            self._db = self._opened(state / "ledger.db")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._db.close()
+        os.close(self._lock)
+
+    def _opened(self, path: Path) -> sqlite3.Connection:
+        try:
+            return _connected(path)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            # A power cut can take a file system's promise back. Reading everything again costs
+            # time, and the table drops what comes twice; a Pi that never delivers again costs data.
+            aside = path.with_suffix(".db.damaged")
+            log.warning("the ledger is damaged; all files are read again: %s", error)
+            path.replace(aside)
+            for journal in ("ledger.db-wal", "ledger.db-shm"):
+                (path.parent / journal).unlink(missing_ok=True)
+            return _connected(path)
+
+    def belongs_to(self, dataset: str) -> None:
+        """Start afresh when the ledger belongs to other results than these."""
+        with self._transaction():
+            row = self._db.execute("SELECT dataset FROM ledger").fetchone()
+            if row is None:
+                self._db.execute("INSERT INTO ledger VALUES (?)", (dataset,))
+            elif row[0] != dataset:
+                log.warning("the results are others than before; all files are read again")
+                for table in ("entries", "prepared", "pending"):
+                    self._db.execute(f"DELETE FROM {table}")  # noqa: S608
+                self._db.execute("UPDATE ledger SET dataset = ?", (dataset,))
+
+    def entry(self, name: str) -> Entry | None:
+        """Return the entry of a name."""
+        return next(self._entries("name = ?", name), None)
+
+    def same_file(self, identity: str) -> list[Entry]:
+        """Return the entries of a device and inode: the file may have been renamed."""
+        return list(self._entries("identity = ? AND offset > 0", identity))
+
+    def same_head(self, head: bytes) -> list[Entry]:
+        """Return the entries of files that began with the same bytes, the longest first."""
+        return list(self._entries("head = ? AND offset > 0 ORDER BY offset DESC", head))
+
+    def head_lengths(self) -> list[int]:
+        """Return the lengths of all heads."""
+        return [row[0] for row in self._db.execute("SELECT DISTINCT head_length FROM entries")]
+
+    def _entries(self, condition: str, *values: object) -> Iterator[Entry]:
+        query = f"SELECT {_COLUMNS} FROM entries WHERE {condition}"  # noqa: S608
+        for row in self._db.execute(query, values).fetchall():
+            yield Entry(*row)
+
+    def pending(self) -> Pending | None:
+        """Return the attempt that is neither forgotten nor in the ledger."""
+        row = self._db.execute("SELECT run, attempt FROM pending").fetchone()
+        return Pending(*row) if row else None
+
+    def prepare(self, pending: Pending, entries: Iterable[Entry]) -> None:
+        """Store durably what the ledger becomes when the attempt's manifest stands."""
+        with self._transaction():
+            self._clear()
+            self._db.execute("INSERT INTO pending VALUES (?, ?)", (pending.run, pending.attempt))
+            insert = f"INSERT INTO prepared ({_COLUMNS}) VALUES ({_PLACES})"  # noqa: S608
+            self._db.executemany(insert, [astuple(entry) for entry in entries])
+
+    def advance(self) -> None:
+        """Make what is prepared the ledger."""
+        with self._transaction():
+            # A file that took another's name does not make the other unknown: it may come back.
+            self._db.execute(
+                "UPDATE entries SET name = NULL, identity = '' WHERE offset > 0 AND name IN "
+                "(SELECT name FROM prepared WHERE NOT continues)"
+            )
+            self._db.execute(
+                f"INSERT OR REPLACE INTO entries ({_COLUMNS}) SELECT {_COLUMNS} FROM prepared"  # noqa: S608
+            )
+            self._clear()
+
+    def forget(self) -> None:
+        """Forget what is prepared."""
+        with self._transaction():
+            self._clear()
+
+    def _clear(self) -> None:
+        self._db.execute("DELETE FROM prepared")
+        self._db.execute("DELETE FROM pending")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with explained(self._state):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                if self._db.in_transaction:  # SQLite itself rolls back when the disk is full
+                    self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        db.execute("PRAGMA journal_mode=WAL").close()
+        # With WAL only FULL makes a commit survive a power cut (sqlite.org/pragma.html).
+        db.execute("PRAGMA synchronous=FULL").close()
+        with closing(db.execute("PRAGMA quick_check(1)")) as check:
+            if (answer := check.fetchone()[0]) != "ok":
+                raise sqlite3.DatabaseError(answer)
+        types = {"str": "TEXT", "int": "INTEGER", "bytes": "BLOB", "bool": "INTEGER"}
+        columns = [
+            f"{field.name} {types.get(getattr(field.type, '__name__', ''), 'TEXT')}"
+            for field in fields(Entry)
+        ]
+        db.execute("CREATE TABLE IF NOT EXISTS ledger (dataset TEXT NOT NULL)")
+        db.execute("CREATE TABLE IF NOT EXISTS pending (run TEXT NOT NULL, attempt TEXT NOT NULL)")
+        for table in ("entries", "prepared"):
+            db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(columns)})")
+        db.execute("CREATE UNIQUE INDEX IF NOT EXISTS by_name ON entries (name)")
+        db.execute("CREATE INDEX IF NOT EXISTS by_identity ON entries (identity)")
+        db.execute("CREATE INDEX IF NOT EXISTS by_head ON entries (head)")
+        db.execute("CREATE INDEX IF NOT EXISTS by_head_length ON entries (head_length)")
+        db.execute(f"PRAGMA user_version={_VERSION}").close()
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _locked(state: Path) -> int:
+    """Take the state directory for this process; the kernel gives it back when it dies."""
+    state.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        log.info("waiting for another attempt on this node to end")
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+@contextmanager
+def explained(state: Path) -> Iterator[None]:
+    """Turn what the disk refuses into an error that says what to do."""
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        raise refusal(error, state, STATE_UNWRITABLE) from error
+
+
+def refusal(error: OSError | sqlite3.Error, folder: Path, otherwise: str) -> EdgeError:
+    """Return the EdgeError of a disk's refusal: DiskFull, or the reason for everything else."""
+    code = getattr(error, "sqlite_errorcode", None)
+    full = code == sqlite3.SQLITE_FULL
+    if isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full:
+        return EdgeError(DISK_FULL, f"no space is left in {folder}: make room on the node's disk")
+    text = error.strerror if isinstance(error, OSError) else str(error)
+    return EdgeError(
+        otherwise, f"{folder} cannot be written by uid {os.getuid()}, gid {os.getgid()}: {text}"
+    )
