@@ -91,7 +91,7 @@ class ParquetFile:
             os.fsync(file.fileno())
 
 
-def _array(values: Iterable[Any], kind: pa.DataType) -> pa.Array[Any]:
+def _array(values: Iterable[Any], kind: pa.DataType) -> "pa.Array[Any]":
     if pa.types.is_boolean(kind):
         # SQLite has no boolean and gives 0 and 1 back.
         values = [None if value is None else bool(value) for value in values]
