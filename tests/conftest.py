@@ -1,5 +1,11 @@
 """What every test can ask for."""
 
-from tests.support.fixtures import api_namespace, api_server
+from tests.support.fixtures import (
+    api_namespace,
+    api_server,
+    cluster,
+    cluster_namespace,
+    release,
+)
 
-__all__ = ["api_namespace", "api_server"]
+__all__ = ["api_namespace", "api_server", "cluster", "cluster_namespace", "release"]

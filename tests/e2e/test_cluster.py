@@ -80,8 +80,10 @@ def test_pods_reach_pods_on_every_node(cluster: AnyCluster, sleepers: dict[str, 
     for name in sleepers.values():
         for other, address in addresses.items():
             # Nobody listens there: 'refused' is an answer of that pod, silence would not be.
-            script = f"exec 3<>/dev/tcp/{address}/9 2>&1 || true"
-            answer = cluster.exec(name, "timeout", "5", "bash", "-c", script, namespace="sleepers")
+            script = f"exec 2>&1; exec 3<>/dev/tcp/{address}/9"
+            answer = cluster.exec(
+                name, "timeout", "5", "bash", "-c", f"{script}; true", namespace="sleepers"
+            )
             assert "refused" in answer, f"{name} -> {other}"
 
 

@@ -6,7 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.cluster import ApiServer
+from tests.support.cluster import AnyCluster, ApiServer, Cluster, Kube
+from tests.support.cluster.cluster import unavailable
+from tests.support.cluster.external import named_by_user
+from tests.support.cluster.images import project_images
+from tests.support.cluster.install import install_chart
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +25,43 @@ def api_server() -> Iterator[ApiServer]:
 @pytest.fixture
 def api_namespace(api_server: ApiServer) -> Iterator[str]:
     """Give a namespace of `api_server` that this test has for itself."""
+    yield from _namespace(api_server)
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[AnyCluster]:
+    """Give three real nodes, or the cluster that the environment names.
+
+    If any test of the session asks for the chart, the project's images are on
+    the nodes from the start; the other tests do not wait for them to be built.
+    """
+    external = named_by_user()
+    if external:
+        yield external
+        external.close()
+        return
+    if reason := unavailable():
+        pytest.skip(reason)
+    chart_wanted = any("release" in getattr(t, "fixturenames", ()) for t in request.session.items)
+    with Cluster(nodes=3, images=project_images() if chart_wanted else ()) as own:
+        yield own
+
+
+@pytest.fixture
+def cluster_namespace(cluster: AnyCluster) -> Iterator[str]:
+    """Give a namespace of `cluster` that this test has for itself."""
+    yield from _namespace(cluster)
+
+
+@pytest.fixture(scope="session")
+def release(cluster: AnyCluster) -> AnyCluster:
+    """Give the cluster with the project's chart installed in namespace `pi-edge-spark`."""
+    install_chart(cluster, project_images())
+    return cluster
+
+
+def _namespace(kube: Kube) -> Iterator[str]:
     name = f"test-{secrets.token_hex(4)}"
-    api_server.kubectl("create", "namespace", name)
+    kube.kubectl("create", "namespace", name)
     yield name
-    api_server.kubectl("delete", "namespace", name, "--wait=false")
+    kube.kubectl("delete", "namespace", name, "--wait=false")

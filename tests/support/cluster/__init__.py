@@ -13,6 +13,7 @@ its network is what it is on a Raspberry Pi: everything on it is gone at once.
 
 from tests.support.cluster.api_server import ApiServer
 from tests.support.cluster.cluster import Cluster
-from tests.support.cluster.kube import CommandError, Kube
+from tests.support.cluster.kube import CommandError, Kube, until
+from tests.support.cluster.verbs import AnyCluster, Machine
 
-__all__ = ["ApiServer", "Cluster", "CommandError", "Kube"]
+__all__ = ["AnyCluster", "ApiServer", "Cluster", "CommandError", "Kube", "Machine", "until"]

@@ -41,7 +41,8 @@ class ApiServer(Kube, lifetime.Closer):
                 self.control_plane.start_controllers(self.controllers)
             if "serviceaccount-controller" in self.controllers:
                 until(lambda: self.get("serviceaccount", "default"), "a service account")
-        except BaseException:
+        except BaseException as error:
+            error.add_note(f"logs: {self.state.keep_logs()}")
             self.close()
             raise
 

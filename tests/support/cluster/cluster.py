@@ -13,11 +13,12 @@ from tests.support.cluster import addons, cgroups, image_store, lifetime, packag
 from tests.support.cluster.control_plane import Address, ControlPlane
 from tests.support.cluster.ending import end, sweep
 from tests.support.cluster.images import Image, cluster_images
-from tests.support.cluster.kube import Kube, until
+from tests.support.cluster.kube import until
 from tests.support.cluster.network import GATEWAY, Lan
 from tests.support.cluster.node import Node
 from tests.support.cluster.pki import CONTEXT
 from tests.support.cluster.state import State
+from tests.support.cluster.verbs import AnyCluster
 
 EDGE = {"pi-edge-spark.io/role": "edge"}
 
@@ -35,7 +36,7 @@ def unavailable() -> str:
     return ""
 
 
-class Cluster(Kube, lifetime.Closer):
+class Cluster(AnyCluster, lifetime.Closer):
     """Nodes pi-1, pi-2, … that are edge nodes, and server-1, … that are not.
 
     `images` are on every node from the start; `load_image` adds others later.
@@ -78,7 +79,8 @@ class Cluster(Kube, lifetime.Closer):
             lifetime.close_at_exit(self)
         try:
             self._start()
-        except BaseException:
+        except BaseException as error:
+            error.add_note(f"logs: {self.state.keep_logs()}")
             self.close()
             raise
 
@@ -109,21 +111,28 @@ class Cluster(Kube, lifetime.Closer):
         node.power_on()
 
     def wait_ready(self, timeout: float = 120) -> None:
-        """Wait until every node is there and ready."""
+        """Wait until every node is there, ready, and knows the cluster's services."""
         if self.nodes:
             names = [f"node/{name}" for name in self.nodes]
             until(lambda: self.kubectl("get", *names), "the nodes register", timeout)
             self.wait(*names, condition="Ready", timeout=timeout)
+        for node in self.nodes.values():
+            until(node.routes_services, f"{node.name} routes services", timeout)
 
     def node(self, name: str) -> Node:
         """Return a node by its name."""
         return self.nodes[name]
 
-    def load_image(self, image: Image) -> None:
-        """Put an image onto every node that is on."""
-        powered = [node for node in self.nodes.values() if node.powered()]
+    @property
+    def edge_nodes(self) -> list[str]:
+        """The names of the nodes that carry the edge label, sorted."""
+        return sorted(name for name, node in self.nodes.items() if node.labels)
+
+    def load_images(self, images: Sequence[Image]) -> None:
+        """Put images onto every node that is on."""
+        pairs = [(n, image) for n in self.nodes.values() if n.powered() for image in images]
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda node: node.import_image(image.archive), powered))
+            list(pool.map(lambda pair: pair[0].import_image(pair[1].archive), pairs))
 
     def close(self) -> None:
         """End every process, and remove every link, cgroup and file of the cluster."""

@@ -63,11 +63,19 @@ class Kube:
         self.kubectl("apply", "--server-side", "-f", path)
         self.wait("crd", "--all", condition="Established", timeout=30)
 
-    def wait(self, *what: str, condition: str, timeout: float = 120, namespace: str = "") -> str:
-        """Wait for a condition, as `kubectl wait` does."""
+    def wait(
+        self,
+        *what: str,
+        condition: str = "",
+        jsonpath: str = "",
+        timeout: float = 120,
+        namespace: str = "",
+    ) -> str:
+        """Wait as `kubectl wait` does: for `Ready`, or for `{.status.phase}=Succeeded`."""
         inside = ["-n", namespace] if namespace else []
+        goal = f"jsonpath={jsonpath}" if jsonpath else f"condition={condition}"
         limit = f"--timeout={timeout:.0f}s"
-        arguments = ("wait", *inside, f"--for=condition={condition}", limit, *what)
+        arguments = ("wait", *inside, f"--for={goal}", limit, *what)
         return self.kubectl(*arguments, timeout=timeout + 30)
 
     def logs(self, pod: str, *arguments: str, namespace: str = "default") -> str:

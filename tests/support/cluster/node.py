@@ -7,19 +7,23 @@ from pathlib import Path
 
 from tests.support.cluster import binaries, cgroups, image_store, node_config
 from tests.support.cluster.cache import cache_dir
-from tests.support.cluster.control_plane import ControlPlane
+from tests.support.cluster.control_plane import CLUSTER_DNS, ControlPlane
 from tests.support.cluster.network import Lan
 from tests.support.cluster.processes import Process, kill, spawn
 from tests.support.cluster.state import State
+from tests.support.cluster.verbs import Machine
 
 OWN_FOLDERS = ("/opt", "/var/lib", "/var/log")
+
+_UNSHARE = ("unshare", "--net", "--mount", "--uts", "--ipc", "--pid")
+_UNSHARE_AND_FORK = (*_UNSHARE, "--fork", "--kill-child", "--mount-proc")
 
 
 class PowerError(RuntimeError):
     """A verb that does not fit the state that the node is in."""
 
 
-class Node:
+class Node(Machine):
     """A node of a cluster; its state is in the cluster's folder, not in this object."""
 
     def __init__(
@@ -57,8 +61,7 @@ class Node:
         machine = self.state.record(
             spawn(
                 self.name,
-                ["unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork"]
-                + ["--kill-child", "--mount-proc", "bash", Path(__file__).with_name("node.sh")],
+                [*_UNSHARE_AND_FORK, "bash", Path(__file__).with_name("node.sh")],
                 self.folder / "logs" / "boot.log",
                 {
                     "NODE": self.name,
@@ -95,12 +98,12 @@ class Node:
         """Say whether the node is on."""
         return self.state.running(self.name) is not None
 
-    def run(self, *argv: str | Path, timeout: float = 300) -> str:
+    def run(self, *argv: str | Path) -> str:
         """Run a command on the node, outside any pod, and return its output."""
         init = str(_child(self._machine()))
         enter = ["nsenter", "--target", init, "--mount", "--net", "--uts", "--ipc", "--pid"]
         command = [*enter, "--", *(str(word) for word in argv)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{self.name}: {' '.join(command[8:])} failed: {done.stderr}")
         return done.stdout
@@ -108,6 +111,10 @@ class Node:
     def import_image(self, archive: Path) -> None:
         """Add an image to the node's own."""
         self.run("ctr", "--namespace", "k8s.io", "images", "import", archive)
+
+    def routes_services(self) -> bool:
+        """Say whether kube-proxy has done its first round: before it, pods find no DNS."""
+        return CLUSTER_DNS in self.run("iptables", "-t", "nat", "-S")
 
     def _machine(self) -> Process:
         machine = self.state.running(self.name)

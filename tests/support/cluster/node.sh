@@ -3,7 +3,7 @@
 # containerd, kube-proxy and kubelet running, as systemd does on a Pi. Killing it
 # takes its namespaces along, and with them every process and mount of the node.
 set -eu
-: "${NODE:?}" "${CACHE:?}" "${DISK:?}" "${CONFIG:?}" "${LOGS:?}" "${KUBERNETES:?}"
+: "${NODE:?}" "${CACHE:?}" "${DISK:?}" "${CONFIG:?}" "${LOGS:?}" "${KUBERNETES:?}" "${ADDRESS:?}"
 
 # The cache may lie below a folder that is about to be covered: hold on to it.
 exec 9<"$CACHE"
@@ -21,6 +21,8 @@ exec 9<&-
 mount --bind /var/lib/kubelet /var/lib/kubelet
 mount --make-rshared /var/lib/kubelet
 
+# Names come from the cluster's DNS, which says at once that a registry does not exist.
+mount --bind "$CONFIG/resolv.conf" "$(realpath /etc/resolv.conf)"
 hostname "$NODE"
 until ip -4 route show default | grep -q .; do sleep 0.05; done
 sysctl -qw net.ipv4.ip_forward=1
@@ -34,10 +36,21 @@ keep() {
     done
 }
 
+kubelet() {
+    "$KUBERNETES/kubelet" --config "$CONFIG/kubelet.json" \
+        --kubeconfig "$CONFIG/kubelet.kubeconfig" --hostname-override "$NODE" \
+        --node-ip "$ADDRESS" --node-labels "$LABELS"
+}
+
+kube_proxy() {
+    # It looks its node up once, and then only after a second, after two, after four.
+    until "$KUBERNETES/kubectl" --kubeconfig "$CONFIG/kubelet.kubeconfig" --cache-dir /run/kubectl \
+        get node "$NODE" -o 'jsonpath={.status.addresses}' | grep -q .; do sleep 0.2; done
+    "$KUBERNETES/kube-proxy" --config "$CONFIG/kube-proxy.json"
+}
+
 keep containerd containerd --config "$CONFIG/containerd.toml" &
-keep kube-proxy "$KUBERNETES/kube-proxy" --config "$CONFIG/kube-proxy.json" &
 until ctr version >/dev/null 2>&1; do sleep 0.05; done
-keep kubelet "$KUBERNETES/kubelet" --config "$CONFIG/kubelet.json" \
-    --kubeconfig "$CONFIG/kubelet.kubeconfig" --hostname-override "$NODE" \
-    --node-ip "$ADDRESS" --node-labels "$LABELS" &
+keep kubelet kubelet &
+keep kube-proxy kube_proxy &
 wait

@@ -56,7 +56,7 @@ class Authority:
     def kubeconfig(self, path: Path, server: str, user: str, group: str = "") -> Path:
         """Write a kubeconfig that holds all it needs, for a new client certificate."""
         subject = f"/O={group}/CN={user}" if group else f"/CN={user}"
-        name = path.stem
+        name = user.replace(":", "-")
         self.issue(name, subject)
         cluster = {"server": server, "certificate-authority-data": _base64(self.certificate)}
         credentials = {

@@ -91,6 +91,16 @@ class State:
         found = [process for process in self.processes() if process.what == what]
         return found[-1] if found and found[-1].alive() else None
 
+    def keep_logs(self) -> Path:
+        """Copy the logs of a start that failed to where they outlive the cluster."""
+        kept = cache_dir() / "last-failure"
+        shutil.rmtree(kept, ignore_errors=True)
+        for log in self.folder.glob("**/logs/*.log"):
+            copy = kept / log.relative_to(self.folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(log, copy)
+        return kept
+
     def remove(self) -> None:
         """Forget the cluster, its logs and the disks of its nodes."""
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -4,11 +4,9 @@ package main
 import (
 	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/errors"
-	_ "github.com/coredns/coredns/plugin/forward"
-	_ "github.com/coredns/coredns/plugin/health"
 	_ "github.com/coredns/coredns/plugin/kubernetes"
 	_ "github.com/coredns/coredns/plugin/ready"
-	_ "github.com/coredns/coredns/plugin/reload"
+	_ "github.com/coredns/coredns/plugin/template"
 
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/coremain"
@@ -16,7 +14,7 @@ import (
 
 func init() {
 	dnsserver.Directives = []string{
-		"reload", "health", "ready", "errors", "cache", "kubernetes", "forward",
+		"ready", "errors", "cache", "kubernetes", "template",
 	}
 }
 
