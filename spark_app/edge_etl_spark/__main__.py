@@ -52,7 +52,7 @@ def _run(options: argparse.Namespace) -> int:
         run = document.run
         logs.configure(job=f"{document.namespace}/{document.job}", run=run)
         result = aggregate(document, options.results, options.java_home)
-    except Exception as error:
+    except (Exception, Terminated) as error:
         result = _failure(run, error)
     seconds = round(time.monotonic() - started, 1)
     log.log(
@@ -68,22 +68,30 @@ def _run(options: argparse.Namespace) -> int:
     return 0 if result.succeeded else 1
 
 
+class Terminated(BaseException):
+    """SIGTERM arrived; not an Exception, because Py4J turns these into its own."""
+
+
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise AggregationError(
-        STOPPED, "told to end (SIGTERM) before the table was published; run again to continue"
-    )
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Terminated
 
 
-def _failure(run: str, error: Exception) -> AggregationReport:
+def _failure(run: str, error: BaseException) -> AggregationReport:
     from edge_etl_spark.failures import diagnose
 
-    known = diagnose(error)
-    if known is None:
-        log.error("unexpected", exc_info=error, extra={"event": "traceback"})
-        known = AggregationError(
-            INTERNAL_ERROR, f"{type(error).__name__}: {error}; the log holds the traceback"
-        )
+    if isinstance(error, Terminated):
+        known = AggregationError(STOPPED, "told to end before the table was published; run again")
+    else:
+        known = diagnose(error) or _unknown(error)
     return AggregationReport(run=run, succeeded=False, reason=known.reason, message=known.message)
+
+
+def _unknown(error: BaseException) -> AggregationError:
+    log.error("unexpected", exc_info=error, extra={"event": "traceback"})
+    return AggregationError(
+        INTERNAL_ERROR, f"{type(error).__name__}: {error}; the log holds the traceback"
+    )
 
 
 if __name__ == "__main__":
