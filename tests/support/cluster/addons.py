@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from tests.support.cluster import binaries
-from tests.support.cluster.archive import DEBIAN
 from tests.support.cluster.control_plane import ControlPlane
 from tests.support.cluster.kube import Kube
 
@@ -28,5 +27,4 @@ def start(kube: Kube, control_plane: ControlPlane) -> None:
         *("--kubeconfig", credentials),
         *("--namespace", "local-path-storage"),
         *("--service-account-name", "local-path-helper"),
-        *("--helper-image", DEBIAN),
     )
