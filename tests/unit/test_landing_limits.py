@@ -52,17 +52,34 @@ async def test_too_many_who_wait_are_sent_away_at_once() -> None:
 
 
 def test_room_is_what_is_free_without_the_reserve_and_what_was_promised() -> None:
-    space = Space(reserve=10 * MB)
-    with space.room(40 * MB, free=100 * MB) as first:
+    space = Space()
+    with space.room(40 * MB, free=100 * MB, reserve=10 * MB) as first:
         with pytest.raises(ResultError) as refused:
-            ExitStack().enter_context(space.room(51 * MB, free=100 * MB))
+            ExitStack().enter_context(space.room(51 * MB, free=100 * MB, reserve=10 * MB))
         assert refused.value.reason == "ResultsFull"
         assert "enlarge the volume" in refused.value.message
-        with space.room(50 * MB, free=100 * MB):
+        with space.room(50 * MB, free=100 * MB, reserve=10 * MB):
             pass
         # What has arrived is counted by the volume, no longer by the promise.
         first.used(40 * MB)
-        with space.room(50 * MB, free=60 * MB):
+        with space.room(50 * MB, free=60 * MB, reserve=10 * MB):
             pass
-    with space.room(90 * MB, free=100 * MB):
+    with space.room(90 * MB, free=100 * MB, reserve=10 * MB):
         pass
+
+
+async def test_a_closed_gate_lets_nobody_in_and_waits_for_those_inside() -> None:
+    gate = Gate(Limits(uploads=2))
+    async with gate.slot():
+        closing = asyncio.create_task(gate.close(60))
+        await asyncio.sleep(0)
+        with pytest.raises(ResultError, match="ending"):
+            await gate.slot().__aenter__()
+        assert not closing.done()
+    await closing
+
+
+async def test_a_closed_gate_does_not_wait_for_ever() -> None:
+    gate = Gate(Limits())
+    async with gate.slot():
+        await gate.close(0.001)

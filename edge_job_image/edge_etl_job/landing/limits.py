@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 from edge_etl_job.landing.refusals import BUSY
@@ -30,10 +30,13 @@ class Gate:
         self._limits = limits
         self._slots = asyncio.Semaphore(limits.uploads)
         self._waiting = 0
+        self._closed = False
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Hold one of the slots."""
+        if self._closed:
+            raise ResultError(BUSY, "the service is ending")
         if self._waiting >= self._limits.waiting:
             raise ResultError(BUSY, f"{self._waiting} uploads are waiting already")
         self._waiting += 1
@@ -48,6 +51,14 @@ class Gate:
             yield
         finally:
             self._slots.release()
+
+    async def close(self, seconds: float) -> None:
+        """Let nobody in any more, and wait so long until those who are inside have left."""
+        self._closed = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for _ in range(self._limits.uploads):
+                    await self._slots.acquire()
 
 
 class Promise:
@@ -64,18 +75,17 @@ class Promise:
 class Space:
     """Refuses what the volume would have no room for, counting also what is still to arrive."""
 
-    def __init__(self, reserve: int) -> None:
-        self._reserve = reserve
+    def __init__(self) -> None:
         self._promises: set[Promise] = set()
 
     @contextmanager
-    def room(self, size: int, free: int) -> Iterator[Promise]:
-        """Promise room for an upload, where so many bytes are free on the volume."""
+    def room(self, size: int, free: int, reserve: int) -> Iterator[Promise]:
+        """Promise room for an upload: of the free bytes so many are kept in reserve."""
         promised = sum(promise.left for promise in self._promises)
-        if free - promised - size < self._reserve:
+        if free - promised - size < reserve:
             message = (
                 f"the results volume has {free} bytes left, {promised} of them promised, and "
-                f"{self._reserve} are kept free: no room for {size} more; enlarge the volume or "
+                f"{reserve} are kept free: no room for {size} more; enlarge the volume or "
                 "remove old runs"
             )
             raise ResultError(RESULTS_FULL, message)

@@ -45,7 +45,7 @@ class Landing:
         self._account = account
         self._limits = limits
         self._gate = Gate(limits)
-        self._space = Space(limits.reserve)
+        self._space = Space()
         # Checking a manifest holds it in memory and reads files: one after another.
         self._commits = asyncio.Lock()
 
@@ -60,6 +60,10 @@ class Landing:
         app.router.add_put(_FILE, self._put_file)
         app.cleanup_ctx.append(self._sweeping)
         return app
+
+    async def drain(self, seconds: float) -> None:
+        """Refuse new uploads, and wait at most so long for those that are under way."""
+        await self._gate.close(seconds)
 
     async def _healthy(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -90,7 +94,9 @@ class Landing:
         name = checked("file", names.pop("file"))
         place = Attempt(**names)
         await self._identify(request, place, run=place.run)
-        async with self._receive(request, place.attempt_folder, self._limits.file) as (file, sha):
+        limits = self._limits
+        into = place.attempt_folder
+        async with self._receive(request, into, limits.file, limits.reserve) as (file, sha):
             created = await self._in_thread(directory.publish_file, file, name, sha)
         return web.json_response({"name": name, "sha256": sha}, status=201 if created else 200)
 
@@ -100,11 +106,13 @@ class Landing:
         if identity.pod_uid is None:
             raise ResultError(refusals.FORBIDDEN, "the token is not bound to a pod")
         attempt = Attempt(**asdict(place), attempt=identity.pod_uid)
-        limit = self._limits.manifest
-        async with self._receive(request, place.node_folder, limit) as (file, sha), self._commits:
-            standing, created = await self._in_thread(
-                directory.publish_manifest, self._root, attempt, file
-            )
+        # The reserve is kept for manifests: what was stored before the volume was full counts.
+        async with self._receive(request, place.node_folder, self._limits.manifest, 0) as body:
+            file, sha = body
+            async with self._commits:
+                standing, created = await self._in_thread(
+                    directory.publish_manifest, self._root, attempt, file
+                )
         ours = created or hashlib.sha256(standing).hexdigest() == sha
         log.info("committed" if created else "had been committed before", extra=asdict(attempt))
         status = 201 if created else 200 if ours else 409
@@ -128,12 +136,12 @@ class Landing:
 
     @asynccontextmanager
     async def _receive(
-        self, request: web.Request, folder: PurePosixPath, limit: int
+        self, request: web.Request, folder: PurePosixPath, limit: int, reserve: int
     ) -> AsyncIterator[tuple[Incoming, str]]:
         """Give the request's body as a file in a folder, with its SHA-256, which was checked."""
         announced = Announced.of(request, limit)
         async with self._gate.slot():
-            with self._space.room(announced.size, await self._free()) as promise:
+            with self._space.room(announced.size, await self._free(), reserve) as promise:
                 into = await self._in_thread(make_folder, self._root, folder)
                 with await self._in_thread(Incoming, into) as file:
                     async for chunk in chunks(request, self._limits.silence):

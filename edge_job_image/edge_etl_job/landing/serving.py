@@ -1,9 +1,10 @@
 """The process of the landing service: its settings checked, its parts joined, its end."""
 
 import argparse
+import asyncio
 import os
+import signal
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
@@ -32,28 +33,38 @@ def serve(arguments: argparse.Namespace) -> int:
         reserve=arguments.reserve_bytes,
     )
     landing = Landing(root, CachedReviewer(reviewer), arguments.edge_service_account, limits)
-    app = landing.application()
-
-    async def reviewing(app: web.Application) -> AsyncIterator[None]:
-        async with reviewer:
-            log.info("serving", extra={"results": str(root), "port": arguments.port})
-            yield
-            log.info("ended")
-
-    app.cleanup_ctx.append(reviewing)
-    try:
-        web.run_app(
-            app,
-            host=arguments.host,
-            port=arguments.port,
-            print=None,
-            access_log=None,
-            shutdown_timeout=_SHUTDOWN,
-        )
-    except OSError as error:
-        message = f"cannot listen on port {arguments.port}: {error.strerror}"
-        raise EdgeError("CannotListen", message) from error
+    asyncio.run(_serve(landing, reviewer, arguments.host, arguments.port))
     return 0
+
+
+async def _serve(
+    landing: Landing, reviewer: KubernetesReviewer, host: str | None, port: int
+) -> None:
+    ending = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    runner = web.AppRunner(landing.application(), access_log=None, shutdown_timeout=1)
+    async with reviewer:
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, host, port)
+            await _listen(site, port)
+            log.info("serving", extra={"port": port})
+            await ending.wait()
+            # aiohttp's own shutdown would ignore what still arrives of the bodies.
+            await site.stop()
+            await landing.drain(_SHUTDOWN)
+        finally:
+            await runner.cleanup()
+    log.info("ended")
+
+
+async def _listen(site: web.TCPSite, port: int) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        message = f"cannot listen on port {port}: {error.strerror}"
+        raise EdgeError("CannotListen", message) from error
 
 
 def _reviewer(arguments: argparse.Namespace) -> KubernetesReviewer:
