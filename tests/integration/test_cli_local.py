@@ -60,81 +60,83 @@ def uncommitted(results: Path) -> list[Path]:
     return [node for node in nodes if not (node / "manifest.json").exists()]
 
 
-class TestTwoRuns:
-    """The first run lacks a file, which has arrived before the second."""
+# Two runs: the first lacks a file, which has arrived before the second.
 
-    @pytest.fixture(scope="class")
-    def folder(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        return tmp_path_factory.mktemp("local")
 
-    @pytest.fixture(scope="class")
-    def pis(self, folder: Path) -> Pis:
-        pis = copied(folder / "pis")
-        (folder / "pis" / LATE).rename(folder / "late")
-        return pis
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("local")
 
-    @pytest.fixture(scope="class")
-    def first(self, pis: Pis, folder: Path) -> tuple[dict[str, Any], independent.Table]:
-        result = run(command(pis, folder / "results", "--json", "--show", "2"))
-        assert result.returncode == 0, result.stderr
-        return json.loads(result.stdout), independent.expected(pis)
 
-    @pytest.fixture(scope="class")
-    def second(self, pis: Pis, folder: Path, first: object) -> str:
-        (folder / "late").rename(folder / "pis" / LATE)
-        result = run(command(pis, folder / "results", "--show", "2"))
-        assert result.returncode == 0, result.stderr
-        return result.stdout
+@pytest.fixture(scope="module")
+def pis(folder: Path) -> Pis:
+    pis = copied(folder / "pis")
+    (folder / "pis" / LATE).rename(folder / "late")
+    return pis
 
-    def test_the_table_is_what_pandas_computes_from_the_raw_files(
-        self, first: tuple[dict[str, Any], independent.Table], folder: Path
-    ) -> None:
-        outcome, right = first
-        assert outcome["aggregation"]["rows"] == len(right.rows)
-        assert Path(outcome["table"]).resolve().name == "v000001"
-        # A reader who opened the first version still sees it after the second run.
-        table = independent.published_version(Path(outcome["table"]).parent / "versions/v000001")
-        independent.assert_equal(table, right)
 
-    def test_each_node_is_accounted_for(
-        self, first: tuple[dict[str, Any], independent.Table], pis: Pis
-    ) -> None:
-        outcome, _ = first
-        assert outcome["succeeded"]
-        assert outcome["failures"] == []
-        late = {name: folder for name, folder in pis.items() if name != "pi-3"}
-        for name, right in independent.counts(late).items():
-            node = next(each for each in outcome["nodes"] if each["node"] == name)
-            rows = [node[f"rows{what}"] for what in ("Read", "Clean", "Rejected", "Duplicate")]
-            assert rows == [right.read, right.clean, right.rejected, right.duplicate]
-            assert sum(node["rejectedByReason"].values()) == right.rejected
-            assert node["bytesRead"] == sum(file.stat().st_size for file in pis[name].iterdir())
-            assert 0 < node["bytesWritten"] < node["bytesRead"]
+@pytest.fixture(scope="module")
+def first(pis: Pis, folder: Path) -> tuple[dict[str, Any], independent.Table]:
+    result = run(command(pis, folder / "results", "--json", "--show", "2"))
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout), independent.expected(pis)
 
-    def test_the_first_rows_are_shown(
-        self, first: tuple[dict[str, Any], independent.Table]
-    ) -> None:
-        outcome, _ = first
-        assert len(outcome["rows"]) == 2
-        assert set(outcome["rows"][0]) == set(independent.COLUMNS)
 
-    def test_the_second_run_adds_only_the_new_file(
-        self, second: str, pis: Pis, folder: Path
-    ) -> None:
-        right = independent.expected(pis)
-        independent.assert_equal(
-            independent.published(folder / "results/default/air-quality"), right
-        )
-        lines = [" ".join(line.split()) for line in second.splitlines()]
-        assert any(line.startswith("pi-1 0 0 0 0 0 0 B") for line in lines)
-        assert any(line.startswith("pi-3 1 ") for line in lines)
-        assert any(f"{len(right.rows):,} rows in the table (version 2)" in line for line in lines)
-        assert any(line.startswith("timestamp sensor_id sensor_type pm10") for line in lines)
+@pytest.fixture(scope="module")
+def second(pis: Pis, folder: Path, first: object) -> str:
+    (folder / "late").rename(folder / "pis" / LATE)
+    result = run(command(pis, folder / "results", "--show", "2"))
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
-    def test_nothing_but_results_and_ledgers_is_left(self, second: str, folder: Path) -> None:
-        assert leftovers(folder) == []
-        state = folder / "results/.state/default/air-quality"
-        assert {path.name for path in state.iterdir()} == {"lock", "logs", "nodes"}
+
+def test_the_table_is_what_pandas_computes_from_the_raw_files(
+    first: tuple[dict[str, Any], independent.Table], folder: Path
+) -> None:
+    outcome, right = first
+    assert outcome["aggregation"]["rows"] == len(right.rows)
+    assert outcome["aggregation"]["version"] == 1
+    # A reader who opened the first version still sees it after the second run.
+    table = independent.published_version(Path(outcome["table"]).parent / "versions/v000001")
+    independent.assert_equal(table, right)
+
+
+def test_each_node_is_accounted_for(
+    first: tuple[dict[str, Any], independent.Table], pis: Pis
+) -> None:
+    outcome, _ = first
+    assert outcome["succeeded"]
+    assert outcome["failures"] == []
+    late = {name: folder for name, folder in pis.items() if name != "pi-3"}
+    for name, right in independent.counts(late).items():
+        node = next(each for each in outcome["nodes"] if each["node"] == name)
+        rows = [node[f"rows{what}"] for what in ("Read", "Clean", "Rejected", "Duplicate")]
+        assert rows == [right.read, right.clean, right.rejected, right.duplicate]
+        assert sum(node["rejectedByReason"].values()) == right.rejected
+        assert node["bytesRead"] == sum(file.stat().st_size for file in pis[name].iterdir())
+        assert 0 < node["bytesWritten"] < node["bytesRead"]
+
+
+def test_the_first_rows_are_shown(first: tuple[dict[str, Any], independent.Table]) -> None:
+    outcome, _ = first
+    assert len(outcome["rows"]) == 2
+    assert set(outcome["rows"][0]) == set(independent.COLUMNS)
+
+
+def test_the_second_run_adds_only_the_new_file(second: str, pis: Pis, folder: Path) -> None:
+    right = independent.expected(pis)
+    independent.assert_equal(independent.published(folder / "results/default/air-quality"), right)
+    lines = [" ".join(line.split()) for line in second.splitlines()]
+    assert any(line.startswith("pi-1 0 0 0 0 0 0 B") for line in lines)
+    assert any(line.startswith("pi-3 1 ") for line in lines)
+    assert any(f"{len(right.rows):,} rows in the table (version 2)" in line for line in lines)
+    assert any(line.startswith("timestamp sensor_id sensor_type pm10") for line in lines)
+
+
+def test_nothing_but_results_and_ledgers_is_left(second: str, folder: Path) -> None:
+    assert leftovers(folder) == []
+    state = folder / "results/.state/default/air-quality"
+    assert {path.name for path in state.iterdir()} == {"lock", "logs", "nodes"}
 
 
 def test_what_a_job_asks_for_wrongly_is_said_with_its_field(tmp_path: Path) -> None:
@@ -147,17 +149,18 @@ def test_what_a_job_asks_for_wrongly_is_said_with_its_field(tmp_path: Path) -> N
     assert uncommitted(tmp_path / "results") == []
 
 
-def test_a_node_that_crashes_is_said_with_its_log(tmp_path: Path) -> None:
-    state = tmp_path / "results/.state/default/air-quality/nodes/pi-1"
-    state.parent.mkdir(parents=True)
-    state.mkdir(mode=0o755)
-    (state / "ledger.sqlite").mkdir()
-    result = run(command({"pi-1": READINGS / "pi-1"}, tmp_path / "results", "--json"))
+def test_a_node_that_fails_is_said_and_nothing_is_published(tmp_path: Path) -> None:
+    (tmp_path / "results/.state/default/air-quality/nodes/pi-1/ledger.db").mkdir(parents=True)
+    pis = {name: READINGS / name for name in ("pi-1", "pi-2")}
+    result = run(command(pis, tmp_path / "results", "--json"))
     assert result.returncode == 1
     outcome = json.loads(result.stdout)
     assert not outcome["succeeded"]
-    assert outcome["failures"][0].startswith("pi-1: ")
-    assert outcome["table"] is None
+    (failure,) = outcome["failures"]
+    assert failure.startswith("pi-1: StateUnwritable: ")
+    assert outcome["table"] is outcome["aggregation"] is None
+    assert [node["succeeded"] for node in outcome["nodes"]] == [False, True]
+    assert uncommitted(tmp_path / "results") == []
 
 
 @pytest.mark.parametrize("moment", ["pi-1: ", "aggregation: starting Spark"])
