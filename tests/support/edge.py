@@ -1,0 +1,197 @@
+"""Job documents, the engine and the edge program, as tests use them."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow.parquet as pq
+from edge_etl_job.documents import JobDocument, NodeManifest, NodeSummary
+from edge_etl_job.engine import EngineResult, InputRange
+from edge_etl_job.engine_python import PythonEngine
+
+NOW = datetime(2019, 3, 5, tzinfo=UTC)
+RUN = "20190304-235959"
+
+BASE: dict[str, Any] = {
+    "apiVersion": "pi-edge-spark.io/v1alpha1",
+    "kind": "EdgeJob",
+    "namespace": "default",
+    "job": "air-quality",
+    "run": RUN,
+    "source": {"name": "sensors", "settleSeconds": 0},
+    "schema": {
+        "timestamp": {"notBefore": "2015-01-01T00:00:00Z"},
+        "fields": [
+            {"name": "sensor_id", "type": "string"},
+            {"name": "pm10", "from": ["P1"], "type": "double", "min": 0, "max": 999.8},
+        ],
+        "nullValues": ["", "NA"],
+    },
+    "key": ["sensor_id", "timestamp"],
+    "features": {"window": "1h", "groupBy": ["sensor_id"]},
+}
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with the parts that ``over`` has; lists are replaced whole."""
+    result = dict(base)
+    for name, value in over.items():
+        below = result.get(name)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        result[name] = merged(below, value) if both else value
+    return result
+
+
+def document(**over: Any) -> dict[str, Any]:
+    return merged(BASE, over)
+
+
+def job(**over: Any) -> JobDocument:
+    return msgspec.convert(document(**over), JobDocument)
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """An engine's result, with what its files hold."""
+
+    result: EngineResult
+    rows: list[dict[str, Any]]
+    rejected: list[dict[str, Any]]
+    features: list[dict[str, Any]]
+
+    @property
+    def reasons(self) -> list[str]:
+        return [row["reason"] for row in self.rejected]
+
+
+def whole(path: Path, name: str | None = None) -> InputRange:
+    return InputRange(name or path.name, path, 0, path.stat().st_size, 0)
+
+
+def clean(
+    work: Path, contents: Sequence[bytes | str], *, now: datetime = NOW, **over: Any
+) -> Cleaned:
+    """Run the engine over files with these contents, ``0.csv``, ``1.csv``, …"""
+    source, out = work / "source", work / "out"
+    source.mkdir(parents=True, exist_ok=True)
+    out.mkdir(exist_ok=True)
+    ranges = []
+    for index, content in enumerate(contents):
+        path = source / f"{index}.csv"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        ranges.append(whole(path))
+    return clean_ranges(out, ranges, now=now, **over)
+
+
+def clean_ranges(
+    out: Path, ranges: Sequence[InputRange], *, now: datetime = NOW, **over: Any
+) -> Cleaned:
+    result = PythonEngine().clean(ranges, job(**over), out, now=now, progress=lambda done: None)
+    kinds: dict[str, list[dict[str, Any]]] = {"rows": [], "rejected": [], "features": []}
+    for file in result.files:
+        read = pq.read_table(file.path).to_pylist()
+        assert len(read) == file.rows > 0
+        kinds[file.kind] += read
+    return Cleaned(result, kinds["rows"], kinds["rejected"], kinds["features"])
+
+
+@dataclass(frozen=True)
+class Pi:
+    """The directories of one node, and the program on it as a process."""
+
+    root: Path
+    node: str = "pi-1"
+
+    @property
+    def source(self) -> Path:
+        return self.root / "source"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results"
+
+    @classmethod
+    def at(cls, root: Path) -> "Pi":
+        pi = cls(root)
+        pi.source.mkdir(parents=True)
+        pi.results.mkdir()
+        return pi
+
+    def arguments(self, run: str, attempt: str, **over: Any) -> list[str]:
+        path = self.root / f"job-{run}.json"
+        path.write_text(json.dumps(document(run=run, **over)))
+        paths = {
+            "--job": path,
+            "--source": self.source,
+            "--state": self.state,
+            "--work": self.root / "work",
+            "--results": self.results,
+            "--summary": self.root / "summary.json",
+        }
+        return [
+            *(sys.executable, "-m", "edge_etl_job", "run", "--node", self.node),
+            *("--attempt", attempt),
+            *(str(each) for pair in paths.items() for each in pair),
+        ]
+
+    def start(self, run: str, attempt: str, **over: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.arguments(run, attempt, **over),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONWARNINGS": "error"},
+        )
+
+    def run(self, run: str, attempt: str = "a", *, code: int = 0, **over: Any) -> NodeSummary:
+        """Run the program to its end; return the summary that it leaves for the kubelet."""
+        with suppress(FileNotFoundError):
+            (self.root / "summary.json").unlink()
+        process = self.start(run, attempt, **over)
+        _, log = process.communicate(timeout=300)
+        assert process.returncode == code, log
+        return msgspec.json.decode((self.root / "summary.json").read_bytes(), type=NodeSummary)
+
+    @property
+    def job_results(self) -> Path:
+        return self.results / "default" / "air-quality"
+
+    def manifests(self) -> list[NodeManifest]:
+        """Return what the node has committed, in the order of the runs."""
+        paths = sorted(self.job_results.glob(f"runs/*/{self.node}/manifest.json"))
+        return [msgspec.json.decode(path.read_bytes(), type=NodeManifest) for path in paths]
+
+    def delivered(self, kind: str = "rows") -> list[dict[str, Any]]:
+        """Return the rows of one kind that manifests name, in the order of the runs."""
+        rows: list[dict[str, Any]] = []
+        for each in self.manifests():
+            folder = self.job_results / "runs" / each.run / self.node / each.attempt
+            for file in each.files:
+                if file.kind == kind:
+                    rows += pq.read_table(folder / file.name).to_pylist()
+        return rows
+
+
+def reading(second: int, sensor: str = "a", value: str = "1.5") -> str:
+    """Return a valid CSV line, without newline, of a second of 2019-03-04."""
+    time = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
+    return f"2019-03-04T{time};{sensor};{value}"
+
+
+HEADER = "timestamp;sensor_id;P1"
+
+
+def csv(*lines: str) -> str:
+    return "\n".join((HEADER, *lines, ""))

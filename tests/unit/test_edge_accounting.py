@@ -1,0 +1,136 @@
+"""Whatever a file holds: each row ends in exactly one place, and no good row is lost or doubled."""
+
+import math
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.edge import HEADER, clean, reading
+
+GOOD = st.builds(
+    lambda second, sensor, value: (second, sensor, f"{value / 100}"),
+    st.integers(0, 86_399),
+    st.sampled_from("abc"),
+    st.integers(0, 99_980),
+)
+DIRT = st.one_of(
+    st.sampled_from(
+        [
+            b"",
+            b";;",
+            b"\r",
+            HEADER.encode(),
+            b"2019-03-04T00:00:00;a",
+            b"2019-03-04T00:00:00;a;1;2",
+            b"2019-02-30T00:00:00;a;1",
+            b"1970-01-01T00:00:00;a;1",
+            b"2030-01-01T00:00:00;a;1",
+            b"2019-03-04T00:00:00;;1",
+            b";a;1",
+            b"2019-03-04T00:00:00;a;999.9",
+            b"2019-03-04T00:00:00;a;nan",
+            b'2019-03-04T00:00:00;a;"1',
+            b'2019-03-04T00:00:00;"a;1',
+            b'2019-03-04T00:00:00;"a"a;1',
+            b"2019-03-04T00:00:00;a;1\0",
+            b"2019-03-04T00:00:00;\xff;1",
+        ]
+    ),
+    st.binary(max_size=60).filter(lambda line: b"\n" not in line),
+    st.text(alphabet='0123456789-:T;,." \tZ+eEa\r\u00e4\u2028', max_size=50).map(str.encode),
+)
+
+
+@st.composite
+def files(draw: st.DrawFn) -> list[list[bytes | tuple[int, str, str]]]:
+    """Return files of good rows and dirt; fewer than nine in ten lines are dirt."""
+    result = []
+    for _ in range(draw(st.integers(1, 3))):
+        good: list[bytes | tuple[int, str, str]] = list(draw(st.lists(GOOD, min_size=2)))
+        dirt = draw(st.lists(DIRT, max_size=6 * len(good)))
+        result.append(draw(st.permutations([*good, *dirt])))
+    return result
+
+
+@given(files(), st.booleans())
+@settings(max_examples=250, deadline=None)
+def test_each_row_ends_in_exactly_one_place(
+    contents: list[list[bytes | tuple[int, str, str]]], last_newline: bool
+) -> None:
+    encoded = [
+        [line if isinstance(line, bytes) else reading(*line).encode() for line in lines]
+        for lines in contents
+    ]
+    raw = [b"\n".join([HEADER.encode(), *lines]) + b"\n" * last_newline for lines in encoded]
+    with tempfile.TemporaryDirectory() as work:
+        cleaned = clean(Path(work), raw)
+
+    rejected = {(row["file"], row["line"]): row for row in cleaned.rejected}
+    assert len(rejected) == len(cleaned.rejected)
+    planted: dict[tuple[int, str], float] = {}
+    for index, (lines, result) in enumerate(zip(encoded, cleaned.result.inputs, strict=True)):
+        assert result.quarantined is None
+        assert result.rows_read == (
+            result.rows_clean + result.rows_rejected + result.rows_duplicate
+        )
+        blank = sum(not line.strip(b" \t\r;") for line in lines)
+        assert result.rows_read == len(lines) - blank
+        assert Counter(result.rejected_by_reason) == Counter(
+            row["reason"] for row in cleaned.rejected if row["file"] == f"{index}.csv"
+        )
+        for number, (line, content) in enumerate(zip(contents[index], lines, strict=True), start=2):
+            row = rejected.get((f"{index}.csv", number))
+            if isinstance(line, tuple):
+                assert row is None
+                planted.setdefault((line[0], line[1]), float(line[2]))
+            elif row is not None:
+                assert row["raw"] == content.decode("utf-8", "backslashreplace")
+                assert raw[index][row["offset"] :].startswith(content)
+
+    times = [(row["timestamp"], row["sensor_id"]) for row in cleaned.rows]
+    assert times == sorted(set(times))
+    assert len(times) == sum(result.rows_clean for result in cleaned.result.inputs)
+    seconds = {
+        (
+            row["timestamp"].hour * 3600 + row["timestamp"].minute * 60 + row["timestamp"].second,
+            row["sensor_id"],
+        ): row["pm10"]
+        for row in cleaned.rows
+        if row["timestamp"].date().isoformat() == "2019-03-04" and row["timestamp"].microsecond == 0
+    }
+    assert planted.keys() <= seconds.keys()
+
+
+@given(st.lists(GOOD, max_size=80))
+@settings(max_examples=100, deadline=None)
+def test_good_rows_come_out_as_they_are_and_features_agree(
+    lines: list[tuple[int, str, str]],
+) -> None:
+    content = "\n".join([HEADER, *(reading(*line) for line in lines)])
+    with tempfile.TemporaryDirectory() as work:
+        cleaned = clean(Path(work), [content])
+    first: dict[tuple[int, str], float] = {}
+    for second, sensor, value in lines:
+        first.setdefault((second, sensor), float(value))
+    assert {
+        (
+            row["timestamp"].hour * 3600 + row["timestamp"].minute * 60 + row["timestamp"].second,
+            row["sensor_id"],
+        ): row["pm10"]
+        for row in cleaned.rows
+    } == first
+    windows: dict[tuple[int, str], list[float]] = {}
+    for (second, sensor), value in first.items():
+        windows.setdefault((second // 3600, sensor), []).append(value)
+    assert len(cleaned.features) == len(windows)
+    for row in cleaned.features:
+        values = windows[row["window_start"].hour, row["sensor_id"]]
+        mean = math.fsum(values) / len(values)
+        assert (row["count"], row["mean"]) == (len(values), mean)
+        assert (row["min"], row["max"]) == (min(values), max(values))
+        assert math.isclose(
+            row["m2"], math.fsum((value - mean) ** 2 for value in values), abs_tol=1e-9
+        )

@@ -1,0 +1,103 @@
+"""docs/cleaning.md says what the engine does: each of its examples is run."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from edge_etl_job import reasons
+
+from tests.support.edge import clean, merged
+
+PAGE = Path(__file__).parents[2] / "docs" / "cleaning.md"
+
+
+@dataclass(frozen=True)
+class Example:
+    title: str
+    over: dict[str, Any]
+    content: bytes
+    outcomes: dict[int, str]
+    quarantined: str | None
+
+
+def examples() -> list[Example]:
+    sections = re.split(r"^#{2,3} ", PAGE.read_text(), flags=re.MULTILINE)
+    base = yaml.safe_load(_block(sections[0], "yaml"))
+    found = []
+    for section in sections[1:]:
+        if "```csv\n" not in section:
+            continue
+        own = yaml.safe_load(_block(section, "yaml")) if "```yaml" in section else {}
+        rows = re.findall(r"^\| (\d+) \| (.+?) \|$", section, re.MULTILINE)
+        whole = re.search(r"^The file is quarantined: `(\w+)`: (.*)$", section, re.MULTILINE)
+        found.append(
+            Example(
+                title=section.split("\n")[0],
+                over=merged(base, own),
+                content=_bytes(_block(section, "csv")),
+                outcomes={int(line): outcome for line, outcome in rows},
+                quarantined=f"{whole[1]}: {whole[2]}" if whole else None,
+            )
+        )
+    return found
+
+
+def _block(section: str, kind: str) -> str:
+    return section.split(f"```{kind}\n")[1].split("```")[0]
+
+
+def _bytes(block: str) -> bytes:
+    return re.sub(
+        rb"\\x([0-9a-f]{2})", lambda found: bytes.fromhex(found[1].decode()), block.encode()
+    )
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda example: example.title)
+def test_each_example_becomes_what_the_page_says(example: Example, tmp_path: Path) -> None:
+    cleaned = clean(tmp_path, [example.content], **example.over)
+    (result,) = cleaned.result.inputs
+    if example.quarantined is not None:
+        assert result.quarantined is not None
+        assert f"{result.quarantined.reason}: {result.quarantined.message}" == example.quarantined
+        return
+    assert result.quarantined is None
+    outcomes = [outcome.split(":")[0] for outcome in example.outcomes.values()]
+    assert {row["line"]: f"`{row['reason']}`" for row in cleaned.rejected} == {
+        line: outcome for line, outcome in example.outcomes.items() if outcome.startswith("`")
+    }
+    assert result.rows_clean == outcomes.count("clean") == len(cleaned.rows)
+    assert result.rows_duplicate == outcomes.count("duplicate")
+    assert len(outcomes) == result.rows_read + outcomes.count("no record")
+    assert sorted(example.outcomes) == list(range(2, example.content.count(b"\n") + 1))
+
+
+@pytest.mark.parametrize(
+    ("title", "values"),
+    [
+        (
+            "Good rows",
+            {"pm10": [8.45, 85.0, 0.45, None], "place": ["Aberdeen", 'the "old" town; upstairs']},
+        ),
+        ("Longs and booleans", {"ticks": [9007199254740993, 7], "raining": [True, False]}),
+        ("SetNull keeps the row", {"pm10": [None]}),
+        ("Decimal comma", {"pm10": [8.45]}),
+    ],
+)
+def test_clean_values_are_those_that_the_page_names(
+    title: str, values: dict[str, list[object]], tmp_path: Path
+) -> None:
+    (example,) = [each for each in examples() if each.title == title]
+    cleaned = clean(tmp_path, [example.content], **example.over)
+    for field, expected in values.items():
+        assert list(dict.fromkeys(row[field] for row in cleaned.rows)) == expected
+
+
+def test_each_reason_of_a_row_or_a_file_is_on_the_page() -> None:
+    known = [value for name, value in vars(reasons).items() if name.isupper()]
+    for_rows = [value for value in known if value.islower()]
+    page = PAGE.read_text()
+    assert len(for_rows) > 15
+    assert [reason for reason in for_rows if f"`{reason}`" not in page] == []
