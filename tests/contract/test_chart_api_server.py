@@ -186,8 +186,8 @@ ALLOWED = [
     ("operator", "list", "events", NAMESPACE),
     ("operator", "list watch", "nodes", ""),
     ("landing", "create", "tokenreviews.authentication.k8s.io", ""),
-    ("spark", "get list watch create delete", "pods", NAMESPACE),
-    ("spark", "create", "configmaps", NAMESPACE),
+    ("spark", "get list watch create delete deletecollection", "pods", NAMESPACE),
+    ("spark", "create deletecollection", "configmaps", NAMESPACE),
 ]
 # What nobody needs, and what would let an account take what belongs to another.
 EVERYONE = ("operator", "landing", "spark", "edge")
@@ -212,6 +212,9 @@ REFUSED = [
     ("spark", "update", "edgeetljobs.pi-edge-spark.io/status", NAMESPACE),
     ("spark", "get list create delete", "jobs.batch", NAMESPACE),
     ("spark", "list", "nodes", ""),
+    ("spark", "get list update", "configmaps", NAMESPACE),
+    ("spark", "get list create delete deletecollection", "persistentvolumeclaims", NAMESPACE),
+    ("spark", "create delete deletecollection", "services", NAMESPACE),
     ("edge", "get list create delete", "pods", NAMESPACE),
     ("edge", "get list create", "configmaps", NAMESPACE),
     ("edge", "get list", "edgeetljobs.pi-edge-spark.io", NAMESPACE),
