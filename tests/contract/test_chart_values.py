@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from edge_etl_operator.settings import load
 
 from tests.support import chart
 from tests.support.cluster import tools
@@ -297,6 +298,16 @@ def test_every_account_exists_and_mounts_no_token_by_itself(default: Objects) ->
     accounts = {name: one for (kind, name), one in default.items() if kind == "ServiceAccount"}
     assert accounts.keys() == used
     assert all(one["automountServiceAccountToken"] is False for one in accounts.values())
+
+
+@pytest.mark.parametrize("values", [{}, {"landing": {"enabled": False}, "sources": []}])
+def test_the_operator_can_read_its_settings(values: Any, tmp_path: Path) -> None:
+    config = objects(render(tmp_path, values))["ConfigMap", "pi-edge-spark-operator"]
+    path = tmp_path / "settings.yaml"
+    path.write_text(config["data"]["settings.yaml"])
+    settings = load(str(path))
+    assert settings.state_path == "/var/lib/pi-edge-spark/state"
+    assert (settings.landing is None) == bool(values)
 
 
 def test_the_landing_service_knows_the_account_of_edge_pods(default: Objects) -> None:
