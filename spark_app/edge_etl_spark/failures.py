@@ -11,6 +11,7 @@ from pyspark.errors import PySparkException
 from edge_etl_spark.errors import (
     DISK_FULL,
     EXECUTOR_LOST,
+    NO_EXECUTORS,
     OUT_OF_MEMORY,
     PERMISSION_DENIED,
     RESULTS_CORRUPT,
@@ -31,6 +32,12 @@ _SIGNS: Final = (
         r"is forbidden: User",
         PERMISSION_DENIED,
         "give Spark's service account this permission (spark_app/README.md lists all)",
+    ),
+    (
+        r"stopped while waiting for backend|Max number of executor failures",
+        NO_EXECUTORS,
+        "no executor could be created or none stayed; see the executors' pods, and whether "
+        "Spark's service account may create pods",
     ),
     (r"ExecutorLostFailure", EXECUTOR_LOST, "see the last state of the executors' pods"),
     (

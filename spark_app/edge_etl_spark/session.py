@@ -44,8 +44,10 @@ _DEFAULTS: Final = {
     "spark.sql.autoBroadcastJoinThreshold": "-1",
     # Listing files of a mounted volume is not worth a Spark job.
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
-    # Tries of a failing task say nothing new when the machine is the same.
-    "spark.task.maxFailures": "4",
+    # The operator makes no service for the driver and no claims for executors: without these,
+    # Spark asks at its end to delete them, which its service account is not allowed to.
+    "spark.kubernetes.driver.service.deleteOnTermination": "false",
+    "spark.kubernetes.driver.ownPersistentVolumeClaim": "false",
 }
 # Serial GC and the first compiler tier: 680-750 MB peak instead of 860 and 17-21 s instead of
 # 22-27 s for 9 million rows in local[2] with 512m.

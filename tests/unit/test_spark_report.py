@@ -45,6 +45,7 @@ def test_a_short_message_stays_as_it_is() -> None:
             'pods is forbidden: User "system:serviceaccount:a:b" cannot create resource "pods"',
             "PermissionDenied",
         ),
+        ("IllegalStateException: Spark context stopped while waiting for backend", "NoExecutors"),
         ("something else", "SparkFailed"),
     ],
 )
