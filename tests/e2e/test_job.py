@@ -73,10 +73,10 @@ def test_each_node_cleaned_its_own_files_and_no_other(
 
 
 def test_spark_ran_with_two_executors(pis: AnyCluster, done: Object) -> None:
-    (driver,) = objects(pis, "pods", JOB, "aggregate")
-    log = pis.logs(driver["metadata"]["name"], namespace=NAMESPACE)
-    sessions = [json.loads(line) for line in log.splitlines() if '"session"' in line]
-    assert [each["executors"] for each in sessions] == [2]
+    events = pis.get("events", "-n", NAMESPACE, "--field-selector", "reason=Started")["items"]
+    started = {event["involvedObject"]["name"] for event in events}
+    prefix = f"{JOB}-{done['run']['id']}-exec-"
+    assert {name for name in started if name.startswith(prefix)} == {f"{prefix}1", f"{prefix}2"}
 
 
 def test_the_table_is_what_pandas_computes_from_the_raw_files(

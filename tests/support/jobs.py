@@ -73,7 +73,7 @@ def objects(cluster: AnyCluster, kind: str, job: str, stage: str = "") -> list[O
 def results(cluster: AnyCluster, job: str) -> Path:
     """Return where a job's results lie: a directory of the node that holds the landing claim."""
     claims = cluster.get("pvc", "-n", NAMESPACE)["items"]
-    claim = next(each for each in claims if "landing" in each["metadata"]["name"])
+    claim = next(each for each in claims if each["metadata"]["name"].endswith("-results"))
     volume = cluster.get("pv", claim["spec"]["volumeName"])["spec"]
     place = volume.get("hostPath") or volume["local"]
     terms = volume["nodeAffinity"]["required"]["nodeSelectorTerms"]
