@@ -123,8 +123,8 @@ def test_good_rows_come_out_as_they_are_and_features_agree(
         for row in cleaned.rows
     } == first
     windows: dict[tuple[int, str], list[float]] = {}
-    for (second, sensor), value in first.items():
-        windows.setdefault((second // 3600, sensor), []).append(value)
+    for (second, sensor), number in first.items():
+        windows.setdefault((second // 3600, sensor), []).append(number)
     assert len(cleaned.features) == len(windows)
     for row in cleaned.features:
         values = windows[row["window_start"].hour, row["sensor_id"]]
