@@ -70,8 +70,10 @@ def test_a_published_table_is_named() -> None:
 
 
 def test_a_failure_is_shown_with_reason_message_and_logs() -> None:
-    text = printed(node("pi-1", succeeded=False, reason="DiskFull", message="make room"))
-    assert "failed: pi-1: DiskFull: make room" in text
+    text = printed(
+        node("pi-1", succeeded=False, reason="DiskFull", message="make [room] for key[0]")
+    )
+    assert "failed: pi-1: DiskFull: make [room] for key[0]" in text
     assert "logs: /data/logs" in text
 
 
@@ -83,6 +85,28 @@ def test_a_field_that_no_file_has_is_pointed_out() -> None:
     )
     assert "no file has a column for pm10 (looked for P1)" in text
     assert "column for pressure" not in text
+
+
+def test_a_node_without_files_and_a_run_without_table_are_explained() -> None:
+    report = AggregationReport(
+        kind="AggregationReport",
+        run=RUN,
+        succeeded=True,
+        reason="NothingNew",
+        message="no table yet",
+    )
+    nothing = node(
+        "pi-1", reason="NoFiles", message="no file of /data matches **/*.csv", files_read=0
+    )
+    text = printed(nothing, report=report)
+    assert "pi-1: no file of /data matches **/*.csv" in text
+    assert "no table yet" in text
+    assert "table:" not in text
+
+
+def test_quarantined_files_are_named() -> None:
+    text = printed(node("pi-1", files_quarantined=1, message="1 file quarantined, a.csv: not_text"))
+    assert "pi-1: 1 file quarantined, a.csv: not_text" in text
 
 
 def test_sizes_are_for_people() -> None:

@@ -103,12 +103,12 @@ async def _until_told_to_end(run: LocalRun, shown: Display) -> Outcome:
 def _print(result: Outcome, options: argparse.Namespace) -> None:
     if options.json:
         document = result.as_json()
-        if options.show and result.succeeded:
+        if options.show and result.table:
             document["rows"] = rows.first(result.table, options.show)
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
         return
     # A file or a pipe has no width; 80 columns would cut the table.
     console = Console(width=None if sys.stdout.isatty() else 140)
     outcome.show(result, console)
-    if options.show and result.succeeded:
+    if options.show and result.table:
         console.print(rows.as_table(rows.first(result.table, options.show)))

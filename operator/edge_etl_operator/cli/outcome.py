@@ -3,15 +3,19 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from edge_etl_operator.api import API_VERSION, EdgeETLJob
 from edge_etl_operator.documents import AggregationReport, NodeSummary
+
+NO_FILES: Final = "NoFiles"
+"""The edge program's reason when nothing in the source matches."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,14 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the table is published."""
+        """Whether the run did all that it had to."""
         return self.aggregation is not None and self.aggregation.succeeded
 
     @property
-    def table(self) -> Path:
-        """The directory that always holds the last whole version of the table."""
+    def table(self) -> Path | None:
+        """The directory that always holds the last whole version of the table, if there is one."""
+        if self.aggregation is None or not self.aggregation.version:
+            return None
         return self.results / self.job.namespace / self.job.name / "table" / "current"
 
     @property
@@ -58,29 +64,34 @@ class Outcome:
             "seconds": round(self.seconds, 1),
             "nodes": [msgspec.to_builtins(node) for node in self.nodes],
             "aggregation": msgspec.to_builtins(self.aggregation),
-            "table": str(self.table) if self.succeeded else None,
+            "table": str(self.table) if self.table else None,
         }
 
 
 def show(outcome: Outcome, console: Console) -> None:
     """Print what each node did, what is to be noticed, and where the table lies."""
     console.print(_nodes_table(outcome.nodes))
+    # As Text: what is in brackets is no markup, but a message's own.
     for notice in _notices(outcome):
-        console.print(f"[yellow]{notice}[/]", soft_wrap=True)
+        console.print(Text(notice, style="yellow"), soft_wrap=True)
     for failure in outcome.failures:
-        console.print(f"[red]failed:[/] {failure}", soft_wrap=True, highlight=False)
+        console.print(
+            Text("failed: ", style="red").append(failure, style="default"), soft_wrap=True
+        )
     report = outcome.aggregation
-    if report and report.succeeded:
+    if report is None or not report.succeeded:
+        logs = sorted({str(_near(path.parent)) for path in outcome.logs.values()})
+        console.print(Text(f"logs: {', '.join(logs)}"), soft_wrap=True)
+    elif outcome.table is None:
+        console.print(Text(report.message), soft_wrap=True)
+    else:
         console.print(
             f"[green]{report.rows:,} rows[/] in the table (version {report.version}): "
             f"{report.rows_added:,} new, {report.rows_duplicate:,} duplicates removed, "
             f"in {outcome.seconds:.0f} s",
             highlight=False,
         )
-        console.print(f"table: {_near(outcome.table)}", soft_wrap=True, highlight=False)
-    else:
-        logs = sorted({str(_near(path.parent)) for path in outcome.logs.values()})
-        console.print(f"logs: {', '.join(logs)}", soft_wrap=True, highlight=False)
+        console.print(Text(f"table: {_near(outcome.table)}"), soft_wrap=True)
 
 
 def _nodes_table(nodes: tuple[NodeSummary, ...]) -> Table:
@@ -133,8 +144,8 @@ def _total(nodes: tuple[NodeSummary, ...]) -> NodeSummary:
 def _notices(outcome: Outcome) -> Iterator[str]:
     """Say what is no failure and yet probably not meant."""
     for node in outcome.nodes:
-        if node.files_quarantined:
-            yield f"{node.node}: {node.files_quarantined} files are no CSV files of this schema"
+        if node.succeeded and (node.files_quarantined or node.reason == NO_FILES):
+            yield f"{node.node}: {node.message}"
     readers = [node for node in outcome.nodes if node.files_read]
     missing = set.intersection(*(set(node.columns_missing) for node in readers)) if readers else ()
     for field_name in sorted(missing):

@@ -3,8 +3,9 @@
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from edge_etl_operator.cli.outcome import size
 from edge_etl_operator.documents import NodeSummary
 
 
@@ -66,7 +67,7 @@ class Bars:
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
-            DownloadColumn(binary_units=True),
+            TextColumn("{task.fields[size]}", style="green"),
             TextColumn("{task.fields[note]}", markup=False),
             console=console,
         )
@@ -76,23 +77,24 @@ class Bars:
 
     def node(self, name: str) -> None:
         """Add the node's bar; how long it is is known when the node has looked at its files."""
-        self.tasks[name] = self.bars.add_task(name, total=None, note="")
+        self.tasks[name] = self.bars.add_task(name, total=None, size="", note="")
 
     def read(self, name: str, done: int, total: int) -> None:
         """Move the node's bar."""
-        self.bars.update(self.tasks[name], completed=done, total=total)
+        self.bars.update(self.tasks[name], completed=done, total=total, size=size(total))
 
     def node_done(self, summary: NodeSummary) -> None:
         """Fill the node's bar, or say beside it what went wrong."""
         task = self.tasks[summary.node]
         if summary.succeeded:
-            self.bars.update(task, completed=summary.bytes_read, total=summary.bytes_read)
+            read = summary.bytes_read
+            self.bars.update(task, completed=read, total=read, size=size(read))
         self.bars.update(task, note=_ending(summary))
 
     def aggregation(self, step: str) -> None:
         """Show the aggregation's step beside a bar that only moves."""
         if self.steps is None:
-            self.steps = self.bars.add_task("Spark", total=None, note="")
+            self.steps = self.bars.add_task("Spark", total=None, size="", note="")
         self.bars.update(self.steps, note=step)
 
     def close(self) -> None:
