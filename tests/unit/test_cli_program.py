@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,10 @@ async def test_cancelling_ends_the_program_and_its_children(
 
 
 def _until_gone(group: int) -> None:
-    """Wait until no process of a group runs: what was killed needs a moment to be reaped."""
+    """Wait until no process of a group runs: what was killed needs a moment to be gone."""
+    latest = time.monotonic() + 10
     while _alive(group):
-        pass
+        assert time.monotonic() < latest, f"process group {group} is still there"
 
 
 def _alive(group: int) -> bool:
