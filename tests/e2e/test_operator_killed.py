@@ -18,7 +18,7 @@ Seen = Callable[[AnyCluster, str], bool]
 def _stage(stage: str, phase: str, at_least: int) -> Seen:
     def seen(cluster: AnyCluster, job: str) -> bool:
         pods = objects(cluster, "pods", job, stage)
-        return sum(pod["status"]["phase"] == phase for pod in pods) >= at_least
+        return len([pod for pod in pods if pod["status"]["phase"] == phase]) >= at_least
 
     return seen
 
