@@ -2,11 +2,12 @@
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 
 from tests.support.cluster import tools
-from tests.support.cluster.cache import say
+from tests.support.cluster.cache import cache_dir, say
 from tests.support.cluster.cluster import Cluster
 from tests.support.cluster.ending import end, left_over, sweep
 from tests.support.cluster.images import project_images
@@ -18,9 +19,11 @@ NAME = "dev"
 
 def up(options: argparse.Namespace) -> int:
     """Start the cluster, install the chart and the sample, and say what to try."""
-    if _running():
-        say("it is running already")
-        return _tell(_attach())
+    for state in _made():
+        if state.running("lan"):
+            say("it is running already")
+            return _tell(Cluster.attach(state))
+        end(state)  # the machine was restarted since
     images = [] if options.bare else project_images()
     cluster = Cluster(options.nodes, options.servers, images, NAME, detached=True)
     cluster.start()
@@ -33,12 +36,21 @@ def up(options: argparse.Namespace) -> int:
 def down(_options: argparse.Namespace) -> int:
     """End the cluster, and whatever a killed test run may have left."""
     sweep()
-    for state in _running():
+    for state in _made():
         end(state)
         if left := left_over(state):
             say(f"left behind: {left}")
             return 1
         say("ended")
+    return 0
+
+
+def clean(_options: argparse.Namespace) -> int:
+    """Remove the images of the cache; the next start builds them again."""
+    if [state for state in states() if state.nodes]:
+        sys.exit("a cluster is running")
+    for name in ("buildah", "images", "image-stores", "last-failure"):
+        shutil.rmtree(cache_dir() / name, ignore_errors=True)
     return 0
 
 
@@ -48,7 +60,7 @@ def status(_options: argparse.Namespace) -> int:
         owner = "until `down`" if state.detached else "with its tests"
         running = [process.what for process in state.processes() if process.alive()]
         print(f"{state.name} ({state.id}), ends {owner}: {', '.join(running) or 'nothing runs'}")
-    if _running():
+    if _made():
         print(_attach().kubectl("get", "nodes,pods", "-A", "-o", "wide"), end="")
     return 0
 
@@ -74,12 +86,12 @@ def node(options: argparse.Namespace) -> int:
     return 0
 
 
-def _running() -> list[State]:
+def _made() -> list[State]:
     return [state for state in states() if state.detached and state.name == NAME]
 
 
 def _attach() -> Cluster:
-    found = _running()
+    found = _made()
     if not found:
         sys.exit("no cluster: start one with `make cluster`")
     return Cluster.attach(found[0])
@@ -129,6 +141,7 @@ def main(arguments: Sequence[str]) -> int:
     start.add_argument("--servers", type=int, default=0, help="nodes without the edge label")
     start.add_argument("--bare", action="store_true", help="without the chart and the sample")
     command(down)
+    command(clean)
     command(status)
     switch = command(node)
     switch.add_argument("name")
@@ -137,7 +150,11 @@ def main(arguments: Sequence[str]) -> int:
     for client in (kubectl, helm):
         command(client).add_argument("arguments", nargs=argparse.REMAINDER)
     options = parser.parse_args(arguments)
-    result: int = options.do(options)
+    try:
+        result: int = options.do(options)
+    except (RuntimeError, TimeoutError, LookupError) as error:
+        notes = getattr(error, "__notes__", [])
+        sys.exit("\n".join([str(error), *notes]))
     return result
 
 

@@ -34,6 +34,12 @@ def create(group: str) -> None:
             _delegate(folder)
 
 
+def join(group: str, pid: int) -> None:
+    """Move a process, and whatever it starts from now on, into a group."""
+    for folder in exists(group):
+        (folder / "cgroup.procs").write_text(str(pid))
+
+
 def remove(group: str, timeout: float = 10) -> None:
     """Remove a group and all below it, once the kernel has let go of its last process."""
     deadline = time.monotonic() + timeout

@@ -75,7 +75,9 @@ class Cluster(AnyCluster, lifetime.Closer):
 
     def start(self) -> None:
         """Start everything and wait until every node is ready."""
-        if not self.state.detached:
+        if self.state.detached:
+            lifetime.interrupt_on_signals()
+        else:
             lifetime.close_at_exit(self)
         try:
             self._start()

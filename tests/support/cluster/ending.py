@@ -13,9 +13,9 @@ def end(state: State) -> None:
     """End everything of one cluster and forget it."""
     kill(reversed(state.processes()))
     if state.nodes:
+        cgroups.remove(state.prefix)
         for link in network.links(state.prefix):
             network.delete_link(link)
-        cgroups.remove(state.prefix)
     state.remove()
 
 
@@ -40,14 +40,15 @@ def left_over(state: State) -> list[str]:
 
 
 def _processes_of(state: State) -> list[str]:
-    """Return the processes that work in the cluster's folder or carry its name."""
-    mark = os.fsencode(state.folder)
+    """Return the processes that were started with the cluster's folder, or are in its cgroups."""
+    folder, group = os.fsencode(state.folder), f"/{state.prefix}/".encode()
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            started = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            groups = (process / "cgroup").read_bytes()
         except OSError:
             continue
-        if mark in told:
+        if folder in started or group in groups:
             found.append(process.name)
     return found

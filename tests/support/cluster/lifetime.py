@@ -19,6 +19,11 @@ _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 def close_at_exit(close: "Closer") -> None:
     """Call `close.close()` at the latest when the program ends."""
     atexit.register(close.close)
+    interrupt_on_signals()
+
+
+def interrupt_on_signals() -> None:
+    """Let SIGTERM and SIGHUP do what Ctrl-C does."""
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
             if signal.getsignal(number) is signal.SIG_DFL:

@@ -1,6 +1,5 @@
 """One node: a machine made of namespaces, with a power switch and a network cable."""
 
-import os
 import subprocess
 import time
 from pathlib import Path
@@ -57,7 +56,10 @@ class Node(Machine):
         """Boot."""
         if self.powered():
             raise PowerError(f"{self.name} is on already")
-        cgroups.create(self.group)
+        # The kubelet makes a group for pods beside that of the node's own services. When the
+        # node's group can be removed, the last of its processes is gone.
+        services = f"{self.group}/services"
+        cgroups.create(services)
         machine = self.state.record(
             spawn(
                 self.name,
@@ -75,14 +77,14 @@ class Node(Machine):
                 },
             )
         )
-        self.lan.attach(self.number, _child(machine))
+        init = _child(machine)
+        cgroups.join(services, init)
+        self.lan.attach(self.number, init)  # which is what the node waits for
 
     def power_off(self) -> None:
         """Cut the power: every process of the node is gone at once, and so is its network."""
         machine = self._machine()
-        # Not the outer process first: it would leave the inner one a moment to live.
-        os.kill(_child(machine), 9)
-        kill([machine])
+        kill([machine])  # the kernel then kills the first process inside, and it all the others
         self.lan.detach(self.number)
         cgroups.remove(self.group)
 

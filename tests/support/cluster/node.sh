@@ -22,7 +22,10 @@ mount --bind /var/lib/kubelet /var/lib/kubelet
 mount --make-rshared /var/lib/kubelet
 
 # Names come from the cluster's DNS, which says at once that a registry does not exist.
-mount --bind "$CONFIG/resolv.conf" "$(realpath /etc/resolv.conf)"
+# (The host's may be a link into /run, which is empty here.)
+names=$(realpath --canonicalize-missing /etc/resolv.conf)
+[ -e "$names" ] || install -D /dev/null "$names"
+mount --bind "$CONFIG/resolv.conf" "$names"
 hostname "$NODE"
 until ip -4 route show default | grep -q .; do sleep 0.05; done
 sysctl -qw net.ipv4.ip_forward=1
