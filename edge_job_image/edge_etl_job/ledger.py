@@ -22,6 +22,7 @@ from edge_etl_job.logs import log
 from edge_etl_job.reasons import DISK_FULL, STATE_UNWRITABLE
 
 _VERSION: Final = 1
+_LEAST_ROOM: Final = 1 << 16  # bytes: SQLite's write-ahead log and its index begin with as many
 
 
 @dataclass(frozen=True)
@@ -230,13 +231,20 @@ def explained(state: Path) -> Iterator[None]:
 
 def refusal(error: OSError | sqlite3.Error, folder: Path, otherwise: str) -> EdgeError:
     """Return the EdgeError of a disk's refusal: DiskFull, or the reason for everything else."""
-    code = getattr(error, "sqlite_errorcode", None)
-    full = code == sqlite3.SQLITE_FULL
     if isinstance(error, OSError):
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    else:
+        # SQLite says "disk is full" of its main file, and only "I/O error" of its helpers.
+        code = getattr(error, "sqlite_errorcode", None)
+        full = code == sqlite3.SQLITE_FULL or _without_room(folder)
     if full:
         return EdgeError(DISK_FULL, f"no space is left in {folder}: make room on the node's disk")
     text = error.strerror if isinstance(error, OSError) else str(error)
     return EdgeError(
         otherwise, f"{folder} cannot be written by uid {os.getuid()}, gid {os.getgid()}: {text}"
     )
+
+
+def _without_room(folder: Path) -> bool:
+    room = os.statvfs(folder)
+    return room.f_bavail * room.f_frsize < _LEAST_ROOM or (room.f_files > 0 and room.f_favail == 0)

@@ -1,0 +1,95 @@
+"""What the edge program takes and gives is what docs/contracts says, by another validator."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from edge_etl_job.errors import EdgeError
+from edge_etl_job.job import load_job
+from edge_etl_spark.documents import NodeManifest as SparkNodeManifest
+from msgspec import json as msgjson
+
+from tests.support.cluster.cache import REPOSITORY
+from tests.support.edge import Pi, csv, document, reading
+
+CONTRACTS = REPOSITORY / "docs" / "contracts"
+
+
+def validator(name: str) -> jsonschema.Draft202012Validator:
+    schema = json.loads((CONTRACTS / f"{name}.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+@pytest.fixture(scope="module")
+def pi(tmp_path_factory: pytest.TempPathFactory) -> Pi:
+    """A node after a run with all that a manifest can say, and one with nothing new."""
+    pi = Pi.at(tmp_path_factory.mktemp("contract") / "pi")
+    pi.write("a.csv", csv(reading(1), reading(1), "2018-12-31T00:00:00;b;2", "broken"))
+    pi.write("b.csv", csv(reading(1), reading(1), "2018-12-31T00:00:00;b;2", "broken"))
+    pi.write("photo.csv", b"\x89PNG\0")
+    pi.run("20190401-000000")
+    return pi
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {},
+        {"results": {"ship": ["features"]}},
+        {"source": {"csv": {"delimiter": ";", "decimal": ","}}},
+        {"features": {"window": "7d", "groupBy": [], "statistics": ["count"]}},
+    ],
+)
+def test_job_documents_that_the_program_takes_are_valid(over: dict[str, Any]) -> None:
+    validator("job").validate(document(**over))
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"surprise": 1},
+        {"run": "today"},
+        {"key": []},
+        {"schema": {"fields": []}},
+        {"schema": {"fields": [{"name": "P1", "type": "double"}]}},
+        {"source": {"csv": {"delimiter": ":"}}},
+        {"results": {"ship": []}},
+    ],
+)
+def test_documents_that_the_schema_refuses_are_refused_by_the_program(
+    over: dict[str, Any], pi: Pi
+) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        validator("job").validate(document(**over))
+    arguments = pi.arguments("20190401-000002", "a")
+    path = Path(arguments[arguments.index("--job") + 1])
+    path.write_text(json.dumps(document(**over)))
+
+    with pytest.raises(EdgeError, match="JobInvalid"):
+        load_job(path)
+
+
+def test_manifests_are_as_the_contract_says(pi: Pi) -> None:
+    path = pi.job_results / "runs" / "20190401-000000" / "pi-1" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    validator("manifest").validate(manifest)
+    assert [each["path"] for each in manifest["inputs"]] == ["a.csv", "b.csv", "photo.csv"]
+    assert {file["kind"] for file in manifest["files"]} == {"rows", "features", "rejected"}
+    assert manifest["rowsRead"] == 4
+    read = msgjson.decode(path.read_bytes(), type=SparkNodeManifest)
+    assert {file.day for file in read.files} == {"2018-12-31", "2019-03-04", None}
+
+
+def test_the_summary_is_as_the_contract_says(pi: Pi) -> None:
+    summary = json.loads((pi.root / "summary.json").read_text())
+    validator("summary").validate(summary)
+    assert summary["rejectedByReason"] == {"wrong_field_count": 1}
+
+
+def test_a_failed_summary_is_as_the_contract_says(tmp_path: Path) -> None:
+    pi = Pi.at(tmp_path / "pi")
+    pi.run("20190401-000000", code=1, key=["nothing"])
+    validator("summary").validate(json.loads((pi.root / "summary.json").read_text()))
