@@ -25,7 +25,7 @@ def validator(name: str) -> jsonschema.Draft202012Validator:
 
 @pytest.fixture(scope="module")
 def pi(tmp_path_factory: pytest.TempPathFactory) -> Pi:
-    """A node after a run with all that a manifest can say, and one with nothing new."""
+    """Make a node that has done a run in which all happened that a manifest can say."""
     pi = Pi.at(tmp_path_factory.mktemp("contract") / "pi")
     pi.write("a.csv", csv(reading(1), reading(1), "2018-12-31T00:00:00;b;2", "broken"))
     pi.write("b.csv", csv(reading(1), reading(1), "2018-12-31T00:00:00;b;2", "broken"))
