@@ -63,8 +63,8 @@ def test_after_a_kill_the_next_start_ends_it(program: "subprocess.Popen[str]") -
     assert left_over(state) == []
 
 
-class TestFailedError(Exception):
-    """What a test that fails raises."""
+class DeliberateError(Exception):
+    """What the failing test raises."""
 
 
 def fail_with_pods_running(cluster: Cluster) -> None:
@@ -81,12 +81,12 @@ def fail_with_pods_running(cluster: Cluster) -> None:
     ready = ("daemonset", "sleepers", "-o", "jsonpath={.status.numberReady}")
     until(lambda: cluster.kubectl("get", *ready) == "3", "a pod on each node")
     cluster.node("pi-2").power_off()
-    raise TestFailedError
+    raise DeliberateError
 
 
 def test_after_a_test_that_failed_with_pods_running_and_a_node_off() -> None:
     cluster = Cluster(nodes=2, servers=1)
     assert cluster.edge_nodes == ["pi-1", "pi-2"]
-    with pytest.raises(TestFailedError), cluster:
+    with pytest.raises(DeliberateError), cluster:
         fail_with_pods_running(cluster)
     assert left_over(cluster.state) == []
