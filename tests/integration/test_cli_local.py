@@ -117,6 +117,22 @@ def test_each_node_is_accounted_for(
         assert 0 < node["bytesWritten"] < node["bytesRead"]
 
 
+def test_progress_is_logged_for_whoever_shows_it(
+    first: tuple[dict[str, Any], independent.Table], folder: Path
+) -> None:
+    outcome, _ = first
+    logs = folder / "results/.state/default/air-quality/logs"
+    for node in outcome["nodes"]:
+        last = progress(logs / f"{node['node']}.log")[-1]
+        assert last["bytesDone"] == last["bytesTotal"] == node["bytesRead"]
+    assert all(each["step"] for each in progress(logs / "aggregation.log"))
+
+
+def progress(log: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    return [line for line in lines if line.get("event") == "progress"]
+
+
 def test_the_first_rows_are_shown(first: tuple[dict[str, Any], independent.Table]) -> None:
     outcome, _ = first
     assert len(outcome["rows"]) == 2
