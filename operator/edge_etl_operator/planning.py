@@ -258,15 +258,24 @@ def _oddities(
 
 def _leftovers(seen: Observation, current: str | None) -> tuple[Delete, ...]:
     """Return what goes on, but does not belong to the current run; finished ones stay for logs."""
-    jobs = (_delete_job(job) for job in seen.jobs if not job.finished and _foreign(job, current))
+    jobs = (
+        _delete_job(job)
+        for job in seen.jobs
+        if _foreign(job, current) and not job.finished and not _delivered(seen, job)
+    )
     drivers = (
         Delete("Pod", pod.name, pod.uid)
         for pod in seen.pods
-        if pod.metadata.owned_by(seen.job.metadata.uid)
+        if _foreign(pod, current)
         and not pod.finished
-        and _foreign(pod, current)
+        and pod.metadata.owned_by(seen.job.metadata.uid)
     )
     return (*jobs, *drivers)
+
+
+def _delivered(seen: Observation, job: Job) -> bool:
+    """Tell whether a Job has done its work; its controller says so up to a second later."""
+    return any(pod.phase == "Succeeded" for pod in seen.pods_of(job))
 
 
 def _foreign(thing: Job | Pod, current: str | None) -> bool:

@@ -56,6 +56,9 @@ class Reconciler:
         except NotFoundError:
             # The namespace or the job itself went away meanwhile.
             return None
+        except ConflictError:
+            # Someone changed the resource since it was read: look at it again as it is now.
+            return 0.0
 
     def _proceed(self, resource: dict[str, Any], job: EdgeETLJob) -> float | None:
         try:
@@ -71,7 +74,7 @@ class Reconciler:
         told = decision.status
         try:
             self._act(job, decision.actions)
-        except (RefusedError, ConflictError) as error:
+        except RefusedError as error:
             problem = error
             told = status.with_problem(told, _reason(error), error.message, self._clock())
         self._write(resource, job.status, told)
@@ -95,7 +98,7 @@ class Reconciler:
             found = self._cluster.get(kind, job.namespace, name)
             owners = found["metadata"].get("ownerReferences", [])
             if not any(owner["uid"] == job.metadata.uid for owner in owners):
-                raise ConflictError(
+                raise RefusedError(
                     409, conditions.NAME_TAKEN.code, f"{kind} {name} exists and is not this job's"
                 ) from None
             return
