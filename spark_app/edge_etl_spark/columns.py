@@ -46,10 +46,6 @@ def feature_schema(fields: Sequence[Field], group_by: Sequence[str]) -> t.Struct
     )
 
 
-def numeric_fields(fields: Sequence[Field], group_by: Sequence[str]) -> list[str]:
+def numeric_fields(fields: Sequence[Field]) -> list[str]:
     """Return the fields that have features."""
-    return [
-        field.name
-        for field in fields
-        if field.type in {"double", "long"} and field.name not in group_by
-    ]
+    return [field.name for field in fields if field.type in {"double", "long"}]

@@ -15,14 +15,11 @@ _NUMBER: Final = "@number"
 def with_delivery_order(delivered: DataFrame) -> DataFrame:
     """Add to rows read from the nodes' files the place of each: run, node, file, row.
 
-    There is one delivery for each run and node, so the path says which one a row came by.
+    There is one delivery for each run and node, so the path's end says which one a row came by.
+    With spaces, which sort before all that a name can hold, ``pi-1`` comes before ``pi-1-a``.
     """
-    path = f.col("_metadata.file_path")
-    part = r"/runs/([^/]+)/([^/]+)/[^/]+/([^/]+)$"
-    order = f.struct(
-        *(f.regexp_extract(path, part, group).alias(f"_{group}") for group in (1, 2, 3)),
-        f.col("_metadata.row_index"),
-    )
+    delivery = f.substring_index("_metadata.file_path", "/", -4)
+    order = f.struct(f.translate(delivery, "/", " "), "_metadata.row_index")
     return delivered.withColumn(_ORDER, order)
 
 

@@ -44,6 +44,8 @@ _DEFAULTS: Final = {
     "spark.sql.autoBroadcastJoinThreshold": "-1",
     # Listing files of a mounted volume is not worth a Spark job.
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
+    # Says otherwise that it shortened a plan which nobody asked to see.
+    "spark.sql.debug.maxToStringFields": "1000",
     # The operator makes no service for the driver and no claims for executors: without these,
     # Spark asks at its end to delete them, which its service account is not allowed to.
     "spark.kubernetes.driver.service.deleteOnTermination": "false",

@@ -87,7 +87,7 @@ class Stage:
     def _states(self, duplicates: bool) -> DataFrame:
         seconds = window_seconds(self.document.window)
         group_by = self.document.group_by
-        numeric = numeric_fields(self.plan.fields, group_by)
+        numeric = numeric_fields(self.plan.fields)
         if self.plan.features_from_rows:
             states = features.from_rows(self._table_rows(), seconds, group_by, numeric)
             start_day = f.date_format(WINDOW_START, "yyyy-MM-dd")

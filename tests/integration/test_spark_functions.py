@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,7 @@ from edge_etl_spark.documents import Field
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 
-from tests.support.node_results import frame, states
+from tests.support.node_results import Job, frame, states
 
 FIELDS = (Field(name="sensor_id", type="string"), Field(name="pm10", type="double"))
 KEY = ("sensor_id", "timestamp")
@@ -149,3 +150,23 @@ def test_the_deviation_of_a_single_value_is_null(spark: SparkSession) -> None:
     state = features.from_rows(table, 3600, ["sensor_id"], ["pm10"])
     (row,) = features.with_stddev(state, ["sensor_id"]).collect()
     assert (row["count"], row["m2"], row["stddev"]) == (1, 0.0, None)
+
+
+def test_rows_are_ordered_by_run_then_node_then_file_then_row(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """Node names that begin alike must not be ordered by what follows them in the path."""
+    job = Job(tmp_path / "results dir")
+    noon, next_day = "2026-01-01T12:00:00Z", "2026-01-02T12:00:00Z"
+    deliveries = [("20260101-000000", "pi-1"), ("20260101-000000", "pi-1-a"),
+                  ("20260101-000000", "pi-1.b"), ("20260101-000000", "pi-10"),
+                  ("20260102-000000", "pi-0")]  # fmt: skip
+    for number, (run, node) in enumerate(deliveries):
+        offset = 10.0 * number
+        readings = [(noon, "a", offset), (noon, "b", offset + 1), (next_day, "a", offset + 2)]
+        job.deliver(run, node, frame(readings))
+    paths = sorted(map(str, tmp_path.rglob("rows-*.parquet")), reverse=True)
+    delivered = spark.read.schema(row_schema(FIELDS)).parquet(*paths)
+    in_order = rows.with_delivery_order(delivered).orderBy("@order")
+    expected = [10.0 * number + row for number in range(len(deliveries)) for row in range(3)]
+    assert [row["pm10"] for row in in_order.collect()] == expected

@@ -79,11 +79,7 @@ class Job:
     @property
     def numeric(self) -> list[str]:
         """The fields that have features."""
-        return [
-            item["name"]
-            for item in self.fields
-            if item["type"] in {"double", "long"} and item["name"] not in self.group_by
-        ]
+        return [item["name"] for item in self.fields if item["type"] in {"double", "long"}]
 
     def deliver(self, run: str, node: str, rows: Any, attempt: str = "a1") -> Path:
         """Commit ``rows`` as the result of a node in a run; return the manifest's path."""
