@@ -1,5 +1,6 @@
 """What the other end-to-end tests stand on: nodes that are real enough to fail."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,6 +130,14 @@ def test_each_node_has_its_own_data_directory(cluster: AnyCluster, cluster_names
             f"pod/{name}", jsonpath="{.status.phase}=Succeeded", namespace=cluster_namespace
         )
         assert cluster.logs(name, namespace=cluster_namespace) == f"from {node}\n"
+
+
+def test_a_nodes_kernel_settings_are_not_the_machines(cluster: AnyCluster) -> None:
+    machine, node = Path("/proc/sys/kernel/panic"), cluster.node("pi-1")
+    before, kubelets = machine.read_text(), node.run("cat", machine)
+    node.run("sh", "-c", f"echo 7 > {machine}")
+    assert machine.read_text() == before
+    node.run("sh", "-c", f"echo {kubelets.strip()} > {machine}")
 
 
 def test_a_memory_limit_kills(cluster: AnyCluster, cluster_namespace: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.cluster import AnyCluster, ApiServer, Cluster, Kube
+from tests.support.cluster.cache import say
 from tests.support.cluster.cluster import unavailable
 from tests.support.cluster.external import named_by_user
 from tests.support.cluster.images import project_images
@@ -45,6 +46,8 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[AnyCluster]:
     chart_wanted = any("release" in getattr(t, "fixturenames", ()) for t in request.session.items)
     with Cluster(nodes=3, images=project_images() if chart_wanted else ()) as own:
         yield own
+        if request.session.testsfailed:
+            say(f"evidence of the failures is in {own.keep_evidence()}")
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """A cluster of nodes: the whole of k3s' parts, and the verbs that tests need."""
 
+import contextlib
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,7 @@ from tests.support.cluster import addons, cgroups, image_store, lifetime, packag
 from tests.support.cluster.control_plane import Address, ControlPlane
 from tests.support.cluster.ending import end, sweep
 from tests.support.cluster.images import Image, cluster_images
-from tests.support.cluster.kube import until
+from tests.support.cluster.kube import CommandError, until
 from tests.support.cluster.network import GATEWAY, Lan
 from tests.support.cluster.node import Node
 from tests.support.cluster.pki import CONTEXT
@@ -135,6 +137,15 @@ class Cluster(AnyCluster, lifetime.Closer):
         pairs = [(n, image) for n in self.nodes.values() if n.powered() for image in images]
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda pair: pair[0].import_image(pair[1].archive), pairs))
+
+    def keep_evidence(self) -> Path:
+        """Keep logs, objects and events for whoever looks for the cause of a failure."""
+        kept = self.state.keep_logs()
+        for name, kinds in {"events": "events", "objects": "all,pvc,configmaps"}.items():
+            with contextlib.suppress(CommandError, subprocess.TimeoutExpired):
+                text = self.kubectl("get", kinds, "--all-namespaces", "-o", "yaml", timeout=30)
+                (kept / f"{name}.yaml").write_text(text)
+        return kept
 
     def close(self) -> None:
         """End every process, and remove every link, cgroup and file of the cluster."""

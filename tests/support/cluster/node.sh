@@ -17,6 +17,13 @@ if [ ! -e "$CONFIG" ]; then
     mount --no-canonicalize --bind /proc/self/fd/9 "$CACHE"
 fi
 exec 9<&-
+# The kubelet sets these for the whole machine: let it set copies of them.
+for setting in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops \
+    kernel/keys/root_maxkeys kernel/keys/root_maxbytes; do
+    mkdir -p "/run/sysctl/${setting%/*}"
+    cat "/proc/sys/$setting" >"/run/sysctl/$setting"
+    mount --bind "/run/sysctl/$setting" "/proc/sys/$setting"
+done
 # Volumes that the kubelet mounts must be seen by containers that share its folder.
 mount --bind /var/lib/kubelet /var/lib/kubelet
 mount --make-rshared /var/lib/kubelet

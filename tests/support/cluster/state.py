@@ -92,10 +92,12 @@ class State:
         return found[-1] if found and found[-1].alive() else None
 
     def keep_logs(self) -> Path:
-        """Copy the logs of a start that failed to where they outlive the cluster."""
+        """Copy the logs of services and pods to where they outlive the cluster."""
         kept = cache_dir() / "last-failure"
         shutil.rmtree(kept, ignore_errors=True)
-        for log in self.folder.glob("**/logs/*.log"):
+        kept.mkdir()
+        patterns = ("logs/*.log", "nodes/*/logs/*.log", "nodes/*/disk/var/log/pods/*/*/*.log")
+        for log in (log for pattern in patterns for log in self.folder.glob(pattern)):
             copy = kept / log.relative_to(self.folder)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(log, copy)
