@@ -61,7 +61,12 @@ class Kube:
     def install_crd(self, path: Path) -> None:
         """Apply CRD files and wait until the API server serves them."""
         self.kubectl("apply", "--server-side", "-f", path)
-        self.wait("crd", "--all", condition="Established", timeout=30)
+        # A CRD has no conditions at all in its first moments, which `kubectl wait` calls an error.
+        until(
+            lambda: self.wait("crd", "--all", condition="Established", timeout=30),
+            "the CRDs are established",
+            timeout=30,
+        )
 
     def wait(
         self,
