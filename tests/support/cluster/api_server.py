@@ -1,5 +1,7 @@
 """A real API server without nodes: for everything that only talks to Kubernetes."""
 
+import contextlib
+import secrets
 import socket
 from types import TracebackType
 from typing import Self
@@ -66,6 +68,9 @@ class ApiServer(Kube, lifetime.Closer):
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port below those that the kernel gives to clients, who could take it meanwhile."""
+    while True:
+        port = 20000 + secrets.randbelow(10000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -1,6 +1,7 @@
 """One cgroup per node, on cgroup v1 and v2, so that limits bite and nothing stays behind."""
 
 import contextlib
+import os
 import time
 from pathlib import Path
 
@@ -14,11 +15,15 @@ def unified() -> bool:
 
 def available() -> bool:
     """Say whether cgroups can be made here."""
-    return any((root / "cgroup.procs").exists() for root in _hierarchies())
+    roots = [root for root in _hierarchies() if (root / "cgroup.procs").exists()]
+    return bool(roots) and all(os.access(root, os.W_OK) for root in roots)
 
 
 def create(group: str) -> None:
-    """Make a group such as `cluster/node` with every controller usable in it."""
+    """Make a group such as `cluster/node/services`, with every controller usable in it.
+
+    On v2 only groups without processes pass controllers on, so the last one does not.
+    """
     for root in _hierarchies():
         folder = root
         for part in group.split("/"):
@@ -30,8 +35,6 @@ def create(group: str) -> None:
                 # On v1 an empty cpuset refuses every process.
                 if not unified() and (parent / name).exists():
                     (folder / name).write_text((parent / name).read_text())
-        if unified():
-            _delegate(folder)
 
 
 def join(group: str, pid: int) -> None:
