@@ -12,6 +12,7 @@ from tests.support.cluster.cluster import unavailable
 from tests.support.cluster.external import named_by_user
 from tests.support.cluster.images import project_images
 from tests.support.cluster.install import install_chart
+from tests.support.cluster.preparing import prepare
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +45,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[AnyCluster]:
     if reason := unavailable():
         pytest.skip(reason)
     chart_wanted = any("release" in getattr(t, "fixturenames", ()) for t in request.session.items)
-    with Cluster(nodes=3, images=project_images() if chart_wanted else ()) as own:
+    with Cluster(nodes=3, images=prepare(project=chart_wanted)) as own:
         yield own
         if request.session.testsfailed:
             say(f"evidence of the failures is in {own.keep_evidence()}")

@@ -10,8 +10,8 @@ from tests.support.cluster import tools
 from tests.support.cluster.cache import cache_dir, say
 from tests.support.cluster.cluster import Cluster
 from tests.support.cluster.ending import end, left_over, sweep
-from tests.support.cluster.images import project_images
 from tests.support.cluster.install import RELEASE, install_chart, install_sample
+from tests.support.cluster.preparing import prepare
 from tests.support.cluster.state import State, states
 
 NAME = "dev"
@@ -24,7 +24,7 @@ def up(options: argparse.Namespace) -> int:
             say("it is running already")
             return _tell(Cluster.attach(state))
         end(state)  # the machine was restarted since
-    images = [] if options.bare else project_images()
+    images = prepare(project=not options.bare)
     cluster = Cluster(options.nodes, options.servers, images, NAME, detached=True)
     cluster.start()
     if not options.bare:

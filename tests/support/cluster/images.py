@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.cluster import archive, binaries, buildah
+from tests.support.cluster import archive, binaries, buildah, packages
 from tests.support.cluster.cache import cache_dir, digest, forget_older, locked, replaced, say
 from tests.support.cluster.node_config import PAUSE
 
@@ -45,6 +45,7 @@ def debian() -> Image:
     image = Image(archive.DEBIAN, digest(SUITE, "minbase", "history", archive.architecture()))
     with locked("image-debian"):
         if not image.archive.exists():
+            packages.require()
             say("making the Debian base image, this once (20 to 50 s)")
             with replaced(image.archive.parent) as draft:
                 layer = draft / "layer.tar"
@@ -61,6 +62,7 @@ def project(name: str) -> Image:
     image = Image(recipe.reference, recipe.key(base.key))
     with locked("image-build"):
         if not image.archive.exists():
+            packages.require()
             say(f"building the image {image.reference}")
             start = time.monotonic()
             with replaced(image.archive.parent) as draft:
