@@ -1,0 +1,159 @@
+"""What the operator creates: names, identity, mounts and what Pod Security asks for."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from edge_etl_operator import names
+from edge_etl_operator.builders import aggregate, edge
+from edge_etl_operator.documents import Delivery
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support import operator_facts as facts
+
+RUN = "20260301-120000"
+CLUSTER: dict[str, Any] = {
+    "aggregate": {"mode": "Cluster", "executor": {"instances": 3, "memory": "512m"}}
+}
+CLAIM: dict[str, Any] = {"results": {"volumeClaim": {"name": "nfs", "subPath": "air"}}}
+SECRETS = msgspec.structs.replace(facts.SETTINGS, image_pull_secrets=("registry",))
+
+NAMES = st.from_regex(r"[a-z]([a-z0-9-]{0,50}[a-z0-9])?", fullmatch=True)
+
+
+@given(NAMES, NAMES, st.text(min_size=1, max_size=253))
+def test_names_fit_and_never_meet(one: str, other: str, node: str) -> None:
+    for name in (
+        names.node_job(one, RUN, node),
+        names.edge_config(one, RUN),
+        names.driver(one, RUN),
+    ):
+        assert len(name) <= 63
+        assert RUN in name
+    assert len(names.executor_prefix(one, RUN)) <= 47
+    assert (names.driver(one, RUN) == names.driver(other, RUN)) == (one == other)
+
+
+@given(st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", fullmatch=True))
+def test_a_nodes_name_becomes_a_label_value(node: str) -> None:
+    value = names.label_value(node)
+    assert len(value) <= 63
+    assert value[-1].isalnum()
+
+
+def pods() -> Iterator[tuple[str, dict[str, Any]]]:
+    node = facts.node("pi-1")
+    for label, changes in (("landing", {}), ("claim", CLAIM), ("cluster", CLUSTER)):
+        job = facts.job(**changes)
+        node_job = edge.node_job(job, RUN, node, SECRETS)
+        yield f"edge-{label}", node_job["spec"]["template"]["spec"]
+        yield f"driver-{label}", aggregate.driver_pod(job, RUN, 60, SECRETS)["spec"]
+        yield f"executor-{label}", aggregate.executor_template(job, RUN, SECRETS)["spec"]
+
+
+@pytest.mark.parametrize(("what", "spec"), list(pods()))
+def test_every_pod_is_restricted(what: str, spec: dict[str, Any]) -> None:
+    context = spec["securityContext"]
+    assert context["runAsNonRoot"] is True
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert context["fsGroup"] == 65532
+    for container in spec["containers"]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    mounted = {each["name"] for one in spec["containers"] for each in one["volumeMounts"]}
+    assert mounted <= {each["name"] for each in spec["volumes"]}
+    assert spec["automountServiceAccountToken"] is (what == "driver-cluster")
+
+
+def test_only_the_state_directorys_owner_is_root_and_only_to_chown() -> None:
+    template = edge.node_job(facts.job(), RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]
+    [owner] = template["spec"]["initContainers"]
+    assert owner["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["CHOWN"]}
+    assert owner["command"] == ["chown", "65532:65532", "/state"]
+    assert [mount["name"] for mount in owner["volumeMounts"]] == ["state"]
+
+
+def test_a_nodes_job_is_pinned_by_its_hostname_label() -> None:
+    """Pinned by label, never by nodeName: the scheduler's checks and volume binding stay."""
+    labels = {"kubernetes.io/hostname": "pi-1.local"}
+    job = edge.node_job(facts.job(), RUN, facts.node("pi-1", labels=labels), SECRETS)
+    pod = job["spec"]["template"]["spec"]
+    assert pod["nodeSelector"] == {"kubernetes.io/hostname": "pi-1.local"}
+    assert "nodeName" not in pod
+    assert job["spec"]["podReplacementPolicy"] == "Failed"
+    assert job["metadata"]["ownerReferences"][0]["uid"] == facts.UID
+
+
+def test_a_path_comes_from_the_settings_and_the_source_is_read_only() -> None:
+    spec = edge.node_job(facts.job(), RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]["spec"]
+    volumes = {each["name"]: each for each in spec["volumes"]}
+    assert volumes["source"]["hostPath"] == {"path": "/data/sensors", "type": "Directory"}
+    assert volumes["state"]["hostPath"]["path"] == "/var/lib/pi-edge-spark/state/edge/air"
+    mounts = {each["name"]: each for each in spec["containers"][0]["volumeMounts"]}
+    assert mounts["source"]["readOnly"] is True
+
+
+def test_with_the_landing_service_a_pod_has_a_token_for_its_run_and_no_claim() -> None:
+    spec = edge.node_job(facts.job(), RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]["spec"]
+    volumes = {each["name"]: each for each in spec["volumes"]}
+    [source] = volumes["token"]["projected"]["sources"]
+    assert source["serviceAccountToken"]["audience"] == f"pi-edge-spark.io/edge/air/{RUN}"
+    assert "results" not in volumes
+    arguments = spec["containers"][0]["args"]
+    assert arguments[arguments.index("--results") + 1] == "http://landing:8080"
+
+
+def test_with_a_claim_a_pod_has_the_claim_and_no_token() -> None:
+    job = facts.job(**CLAIM)
+    spec = edge.node_job(job, RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]["spec"]
+    container = spec["containers"][0]
+    mounts = {each["name"]: each for each in container["volumeMounts"]}
+    assert mounts["results"] == {"name": "results", "mountPath": "/results", "subPath": "air"}
+    assert "token" not in mounts
+    assert "--token-file" not in container["args"]
+
+
+def test_the_driver_of_a_cluster_gives_its_executors_what_they_need() -> None:
+    job = facts.job(**{**CLUSTER, **CLAIM})
+    config = aggregate.driver_config(job, RUN, [Delivery("pi-1", "a")], SECRETS)
+    document = json.loads(config["data"]["aggregation.json"])
+    conf = document["spark"]["conf"]
+    assert document["spark"]["master"] == "k8s://https://kubernetes.default.svc"
+    assert conf["spark.kubernetes.driver.pod.name"] == names.driver("air", RUN)
+    assert conf["spark.executor.instances"] == "3"
+    assert conf["spark.executor.memoryOverhead"] == "384m"
+    assert conf["spark.kubernetes.container.image.pullSecrets"] == "registry"
+    assert "spark.driver.bindAddress" not in conf
+    template = json.loads(config["data"]["executor.yaml"])
+    [mount] = [
+        each
+        for each in template["spec"]["containers"][0]["volumeMounts"]
+        if each["name"] == "results"
+    ]
+    assert mount["subPath"] == "air"
+
+
+def test_alone_the_driver_has_no_executors() -> None:
+    config = aggregate.driver_config(facts.job(), RUN, [Delivery("pi-1", "a")], SECRETS)
+    assert list(config["data"]) == ["aggregation.json"]
+    document = json.loads(config["data"]["aggregation.json"])
+    assert document["spark"] == {"master": "local[1]", "conf": {"spark.driver.memory": "1g"}}
+
+
+@pytest.mark.parametrize(
+    ("heap", "expected"), [("512m", "1024Mi"), ("1g", "1536Mi"), ("4g", "6144Mi")]
+)
+def test_the_drivers_memory_is_heap_and_the_rest_of_the_process(heap: str, expected: str) -> None:
+    job = facts.job(aggregate={"driver": {"memory": heap, "cores": 2}})
+    pod = aggregate.driver_pod(job, RUN, 60, SECRETS)["spec"]
+    assert pod["containers"][0]["resources"] == {
+        "requests": {"cpu": "2", "memory": expected},
+        "limits": {"memory": expected},
+    }
+    assert pod["activeDeadlineSeconds"] == 60

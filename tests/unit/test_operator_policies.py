@@ -1,0 +1,183 @@
+"""Each policy as a table: what is so, what follows."""
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from edge_etl_operator import api, conditions
+from edge_etl_operator.api import NodeStatus, Selector
+from edge_etl_operator.policies import acceptance, deadlines, nodes, quality, trigger
+from edge_etl_operator.policies.trigger import Trigger
+from edge_etl_operator.settings import Landing
+
+from tests.support import operator_facts as facts
+
+ELSEWHERE = Landing(namespace="other", url="http://landing:8080", claim="results")
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings", "reason"),
+    [
+        ({}, {}, None),
+        ({"source": {"name": "other"}}, {}, "SourceNotAllowed"),
+        ({}, {"landing": None}, "LandingUnavailable"),
+        ({}, {"landing": ELSEWHERE}, "LandingUnavailable"),
+        ({"results": {"volumeClaim": {"name": "nfs"}}}, {"landing": None}, None),
+    ],
+)
+def test_which_jobs_are_accepted(
+    changes: dict[str, Any], settings: dict[str, Any], reason: str | None
+) -> None:
+    chosen = msgspec.structs.replace(facts.SETTINGS, **settings)
+    refusal = acceptance.refusal(facts.job(**changes), chosen)
+    assert (refusal[0].code if refusal else None) == reason
+
+
+OTHER_WHAT = {"source": {"name": "sensors", "include": ["*.csv"]}}
+OTHER_HOW = {"aggregate": {"driver": {"memory": "2g"}}}
+
+
+@pytest.mark.parametrize(
+    ("ended", "succeeded", "changes", "expected"),
+    [
+        (False, "Unknown", {}, Trigger.CONTINUE),
+        (False, "Unknown", OTHER_WHAT, Trigger.START),
+        (False, "Unknown", OTHER_HOW, Trigger.START),
+        (False, "Unknown", {"activeDeadlineSeconds": 60}, Trigger.CONTINUE),
+        (True, "True", {}, Trigger.REST),
+        (True, "True", OTHER_WHAT, Trigger.START),
+        (True, "True", OTHER_HOW, Trigger.REST),
+        (True, "False", {}, Trigger.REST),
+        (True, "False", OTHER_WHAT, Trigger.START),
+        (True, "False", OTHER_HOW, Trigger.START),
+    ],
+)
+def test_when_a_run_begins(
+    ended: bool, succeeded: str, changes: dict[str, Any], expected: Trigger
+) -> None:
+    before = facts.job().spec
+    run = {
+        "id": "20260301-120000",
+        "startTime": facts.START,
+        "specHash": before.hash,
+        "settingsHash": before.settings_hash,
+        **({"completionTime": facts.START} if ended else {}),
+    }
+    condition = {
+        "type": "Succeeded",
+        "status": succeeded,
+        "reason": "Any",
+        "message": "",
+        "lastTransitionTime": facts.START,
+    }
+    status = {"run": run, "conditions": [condition]}
+    assert trigger.decide(facts.job(status, **changes)) == expected
+
+
+def test_the_first_run_begins_at_once() -> None:
+    assert trigger.decide(facts.job()) == Trigger.START
+
+
+def test_a_default_that_is_written_out_is_the_same_spec() -> None:
+    written = {"window": "1h", "groupBy": [], "statistics": list(api.Features().statistics)}
+    assert facts.job(features=written).spec.hash == facts.job().spec.hash
+
+
+LABELS = {"role": "edge", "arch": "arm64", "empty": ""}
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        ({}, True),
+        ({"matchLabels": {"role": "edge"}}, True),
+        ({"matchLabels": {"role": "edge", "arch": "amd64"}}, False),
+        ({"matchLabels": {"absent": ""}}, False),
+        ({"matchLabels": {"empty": ""}}, True),
+        ({"matchExpressions": [("arch", "In", ["arm64", "arm"])]}, True),
+        ({"matchExpressions": [("absent", "In", ["x"])]}, False),
+        ({"matchExpressions": [("arch", "NotIn", ["arm64"])]}, False),
+        ({"matchExpressions": [("absent", "NotIn", ["x"])]}, True),
+        ({"matchExpressions": [("arch", "Exists", [])]}, True),
+        ({"matchExpressions": [("absent", "Exists", [])]}, False),
+        ({"matchExpressions": [("absent", "DoesNotExist", [])]}, True),
+        ({"matchExpressions": [("arch", "Exists", []), ("role", "NotIn", ["edge"])]}, False),
+    ],
+)
+def test_selectors_mean_what_they_mean_to_kubernetes(
+    selector: dict[str, Any], expected: bool
+) -> None:
+    expressions = [
+        {"key": key, "operator": operator, "values": values}
+        for key, operator, values in selector.get("matchExpressions", [])
+    ]
+    parsed = msgspec.convert({**selector, "matchExpressions": expressions}, Selector)
+    assert nodes.matches(parsed, LABELS) == expected
+
+
+def test_cordoned_nodes_are_left_out_and_named() -> None:
+    known = [facts.node("b"), facts.node("a"), facts.node("c", unschedulable=True)]
+    known.append(facts.node("z", labels={"role": "server"}))
+    choice = nodes.choose(facts.job().spec.nodes.selector, known)
+    assert choice == nodes.Choice(chosen=("a", "b"), cordoned=("c",))
+
+
+def test_a_selector_is_described_as_kubectl_takes_it() -> None:
+    expressions = [
+        {"key": "arch", "operator": "In", "values": ["arm", "arm64"]},
+        {"key": "old", "operator": "DoesNotExist"},
+    ]
+    selector = {"matchLabels": {"role": "edge"}, "matchExpressions": expressions}
+    text = nodes.described(msgspec.convert(selector, Selector))
+    assert text == "role=edge,arch in (arm,arm64),!old"
+
+
+@pytest.mark.parametrize(
+    ("passed", "waits", "expected"),
+    [(0, False, 60.0), (0, True, 5.0), (3598, True, 2.1), (3599.9, False, 0.5), (9999, True, 0.5)],
+)
+def test_when_to_look_again(passed: float, waits: bool, expected: float) -> None:
+    job = facts.job()
+    run = api.Run(id="r", start_time=facts.START, spec_hash="")
+    now = facts.START + timedelta(seconds=passed)
+    assert deadlines.look_again(job, run, now, waits=waits) == pytest.approx(expected)
+    assert deadlines.seconds_left(job, run, now) == max(1, int(3600 - passed))
+
+
+def delivered(name: str, **changes: Any) -> NodeStatus:
+    full: dict[str, Any] = {"files_read": 1, "columns_seen": ("P2",), **changes}
+    return NodeStatus(name=name, phase="Succeeded", **full)
+
+
+@pytest.mark.parametrize(
+    ("states", "cordoned", "expected"),
+    [
+        ([delivered("a"), delivered("b")], [], []),
+        ([delivered("a", columns_missing=("pm10",)), delivered("b")], [], []),
+        ([delivered("a", columns_missing=("pm10",))] * 2, [], ["FieldNotFound"]),
+        (
+            [delivered("a", columns_missing=("pm10",)), delivered("b", files_read=0)],
+            [],
+            ["FieldNotFound", "NoFiles"],
+        ),
+        ([delivered("a", files_read=0)], [], ["NoFiles"]),
+        ([delivered("a", files_read=0, files_quarantined=2)], [], ["FilesQuarantined"]),
+        ([NodeStatus(name="a", phase="Running")], ["c"], ["NodesCordoned"]),
+    ],
+)
+def test_what_is_odd(states: list[NodeStatus], cordoned: list[str], expected: list[str]) -> None:
+    found = quality.oddities(facts.job(), states, cordoned)
+    assert [reason.code for reason, _ in found] == expected
+
+
+def test_a_missing_field_is_told_with_the_columns_seen() -> None:
+    [(_, fact)] = quality.oddities(facts.job(), [delivered("a", columns_missing=("pm10",))], [])
+    assert "field pm10 (column P1)" in fact
+    assert "P2" in fact
+
+
+def test_every_reason_has_a_code_of_its_own() -> None:
+    reasons = [value for value in vars(conditions).values() if isinstance(value, conditions.Reason)]
+    assert len({reason.code for reason in reasons}) == len(reasons)
+    assert all(reason.code.isalnum() for reason in reasons)
