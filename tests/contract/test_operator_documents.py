@@ -82,11 +82,17 @@ def test_the_aggregation_reads_its_document(job: api.EdgeETLJob) -> None:
 
 
 def test_the_operator_reads_the_summary_of_a_node() -> None:
-    counted = {"rows_read": 5, "rows_clean": 3, "rows_rejected": 1, "rows_duplicate": 1}
     said = edge.NodeSummary(
-        **{"run": RUN, "node": "pi-1", "attempt": "a", "succeeded": True, "reason": "Delivered"},
-        **counted,
+        run=RUN,
+        node="pi-1",
+        attempt="a",
+        succeeded=True,
+        reason="Delivered",
         message="delivered",
+        rows_read=5,
+        rows_clean=3,
+        rows_rejected=1,
+        rows_duplicate=1,
         rejected_by_reason={"out_of_range": 1},
         watermark="2026-03-01T00:00:00Z",
         columns_missing=("pm10",),
