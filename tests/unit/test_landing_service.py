@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from edge_etl_job.landing.identity import Identity
 from edge_etl_job.landing.limits import Limits
 
-from tests.support.landing import ACCOUNT, PLACE, Known, audience, serving, token
+from tests.support.landing import ACCOUNT, PLACE, Known, audience, manifest, serving, token
 
 TOKEN = token(audience())
 KNOWN = Known(
@@ -73,3 +73,14 @@ def test_a_volume_that_is_gone_is_not_ready(tmp_path: Path) -> None:
         connection.request("GET", "/healthz")
         assert connection.getresponse().status == 200
         connection.close()
+
+
+def test_a_manifest_that_is_not_the_announced_one_is_no_commit(tmp_path: Path) -> None:
+    with serving(tmp_path, KNOWN, Limits(reserve=0)) as url:
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+        body = manifest({})
+        headers = {**HEADERS, "Content-Length": str(len(body))}
+        connection.request("PUT", PATH.rsplit("/", 2)[0] + "/manifest.json", body, headers)
+        status, said, _ = answer(connection)
+    assert (status, said["reason"]) == (422, "DigestMismatch")
+    assert not list(tmp_path.rglob("manifest.json"))

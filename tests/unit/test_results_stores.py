@@ -15,6 +15,7 @@ from tests.support.landing import ACCOUNT, PLACE, Known, audience, manifest, ser
 Open = Callable[..., ResultStore]
 OTHER_ATTEMPT = "6f1c1b1e-0000-4000-8000-000000000002"
 RUN = PLACE["run"]
+SHA256_OF_ROWS = hashlib.sha256(b"rows").hexdigest()
 
 
 @pytest.fixture
@@ -182,6 +183,10 @@ def test_attempts_that_commit_at_once_agree_on_one(open_one: Open, root: Path) -
         (manifest({"rows.parquet": b"rows", "more.parquet": b""}), "more.parquet is listed and no"),
         (manifest({"rows.parquet": b"Rows"}), "rows.parquet is not as the manifest says"),
         (manifest({"rows.parquet": b"row"}), "rows.parquet is not as the manifest says"),
+        (
+            manifest({}, files=[{"name": "rows.parquet", "bytes": 5, "sha256": SHA256_OF_ROWS}]),
+            "rows.parquet is not as the manifest says",
+        ),
         (manifest({"../manifest.json": b""}), "not the name of a file"),
         (
             manifest({}, files=[{"name": "a", "bytes": 1, "sha256": "00"}] * 2),
