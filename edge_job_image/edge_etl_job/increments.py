@@ -133,10 +133,7 @@ def _known(file: SourceFile, opened: BinaryIO, entry: Entry | None, ledger: Ledg
     """Return the entry with the most delivered bytes that the file begins with."""
     if entry is not None and entry.offset > 0 and _begins(file, opened, entry):
         return entry
-    found = [other for other in ledger.same_file(file.identity) if _begins(file, opened, other)]
-    if not found:
-        found = list(_copies(file, opened, ledger))
-    return max(found, key=lambda each: each.offset, default=None)
+    return max(_copies(file, opened, ledger), key=lambda each: each.offset, default=None)
 
 
 def _begins(file: SourceFile, opened: BinaryIO, entry: Entry) -> bool:

@@ -114,10 +114,6 @@ class Ledger:
         """Return the entry of a name."""
         return next(self._entries("name = ?", name), None)
 
-    def same_file(self, identity: str) -> list[Entry]:
-        """Return the entries of a device and inode: the file may have been renamed."""
-        return list(self._entries("identity = ? AND offset > 0", identity))
-
     def same_head(self, head: bytes) -> list[Entry]:
         """Return the entries of files that began with the same bytes, the longest first."""
         return list(self._entries("head = ? AND offset > 0 ORDER BY offset DESC", head))
@@ -149,7 +145,7 @@ class Ledger:
         with self._transaction():
             # A file that took another's name does not make the other unknown: it may come back.
             self._db.execute(
-                "UPDATE entries SET name = NULL, identity = '' WHERE offset > 0 AND name IN "
+                "UPDATE entries SET name = NULL WHERE offset > 0 AND name IN "
                 "(SELECT name FROM prepared WHERE NOT continues)"
             )
             self._db.execute(
@@ -198,7 +194,6 @@ def _connected(path: Path) -> sqlite3.Connection:
         for table in ("entries", "prepared"):
             db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(columns)})")
         db.execute("CREATE UNIQUE INDEX IF NOT EXISTS by_name ON entries (name)")
-        db.execute("CREATE INDEX IF NOT EXISTS by_identity ON entries (identity)")
         db.execute("CREATE INDEX IF NOT EXISTS by_head ON entries (head)")
         db.execute("CREATE INDEX IF NOT EXISTS by_head_length ON entries (head_length)")
         db.execute(f"PRAGMA user_version={_VERSION}").close()

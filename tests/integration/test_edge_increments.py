@@ -172,6 +172,18 @@ def test_a_changed_middle_of_the_same_size_is_seen(pi: Pi) -> None:
     assert sorted(set(seconds(pi))) == [1, 2, 3]
 
 
+def test_a_changed_middle_of_a_large_file_is_seen_when_another_file_took_its_place(pi: Pi) -> None:
+    lines = [reading(second, "some-sensor-with-a-long-name" * 2) for second in range(40_000)]
+    path = pi.write("a.csv", csv(*lines))
+    assert path.stat().st_size > 3 << 20
+    runs(pi)
+    lines[20_000] = lines[20_000].replace("1.5", "2.5")
+    path.unlink()
+    pi.write("b.csv", "keeps the inode")
+    pi.write("a.csv", csv(*lines))
+    assert runs(pi).startswith("a.csv read 40000: another content than before")
+
+
 def test_the_same_bytes_under_another_name_are_counted_and_not_read(pi: Pi) -> None:
     content = csv(*LONG)
     pi.write("a.csv", content)

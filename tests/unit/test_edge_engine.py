@@ -382,6 +382,15 @@ def test_the_last_hour_of_all_time_is_no_trap(tmp_path: Path) -> None:
     assert cleaned.reasons == ["timestamp_in_future", "invalid_timestamp", "invalid_timestamp"]
 
 
+def test_a_time_that_iso_8601_reads_too_can_be_ambiguous(tmp_path: Path) -> None:
+    cleaned = clean(
+        tmp_path,
+        [csv("2018-13-04T12:00:00;a;1", "2018-03-04T12:00:00;a;1", "2018-03-04T12:00:01;a;1")],
+        schema={"timestamp": {"formats": ["ISO8601", "%Y-%d-%mT%H:%M:%S"]}},
+    )
+    assert cleaned.reasons == ["ambiguous_timestamp", "ambiguous_timestamp"]
+
+
 def test_strptime_formats_take_a_zone(tmp_path: Path) -> None:
     cleaned = clean(
         tmp_path,
