@@ -133,9 +133,7 @@ FIELD_NOT_FOUND: Final = Reason(
     "FieldNotFound", "Correct `from` of the field in spec.schema, or remove the field."
 )
 NO_FILES: Final = Reason(
-    "NoFiles",
-    "Look at spec.source.include and at the directory on these nodes, unless nothing new was "
-    "expected.",
+    "NoFiles", "Look at spec.source.include and at the source's directory on these nodes."
 )
 FILES_QUARANTINED: Final = Reason(
     "FilesQuarantined",

@@ -6,9 +6,10 @@ anything. What a handler is told is not used further: the reconciler looks at ev
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import kopf
@@ -34,6 +35,17 @@ class JobKey(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+
+class EndlessBackoff:
+    """Delays in seconds that grow and never end.
+
+    kopf's own list ends: a watch that used it up dies, and the operator stays deaf for ever
+    (kopf#1276).
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((0.5, 1, 2, 5), itertools.repeat(15.0))
 
 
 class Doorbells:
@@ -64,7 +76,7 @@ class Doorbells:
         settings.scanning.disabled = True
         settings.networking.request_timeout = REQUEST_SECONDS
         settings.networking.connect_timeout = 5
-        settings.networking.error_backoffs = (1, 2, 3, 5, 8, 13, 21, 34)
+        settings.networking.error_backoffs = EndlessBackoff()
         settings.watching.connect_timeout = 5
         settings.watching.server_timeout = WATCH_SECONDS
         settings.watching.client_timeout = WATCH_SECONDS + 30

@@ -1,6 +1,9 @@
 """Gather: everything that a decision about one job needs, seen at one moment, immutable."""
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from edge_etl_operator import names
 from edge_etl_operator.api import EdgeETLJob
@@ -20,47 +23,76 @@ class Observation:
 
     def node_job(self, run: str, node: str) -> Job | None:
         """Return the Kubernetes Job of a node in a run."""
-        name = names.node_job(self.job.name, run, node)
-        return next((job for job in self.jobs if job.name == name), None)
+        return self._jobs_by_name.get(names.node_job(self.job.name, run, node))
 
-    def pods_of(self, job: Job) -> tuple[Pod, ...]:
+    def pods_of(self, job: Job) -> list[Pod]:
         """Return the pods of a Kubernetes Job, the latest last."""
-        owned = (pod for pod in self.pods if pod.metadata.owned_by(job.metadata.uid))
-        return tuple(sorted(owned, key=_age))
+        return self._pods_by_owner[job.metadata.uid]
 
     def driver(self, run: str) -> Pod | None:
         """Return the driver's pod of a run."""
         name = names.driver(self.job.name, run)
-        return next((pod for pod in self.pods if pod.name == name), None)
+        return next(
+            (pod for pod in self._pods_by_owner[self.job.metadata.uid] if pod.name == name), None
+        )
 
-    def executors(self, driver: Pod) -> tuple[Pod, ...]:
+    def executors(self, driver: Pod) -> list[Pod]:
         """Return the executors of a driver, the latest last."""
-        owned = (pod for pod in self.pods if pod.metadata.owned_by(driver.uid))
-        return tuple(sorted(owned, key=_age))
+        return self._pods_by_owner[driver.uid]
 
-    def warnings_of(self, uid: str) -> tuple[Event, ...]:
+    def warnings_of(self, uid: str) -> list[Event]:
         """Return the warnings about an object."""
-        return tuple(event for event in self.warnings if event.involved_object.uid == uid)
+        return self._warnings_by_uid[uid]
 
     def node(self, name: str) -> Node | None:
         """Return a node of the cluster."""
-        return next((node for node in self.nodes if node.name == name), None)
+        return self._nodes_by_name.get(name)
+
+    # Looked up once for each node of a run: with a thousand nodes a search would be a million.
+
+    @cached_property
+    def _jobs_by_name(self) -> dict[str, Job]:
+        return {job.name: job for job in self.jobs}
+
+    @cached_property
+    def _nodes_by_name(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def _pods_by_owner(self) -> Mapping[str, list[Pod]]:
+        found: defaultdict[str, list[Pod]] = defaultdict(list)
+        for pod in sorted(self.pods, key=_age):
+            for owner in pod.metadata.owner_references:
+                found[owner.uid].append(pod)
+        return found
+
+    @cached_property
+    def _warnings_by_uid(self) -> Mapping[str, list[Event]]:
+        found: defaultdict[str, list[Event]] = defaultdict(list)
+        for event in self.warnings:
+            found[event.involved_object.uid].append(event)
+        return found
 
 
 def gather(cluster: Cluster, job: EdgeETLJob) -> Observation:
     """Look at everything afresh; ApiError if the API server does not let us."""
     selector = f"{names.JOB}={job.name}"
-    jobs = cluster.jobs(job.namespace, selector)
-    pods = cluster.pods(job.namespace, selector)
-    jobs = tuple(each for each in jobs if each.metadata.owned_by(job.metadata.uid))
-    pods = _owned(pods, job.metadata.uid, jobs)
-    waits = any(pod.phase == "Pending" for pod in pods) or any(
-        not each.finished and not any(pod.metadata.owned_by(each.metadata.uid) for pod in pods)
-        for each in jobs
+    uid = job.metadata.uid
+    jobs = tuple(
+        each for each in cluster.jobs(job.namespace, selector) if each.metadata.owned_by(uid)
     )
-    # Only the events of what waits tell something; most of the time nothing does.
-    warnings = cluster.warnings(job.namespace) if waits else ()
+    pods = _owned(cluster.pods(job.namespace, selector), uid, jobs)
+    # Only the events about what waits tell something, and most of the time nothing does.
+    warnings = cluster.warnings(job.namespace) if _waits(jobs, pods) else ()
     return Observation(job, cluster.nodes(), jobs, pods, warnings)
+
+
+def _waits(jobs: tuple[Job, ...], pods: tuple[Pod, ...]) -> bool:
+    """Tell whether a pod does not run yet, or a Job has none."""
+    owners = {owner.uid for pod in pods for owner in pod.metadata.owner_references}
+    return any(pod.phase == "Pending" for pod in pods) or any(
+        not job.finished and job.metadata.uid not in owners for job in jobs
+    )
 
 
 def _owned(pods: tuple[Pod, ...], uid: str, jobs: tuple[Job, ...]) -> tuple[Pod, ...]:

@@ -158,7 +158,7 @@ def test_odd_results_degrade_but_do_not_fail(site: Site) -> None:
         if play.stage(pod) != "edge":
             return play.succeed(pod)
         if play.node(pod) == empty:
-            return play.succeed(pod, 2, files_read=0)
+            return play.succeed(pod, 2, files_read=0, reason="NoFiles")
         if play.node(pod) == odd:
             return play.succeed(pod, files_quarantined=1, **seen)
         return play.succeed(pod, **seen)

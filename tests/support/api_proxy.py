@@ -4,6 +4,7 @@ With it a test kills the operator at exact moments: just before a write reaches 
 just after the API server has done it and before the operator hears of it.
 """
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,12 +34,15 @@ class Write:
 class ApiProxy:
     """Passes requests on; `at_write` is called before and after each write.
 
+    `refuse` may give an HTTP status with which a request is answered instead.
+
     A write is dropped when `at_write` says so (returns True) before it; afterwards it is called
     for those that the API server did, not for those that it refused.
     """
 
     kubeconfig: Path
     folder: Path
+    refuse: Callable[[str, str], int] = lambda method, path: 0
     at_write: Callable[[Moment, str, str], bool] = lambda moment, method, path: False
     writes: list[Write] = field(default_factory=list)
     reads: list[str] = field(default_factory=list)
@@ -94,6 +98,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass(self) -> None:
         length = int(self.headers.get("Content-Length", 0))
         body = self.rfile.read(length) if length else None
+        if status := self.proxy.refuse(self.command, self.path):
+            self._refuse(status)
+            return
         write = self.command in _WRITES
         if write and self.proxy.at_write("before", self.command, self.path):
             self.proxy.writes.append(Write(self.command, self.path, 0))
@@ -112,6 +119,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # the client was killed, or the API server ended
         finally:
             response.close()
+
+    def _refuse(self, status: int) -> None:
+        said = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status}
+        body = json.dumps({**said, "reason": "Test", "message": "refused by the test"}).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def _ask(self, body: bytes | None) -> urllib3.BaseHTTPResponse:
         kept = ("accept", "content-type")

@@ -145,6 +145,9 @@ def test_when_to_look_again(passed: float, waits: bool, expected: float) -> None
     assert deadlines.seconds_left(job, run, now) == max(1, int(3600 - passed))
 
 
+NO_FILES: dict[str, Any] = {"files_read": 0, "reason": "NoFiles"}
+
+
 def delivered(name: str, **changes: Any) -> NodeStatus:
     full: dict[str, Any] = {"files_read": 1, "columns_seen": ("P2",), **changes}
     return NodeStatus(name=name, phase="Succeeded", **full)
@@ -157,11 +160,12 @@ def delivered(name: str, **changes: Any) -> NodeStatus:
         ([delivered("a", columns_missing=("pm10",)), delivered("b")], [], []),
         ([delivered("a", columns_missing=("pm10",))] * 2, [], ["FieldNotFound"]),
         (
-            [delivered("a", columns_missing=("pm10",)), delivered("b", files_read=0)],
+            [delivered("a", columns_missing=("pm10",)), delivered("b", **NO_FILES)],
             [],
             ["FieldNotFound", "NoFiles"],
         ),
-        ([delivered("a", files_read=0)], [], ["NoFiles"]),
+        ([delivered("a", **NO_FILES)], [], ["NoFiles"]),
+        ([delivered("a", files_read=0, reason="NothingNew")], [], []),
         ([delivered("a", files_read=0, files_quarantined=2)], [], ["FilesQuarantined"]),
         ([NodeStatus(name="a", phase="Running")], ["c"], ["NodesCordoned"]),
     ],

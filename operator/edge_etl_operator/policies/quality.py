@@ -15,7 +15,7 @@ def oddities(
     """Return what a person should look at, the most important first.
 
     A field is not found when no file of any node had a column for it; that one node lacks a
-    sensor is normal. A node has no files when it found nothing new to read.
+    sensor is normal. A node that has nothing new is no reason to look, one without any file is.
     """
     done = [node for node in nodes if node.phase == "Succeeded"]
     readers = [node for node in done if node.files_read]
@@ -35,8 +35,8 @@ def oddities(
     if quarantined := [node for node in done if node.files_quarantined]:
         files = ", ".join(f"{node.name}: {node.files_quarantined}" for node in quarantined[:_SHOWN])
         found.append((conditions.FILES_QUARANTINED, f"Files were quarantined ({files})"))
-    if empty := [node.name for node in done if not node.files_read and not node.files_quarantined]:
-        found.append((conditions.NO_FILES, f"There was no new file on {_listed(empty)}"))
+    if empty := [node.name for node in done if node.reason == conditions.NO_FILES.code]:
+        found.append((conditions.NO_FILES, f"No file matches on {_listed(empty)}"))
     if cordoned:
         found.append((conditions.NODES_CORDONED, f"Cordoned and left out: {_listed(cordoned)}"))
     return found
