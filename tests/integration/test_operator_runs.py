@@ -1,5 +1,6 @@
 """The real operator against a real API server and Job controller; tests play the kubelet."""
 
+import itertools
 import json
 
 from tests.support import operator_process as play
@@ -81,6 +82,27 @@ def test_after_a_restart_it_writes_nothing_when_nothing_changed(site: Site) -> N
         until(lambda: _count(proxy.reads, "edgeetljobs/air") >= 2, "another reconcile")
     assert proxy.writes == []
     assert site.job()["metadata"]["resourceVersion"] == before
+
+
+def test_an_api_server_that_often_refuses_only_delays(site: Site) -> None:
+    site.add_nodes(3)
+    site.apply()
+    # About one request in eight, so that a reconcile of six requests often fails.
+    codes = itertools.cycle(
+        code for refusal in (429, 503, 410, 500, 504) for code in (*[0] * 7, refusal)
+    )
+
+    def refuse(method: str, path: str) -> int:
+        # Not the discovery, which kopf does once: without it there is nothing to test.
+        return next(codes) if f"namespaces/{site.namespace}" in path or "nodes" in path else 0
+
+    with (
+        ApiProxy(site.server.kubeconfig, site.folder, refuse=refuse) as proxy,
+        site.operator(proxy.client_config()) as operator,
+    ):
+        site.kubelet().run_until(lambda: site.phase("Succeeded", "Failed"), "the end", timeout=120)
+        assert operator.running
+    _assert_complete(site)
 
 
 def _count(paths: list[str], part: str) -> int:
