@@ -23,7 +23,7 @@ def pis(release: AnyCluster) -> AnyCluster:
     """Give the cluster with the chart installed, its sources allowed and their files in place."""
     cluster = release
     spread(cluster, "sensors", {n: [EXTRACT / o for o in own] for n, own in HOLDINGS.items()})
-    spread(cluster, "mixed", {n: [EXTRACT / n] for n in ("pi-1", "pi-2")})
+    spread(cluster, "mixed", {"pi-1": [EXTRACT / "pi-4"], "pi-2": [EXTRACT / "pi-2"]})
     for node in HOLDINGS:
         cluster.node(node).path(f"{SOURCES}/empty").mkdir(exist_ok=True)
     for node in ("pi-1", "pi-2"):

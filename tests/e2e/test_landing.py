@@ -23,7 +23,7 @@ body = b"readings"
 digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
 headers = {"Content-Digest": f"sha-256=:{digest}:"}
 if token_file:
-    headers["Authorization"] = "Bearer " + open(token_file).read()
+    headers["Authorization"] = "Bearer " + open(token_file).read().strip()
 connection = http.client.HTTPConnection(host, 8080, timeout=20)
 connection.request("PUT", path, body, headers)
 print(connection.getresponse().status)

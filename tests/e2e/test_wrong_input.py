@@ -77,10 +77,10 @@ def test_a_value_that_a_rule_forbids(pis: AnyCluster) -> None:
 
 def test_a_directory_without_files(pis: AnyCluster) -> None:
     _apply(pis, "empty", source={"name": "empty"})
+    assert finished(pis, "empty")["rows"] == 0
     message = _said(pis, "empty", "Degraded", "NoFiles")
     for word in ("pi-1", "pi-2", "pi-3"):
         assert word in message
-    assert finished(pis, "empty")["rows"] == 0
 
 
 def test_a_directory_that_one_node_lacks(pis: AnyCluster) -> None:
