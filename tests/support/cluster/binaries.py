@@ -131,12 +131,16 @@ def binary(name: str) -> Path:
 def _build(go: str, tool: Tool, draft: Path) -> None:
     say(f"building {tool.name}, this once (Kubernetes takes about five minutes, others one)")
     start = time.monotonic()
-    subprocess.run(
+    done = subprocess.run(
         [go, "build", "-o", draft / tool.name, *tool.build_arguments()],
         cwd=tool.module,
         env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false"},
-        check=True,
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    if done.returncode:
+        raise RuntimeError(f"building {tool.name} failed:\n{done.stderr[-4000:]}")
     for link in tool.links:
         (draft / link).symlink_to(tool.name)
     say(f"built {tool.name} in {time.monotonic() - start:.0f} s")
