@@ -65,7 +65,7 @@ class Reconciler:
             seen = observation.gather(self._cluster, job)
         except RefusedError as error:
             told = status.with_problem(
-                job.status, conditions.PERMISSION_MISSING, error.message, self._clock()
+                job, job.status, conditions.PERMISSION_MISSING, error.message, self._clock()
             )
             self._write(resource, job.status, told)
             raise
@@ -76,7 +76,7 @@ class Reconciler:
             self._act(job, decision.actions)
         except RefusedError as error:
             problem = error
-            told = status.with_problem(told, _reason(error), error.message, self._clock())
+            told = status.with_problem(job, told, _reason(error), error.message, self._clock())
         self._write(resource, job.status, told)
         if problem is not None:
             raise problem

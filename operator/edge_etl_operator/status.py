@@ -107,24 +107,16 @@ def succeeded(
     return _with(job, base, (_ACCEPTED, edge, done, success, _degraded(odd)), now)
 
 
-def with_problem(status: Status, reason: Reason, fact: str, now: datetime) -> Status:
+def with_problem(job: EdgeETLJob, base: Status, reason: Reason, fact: str, now: datetime) -> Status:
     """Put into a status that the operator could not do what it had decided."""
-    edge_done = status.condition(conditions.EDGE_COMPLETE)
-    kind = (
-        conditions.AGGREGATED
-        if edge_done is not None and edge_done.status == "True"
-        else conditions.EDGE_COMPLETE
-    )
+    edge_done = base.condition(conditions.EDGE_COMPLETE)
+    aggregating = edge_done is not None and edge_done.status == "True"
+    kind = conditions.AGGREGATED if aggregating else conditions.EDGE_COMPLETE
     findings = (
         Finding(kind, "False", reason, fact),
         Finding(conditions.SUCCEEDED, "Unknown", reason, fact),
     )
-    return msgspec.structs.replace(
-        status,
-        conditions=conditions.updated(
-            status.conditions, _conditions(findings, status.observed_generation, now)
-        ),
-    )
+    return _with(job, base, findings, now)
 
 
 def invalid(generation: int, known: Status, fact: str, now: datetime) -> Status:

@@ -2,11 +2,27 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.support import operator_process as play
+from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import until
 from tests.support.operator_site import Site
+
+# The table of operator/README.md.
+PERMISSIONS = (
+    ("pi-edge-spark.io", "edgeetljobs", ("get", "list", "watch")),
+    ("pi-edge-spark.io", "edgeetljobs/status", ("update",)),
+    ("pi-edge-spark.io", "edgeetljobs/finalizers", ("update",)),
+    ("batch", "jobs", ("get", "list", "watch", "create", "delete")),
+    ("", "pods", ("get", "list", "watch", "create", "delete")),
+    ("", "configmaps", ("get", "create")),
+    ("", "events", ("list",)),
+    ("", "nodes", ("list", "watch")),
+)
 
 
 def test_a_source_that_is_not_allowed(site: Site) -> None:
@@ -243,3 +259,73 @@ def test_wrong_settings_end_the_operator_with_a_message(site: Site) -> None:
 
 def _nodes(site: Site, **changes: Any) -> dict[str, Any]:
     return {"selector": {"matchLabels": {"site": site.namespace}}, **changes}
+
+
+def test_a_missing_permission_is_named_by_verb_and_resource(site: Site, tmp_path: Path) -> None:
+    site.add_nodes(1)
+    _grant(site, but=("batch", "jobs", "create"))
+    site.apply()
+    with site.operator(_kubeconfig(site, tmp_path)):
+        until(lambda: site.reason("EdgeComplete") == "PermissionMissing", "the reason")
+        message = site.condition("EdgeComplete")["message"]
+        assert 'cannot create resource "jobs" in API group "batch"' in message
+        _grant(site)
+        site.kubelet().run_until(lambda: site.phase("Succeeded"), "the run goes on")
+
+
+def test_without_the_right_to_look_the_job_says_so(site: Site, tmp_path: Path) -> None:
+    _grant(site, but=("", "pods", "list"))
+    site.apply()
+    with site.operator(_kubeconfig(site, tmp_path)):
+        until(lambda: site.reason("EdgeComplete") == "PermissionMissing", "the reason")
+    assert 'cannot list resource "pods"' in site.condition("EdgeComplete")["message"]
+
+
+def test_an_operator_that_starts_before_the_crd_waits_for_it(site: Site) -> None:
+    site.add_nodes(1)
+    site.apply()
+    answers = iter((404, 503))
+
+    def refuse(method: str, path: str) -> int:
+        return next(answers, 0) if path == "/apis/pi-edge-spark.io/v1alpha1" else 0
+
+    with (
+        ApiProxy(site.server.kubeconfig, site.folder, refuse=refuse) as proxy,
+        site.operator(proxy.client_config()),
+    ):
+        site.kubelet().run_until(lambda: site.phase("Succeeded"), "the run succeeds")
+
+
+def _grant(site: Site, but: tuple[str, str, str] | None = None) -> None:
+    """Give the account `operator` what the README's table says, but for one permission."""
+    rules = [
+        (group, resource, [verb for verb in verbs if (group, resource, verb) != but])
+        for group, resource, verbs in PERMISSIONS
+    ]
+    subject = {"kind": "ServiceAccount", "name": "operator", "namespace": site.namespace}
+    for kind, chosen in (
+        ("Role", [rule for rule in rules if rule[1] != "nodes"]),
+        ("ClusterRole", [rule for rule in rules if rule[1] == "nodes"]),
+    ):
+        name = f"operator-{site.namespace}"
+        document = [
+            {"apiGroups": [group], "resources": [resource], "verbs": verbs}
+            for group, resource, verbs in chosen
+        ]
+        base = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": name}}
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
+        site.server.apply({**base, "kind": kind, "rules": document}, site.namespace)
+        binding = {**base, "kind": f"{kind}Binding", "roleRef": reference, "subjects": [subject]}
+        site.server.apply(binding, site.namespace)
+
+
+def _kubeconfig(site: Site, folder: Path) -> Path:
+    """Write a kubeconfig of the account `operator`."""
+    site.server.kubectl("create", "serviceaccount", "operator", "-n", site.namespace)
+    token = site.server.kubectl("create", "token", "operator", "-n", site.namespace).strip()
+    config = yaml.safe_load(site.server.kubeconfig.read_text())
+    for user in config["users"]:
+        user["user"] = {"token": token}
+    path = folder / "operator.kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return path
