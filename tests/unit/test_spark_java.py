@@ -1,6 +1,7 @@
 """Which Java the aggregation takes, and what it says when there is none."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take away the machine's own Java, and the one of PyPI."""
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", "/bin")
-    monkeypatch.setattr(java.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(java, "_packaged", lambda: None)
 
 
@@ -82,7 +83,8 @@ def test_the_java_of_pypi_is_asked_for_no_module_that_it_lacks(
     packaged = fake(tmp_path / "with spaces", "21.0.8")
     monkeypatch.setattr(java, "_packaged", lambda: packaged)
     with java.java_home(None) as home:
-        line = [home / "bin" / "java", "-a b", "--add-modules=jdk.incubator.vector", "-cp", "x:*"]
+        program = str(home / "bin" / "java")
+        line = [program, "-a b", "--add-modules=jdk.incubator.vector", "-cp", "x:*"]
         said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
     assert said.splitlines() == ["-a b", "-cp", "x:*"]
     assert not home.exists()
