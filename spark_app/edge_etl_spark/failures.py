@@ -2,6 +2,7 @@
 
 import errno
 import re
+import socket
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -72,6 +73,12 @@ def diagnose(error: BaseException) -> AggregationError | None:
 
 
 def _diagnose_os(error: OSError) -> AggregationError:
+    if isinstance(error, (socket.gaierror, ConnectionError)):
+        return AggregationError(
+            SPARK_FAILED,
+            f"Spark's Java process could not be reached on localhost: {error.strerror or error}; "
+            "see in the log whether it ended, and whether /etc/hosts knows localhost",
+        )
     where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return AggregationError(DISK_FULL, f"{where}; free space on the volume, or enlarge it")

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import socket
 
 import pytest
 from edge_etl_spark import report
@@ -80,3 +81,10 @@ def test_a_known_failure_stays_itself_and_a_mistake_of_ours_is_unknown() -> None
     known = AggregationError("ManifestMissing", "there")
     assert diagnose(known) is known
     assert diagnose(ZeroDivisionError()) is None
+
+
+def test_a_machine_that_does_not_know_localhost_is_no_matter_of_the_volume() -> None:
+    said = diagnose(socket.gaierror(-2, "Name or service not known"))
+    assert said is not None
+    assert said.reason == "SparkFailed"
+    assert "/etc/hosts" in said.message
