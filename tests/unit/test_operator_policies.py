@@ -84,6 +84,12 @@ def test_a_default_that_is_written_out_is_the_same_spec() -> None:
     assert facts.job(features=written).spec.hash == facts.job().spec.hash
 
 
+def test_a_spec_keeps_its_hashes_over_upgrades() -> None:
+    """Pinned: a field that a later version adds must not run every job again."""
+    spec = facts.job().spec
+    assert (spec.hash, spec.settings_hash) == ("78438331a3ac", "6cba98d57040")
+
+
 LABELS = {"role": "edge", "arch": "arm64", "empty": ""}
 
 

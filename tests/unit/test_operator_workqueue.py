@@ -36,7 +36,7 @@ async def test_a_ring_during_the_work_is_done_afterwards_and_never_at_the_same_t
         if done == 2:
             twice.set()
 
-    async with running(work) as queue:
+    async with running(work) as queue, asyncio.timeout(10):
         queue.ring("a")
         await begun.wait()
         for _ in range(5):
