@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -178,9 +179,7 @@ def test_a_changed_middle_of_a_large_file_is_seen_when_another_file_took_its_pla
     assert path.stat().st_size > 3 << 20
     runs(pi)
     lines[20_000] = lines[20_000].replace("1.5", "2.5")
-    path.unlink()
-    pi.write("b.csv", "keeps the inode")
-    pi.write("a.csv", csv(*lines))
+    pi.write("another", csv(*lines)).replace(path)
     assert runs(pi).startswith("a.csv read 40000: another content than before")
 
 
@@ -278,6 +277,13 @@ def test_a_file_that_may_not_be_read_waits_and_the_others_go_on(pi: Pi) -> None:
     vanished.unlink()
     vanished.symlink_to(pi.source / "a.csv")
     assert runs(pi) == "a.csv read 1"
+
+
+def test_a_pi_whose_clock_is_not_set_knows_the_time_of_its_run(pi: Pi) -> None:
+    pi.write("a.csv", csv(reading(1), "2019-03-06T00:00:00;a;1", "2019-03-07T00:00:00;a;1"))
+    boot = datetime(1970, 1, 1, tzinfo=UTC)
+    summary = pi.deliver("20190306-000000", clock=lambda: boot)
+    assert (summary.rows_clean, summary.rejected_by_reason) == (2, {"timestamp_in_future": 1})
 
 
 def test_a_changed_separator_or_header_is_a_change_of_content(pi: Pi) -> None:

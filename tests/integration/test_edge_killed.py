@@ -1,6 +1,7 @@
 """Killed at any moment, retried, killed again: what was written is delivered, and nothing twice."""
 
 import random
+import shutil
 import signal
 import subprocess
 from collections import Counter
@@ -10,12 +11,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from edge_etl_job.engine_python import PythonEngine
 from edge_etl_job.ledger import Ledger
-from edge_etl_job.results import ResultStore, open_store
-from edge_etl_job.run import Task, run
+from edge_etl_job.results import ResultStore
 
-from tests.support.edge import Pi, csv, job, reading
+from tests.support.edge import Pi, csv, reading
 
 KILLS = 36
 Result = TypeVar("Result")
@@ -60,18 +59,9 @@ class Mortal:
 
 
 def attempt(pi: Pi, name: str, run_id: str, dies: tuple[str, bool]) -> None:
-    store = open_store(
-        str(pi.results),
-        namespace="default",
-        job="air-quality",
-        run=run_id,
-        node=pi.node,
-        attempt=name,
-        token_file=None,
-    )
-    task = Task(job(run=run_id), pi.node, name, pi.source, pi.state, pi.root / "work")
+    store = Mortal(pi.store(run_id, name), dies[0], behind=dies[1])
     with pytest.raises(Killed):
-        run(task, Mortal(store, dies[0], behind=dies[1]), PythonEngine)
+        pi.deliver(run_id, name, store=store)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +89,46 @@ def test_each_step_of_the_commit_can_be_the_last(
     assert Counter(row["timestamp"].second for row in pi.delivered()) == Counter([1, 2])
     with Ledger(pi.state) as ledger:
         assert ledger.pending() is None
+
+
+def test_what_another_attempt_delivered_does_not_move_this_ledger(pi: Pi) -> None:
+    pi.write("a.csv", csv(reading(1)))
+    attempt(pi, "a", "20190401-000000", ("commit", False))
+    old_card = pi.state.rename(pi.root / "old-card")
+    (pi.source / "a.csv").rename(pi.root / "a.csv")
+    pi.write("b.csv", csv(reading(2)))
+    pi.deliver("20190401-000000", "b")
+    # The SD card of before comes back, with a ledger that waits for the fate of attempt a.
+    shutil.rmtree(pi.state)
+    old_card.rename(pi.state)
+    (pi.root / "a.csv").rename(pi.source / "a.csv")
+    pi.deliver("20190401-000001", "c")
+    assert {row["timestamp"].second for row in pi.delivered()} == {1, 2}
+
+
+class Overtaken(Mortal):
+    """A real store in which another attempt commits first."""
+
+    other: Callable[[], object]
+
+    def commit(self, manifest: bytes) -> bytes:
+        self.other()
+        return self._store.commit(manifest)
+
+
+def test_an_attempt_that_was_overtaken_reports_the_other_and_delivers_in_the_next_run(
+    pi: Pi,
+) -> None:
+    other = Pi.at(pi.root / "other")
+    other.results.rmdir()
+    other.results.symlink_to(pi.results)
+    other.write("b.csv", csv(reading(2)))
+    pi.write("a.csv", csv(reading(1)))
+    store = Overtaken(pi.store("20190401-000000", "late"), "", behind=False)
+    store.other = lambda: other.deliver("20190401-000000", "first")
+    assert pi.deliver("20190401-000000", "late", store=store).attempt == "first"
+    assert pi.deliver("20190401-000001", "again").rows_clean == 1
+    assert [row["timestamp"].second for row in pi.delivered()] == [2, 1]
 
 
 def moments(chance: random.Random) -> Iterator[str | float]:
@@ -138,6 +168,7 @@ def test_killed_at_many_moments_while_the_files_grow(pi: Pi) -> None:
     assert len(written) == second > KILLS * 50
     assert sorted(delivered) == written
     assert pi.delivered("rejected") == []
+    assert list((pi.root / "work").iterdir()) == []
 
 
 def _kill(pi: Pi, run_id: str, name: str, moment: str | float) -> int:

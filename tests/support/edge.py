@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from edge_etl_job.documents import JobDocument, NodeManifest, NodeSummary
 from edge_etl_job.engine import EngineResult, InputRange
 from edge_etl_job.engine_python import PythonEngine
-from edge_etl_job.results import open_store
+from edge_etl_job.results import ResultStore, open_store
 from edge_etl_job.run import Task
 from edge_etl_job.run import run as deliver
 
@@ -168,12 +168,23 @@ class Pi:
         assert process.returncode == code, log
         return msgspec.json.decode((self.root / "summary.json").read_bytes(), type=NodeSummary)
 
-    def deliver(self, run: str, attempt: str = "a", **over: Any) -> NodeSummary:
+    def deliver(
+        self,
+        run: str,
+        attempt: str = "a",
+        *,
+        store: ResultStore | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        **over: Any,
+    ) -> NodeSummary:
         """Do an attempt within this process, which is quicker by the start of one."""
         task = Task(
             job(run=run, **over), self.node, attempt, self.source, self.state, self.root / "work"
         )
-        store = open_store(
+        return deliver(task, store or self.store(run, attempt), PythonEngine, clock)
+
+    def store(self, run: str, attempt: str) -> ResultStore:
+        return open_store(
             str(self.results),
             namespace="default",
             job="air-quality",
@@ -182,7 +193,6 @@ class Pi:
             attempt=attempt,
             token_file=None,
         )
-        return deliver(task, store, PythonEngine)
 
     def write(self, name: str, content: str | bytes) -> Path:
         path = self.source / name
