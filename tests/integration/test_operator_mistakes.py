@@ -176,14 +176,15 @@ def test_odd_results_degrade_but_do_not_fail(site: Site) -> None:
         if play.node(pod) == empty:
             return play.succeed(pod, 2, files_read=0, reason="NoFiles")
         if play.node(pod) == odd:
-            return play.succeed(pod, files_quarantined=1, **seen)
+            told = "1 file quarantined, photo.csv: not text"
+            return play.succeed(pod, files_quarantined=1, message=told, **seen)
         return play.succeed(pod, **seen)
 
     with site.operator():
         site.kubelet(behave).run_until(lambda: site.phase("Succeeded"), "the run succeeds")
     condition = site.condition("Degraded")
     assert (condition["status"], condition["reason"]) == ("True", "FieldNotFound")
-    for part in ("field pm10 (column P1)", "P2, sensor_id", f"{odd}: 1", empty):
+    for part in ("field pm10 (column P1)", "P2, sensor_id", f"{odd}: 1 file", "photo.csv", empty):
         assert part in condition["message"]
     assert fine not in condition["message"]
 

@@ -7,6 +7,7 @@ from edge_etl_operator.api import EdgeETLJob, NodeStatus
 from edge_etl_operator.conditions import Reason
 
 _SHOWN = 12
+_TOLD = 5
 
 
 def oddities(
@@ -33,8 +34,11 @@ def oddities(
             )
         )
     if quarantined := [node for node in done if node.files_quarantined]:
-        files = ", ".join(f"{node.name}: {node.files_quarantined}" for node in quarantined[:_SHOWN])
-        found.append((conditions.FILES_QUARANTINED, f"Files were quarantined ({files})"))
+        # The node's own message names the files.
+        told = "; ".join(f"{node.name}: {node.message}" for node in quarantined[:_TOLD])
+        more = len(quarantined) - _TOLD
+        fact = f"Files were quarantined. {told}" + (f"; and {more} more nodes" if more > 0 else "")
+        found.append((conditions.FILES_QUARANTINED, fact))
     if empty := [node.name for node in done if node.reason == conditions.NO_FILES.code]:
         found.append((conditions.NO_FILES, f"No file matches on {_listed(empty)}"))
     if cordoned:
