@@ -118,8 +118,8 @@ Each node's own disk is a folder here; readings go below var/lib/pi-edge-spark:
         """
 Pull a plug, and put it back:
 
-  python -m tests.support.cluster node pi-2 power-off
-  python -m tests.support.cluster node pi-2 power-on
+  .venv/bin/python -m tests.support.cluster node pi-2 power-off
+  .venv/bin/python -m tests.support.cluster node pi-2 power-on
 
 End it with `make cluster-down`."""
     )
