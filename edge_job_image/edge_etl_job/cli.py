@@ -24,8 +24,8 @@ class Stopped(BaseException):  # like KeyboardInterrupt it is no error
     """The program was told to end."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def parser(command: str) -> argparse.ArgumentParser:
+    """Return the parser of the command line; a ``command`` that is not meant has no options."""
     result = argparse.ArgumentParser(prog="edge_etl_job", description=__doc__.split("\n")[0])
     commands = result.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="clean this node's new CSV rows and deliver the result")
@@ -40,9 +40,11 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--results", required=True, help="root of the results: directory or URL")
     run.add_argument("--token-file", type=Path, help="token for the landing service")
     run.add_argument("--summary", type=Path, help="file that the summary is written to as well")
-    from edge_etl_job.landing import command
+    landing = commands.add_parser("landing", help="the service that stores results")
+    if command == "landing":
+        from edge_etl_job.landing.command import add_arguments
 
-    command.add_arguments(commands.add_parser("landing", help="the service that stores results"))
+        add_arguments(landing)
     return result
 
 
@@ -57,11 +59,12 @@ def _name(pattern: re.Pattern[str]) -> Callable[[str], str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code: 0 delivered, 1 failed, 2 wrong use."""
-    options = parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parser(next(iter(arguments), "")).parse_args(arguments)
     if options.command == "landing":
-        from edge_etl_job.landing import command
+        from edge_etl_job.landing.command import run
 
-        return command.run(options)
+        return run(options)
     signal.signal(signal.SIGTERM, _stop)
     return _run(options)
 
