@@ -7,5 +7,13 @@ from tests.support.fixtures import (
     cluster_namespace,
     release,
 )
+from tests.support.tiers import pytest_terminal_summary
 
-__all__ = ["api_namespace", "api_server", "cluster", "cluster_namespace", "release"]
+__all__ = [
+    "api_namespace",
+    "api_server",
+    "cluster",
+    "cluster_namespace",
+    "pytest_terminal_summary",
+    "release",
+]
