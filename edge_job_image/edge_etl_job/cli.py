@@ -128,6 +128,11 @@ def _deliver(options: argparse.Namespace, job: "JobDocument") -> "NodeSummary":
 
 
 def _engine() -> "Engine":
-    from edge_etl_job.engine_python import PythonEngine
+    # The compiled engine where it is installed: in the image, and wherever Rust was there to build.
+    try:
+        from edge_etl_job.engine_native import NativeEngine
+    except ModuleNotFoundError:
+        from edge_etl_job.engine_python.clean import PythonEngine
 
-    return PythonEngine()
+        return PythonEngine()
+    return NativeEngine()

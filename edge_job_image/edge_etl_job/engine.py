@@ -14,7 +14,7 @@ the program knows how rows are read.
 - Memory is bounded in the number of rows, files and days.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -88,6 +88,15 @@ class EngineResult:
     """The columns of all headers that could be read, sorted."""
     columns_missing: tuple[str, ...]
     """The schema's columns that no file had, in the schema's order; empty without inputs."""
+
+
+def missing_columns(job: JobDocument, headers: int, seen: Set[str]) -> tuple[str, ...]:
+    """Return the schema's columns that none of so many headers had; none without a header."""
+    if not headers:
+        return ()
+    wanted = [("timestamp", job.schema.timestamp.from_)]
+    wanted += [(field.name, field.columns) for field in job.schema.fields]
+    return tuple(name for name, names in wanted if seen.isdisjoint(names))
 
 
 class Engine(Protocol):

@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 import pyarrow.parquet as pq
 from edge_etl_job.documents import JobDocument, NodeManifest, NodeSummary
-from edge_etl_job.engine import EngineResult, InputRange
-from edge_etl_job.engine_python import PythonEngine
+from edge_etl_job.engine import Engine, EngineResult, InputRange
+from edge_etl_job.engine_native import NativeEngine
+from edge_etl_job.engine_python.clean import PythonEngine
 from edge_etl_job.results import ResultStore, open_store
 from edge_etl_job.run import Task
 from edge_etl_job.run import run as deliver
@@ -98,7 +99,37 @@ def clean(
 def clean_ranges(
     out: Path, ranges: Sequence[InputRange], *, now: datetime = NOW, **over: Any
 ) -> Cleaned:
-    result = PythonEngine().clean(ranges, job(**over), out, now=now, progress=lambda done: None)
+    """Run both engines, the plain one as the oracle: they must agree in every cell."""
+    result = _read(PythonEngine(), out, ranges, now, job(**over))
+    # With room for a few rows only, all the others pass through the disk.
+    for budget in (None, 4096):
+        engine = NativeEngine() if budget is None else NativeEngine(budget)
+        work = out.with_name(f"{out.name}-native-{budget}")
+        same(result, _read(engine, work, ranges, now, job(**over)))
+        assert {path.name for path in work.iterdir()} == {path.name for path in out.iterdir()}
+    return result
+
+
+def same(one: Cleaned, other: Cleaned) -> None:
+    """Assert that two engines made the same of their inputs."""
+    assert one.result.inputs == other.result.inputs
+    assert one.rows == other.rows
+    assert one.rejected == other.rejected
+    assert one.features == other.features
+    named = [
+        [(file.path.name, file.kind, file.day, file.rows) for file in each.result.files]
+        for each in (one, other)
+    ]
+    assert named[0] == named[1]
+    for attribute in ("watermark", "columns_seen", "columns_missing"):
+        assert getattr(one.result, attribute) == getattr(other.result, attribute)
+
+
+def _read(
+    engine: Engine, out: Path, ranges: Sequence[InputRange], now: datetime, document: JobDocument
+) -> Cleaned:
+    out.mkdir(parents=True, exist_ok=True)
+    result = engine.clean(ranges, document, out, now=now, progress=lambda done: None)
     kinds: dict[str, list[dict[str, Any]]] = {"rows": [], "rejected": [], "features": []}
     for file in result.files:
         read = pq.read_table(file.path).to_pylist()

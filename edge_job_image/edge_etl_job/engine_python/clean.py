@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import cast
 
 from edge_etl_job.documents import JobDocument
-from edge_etl_job.engine import EngineResult, InputRange, InputResult, OutputFile, Quarantined
+from edge_etl_job.engine import (
+    EngineResult,
+    InputRange,
+    InputResult,
+    OutputFile,
+    Quarantined,
+    missing_columns,
+)
 from edge_etl_job.engine_python.parquet import (
     DailyFiles,
     features_schema,
@@ -87,7 +94,7 @@ class PythonEngine:
                 None if written.latest is None else _EPOCH + timedelta(microseconds=written.latest)
             ),
             columns_seen=tuple(sorted(columns.seen)),
-            columns_missing=_missing(job, columns),
+            columns_missing=missing_columns(job, columns.headers, columns.seen),
         )
 
 
@@ -175,14 +182,6 @@ def _unique(spool: Spool, key: Sequence[int], written: _Written) -> Iterator[lis
             written.clean.update(cast("int", row[-1]) for row in fresh)
             written.latest = cast("int", fresh[-1][0])
             yield fresh
-
-
-def _missing(job: JobDocument, columns: _Columns) -> tuple[str, ...]:
-    if not columns.headers:
-        return ()
-    wanted = [("timestamp", job.schema.timestamp.from_)]
-    wanted += [(field.name, field.columns) for field in job.schema.fields]
-    return tuple(name for name, names in wanted if columns.seen.isdisjoint(names))
 
 
 def _result(

@@ -42,13 +42,19 @@ def micros(time: datetime) -> int:
     return (time - EPOCH) // _MICROSECOND
 
 
+def limits(schema: Schema, now: datetime) -> tuple[int, int]:
+    """Return the first and the last believable time, in microseconds since 1970."""
+    rules = schema.timestamp
+    earliest = micros(datetime.fromisoformat(rules.not_before)) if rules.not_before else _FIRST
+    return earliest, min(_LAST, micros(now) + seconds(rules.max_future) * 1_000_000)
+
+
 def timestamp_parser(schema: Schema, now: datetime) -> Callable[[str], int]:
     """Return the function that reads a cell; it raises RejectionError for what is not valid."""
     rules = schema.timestamp
     nulls = frozenset(schema.null_values) | {""}
     zone = ZoneInfo(rules.time_zone)
-    earliest = micros(datetime.fromisoformat(rules.not_before)) if rules.not_before else _FIRST
-    latest = min(_LAST, micros(now) + seconds(rules.max_future) * 1_000_000)
+    earliest, latest = limits(schema, now)
     only_iso = rules.formats == (ISO8601,)
     tails = _TAILS | {f"{t}Z": m for t, m in _TAILS.items()} if zone.key == "UTC" else _TAILS
     hours: dict[str, int] = {}

@@ -1,0 +1,150 @@
+"""The compiled engine, behind the same interface as the plain one.
+
+Everything that happens for each row is in ``edge_job_image/engine``. Only times in local zones or
+of other formats than ISO 8601 are read by the plain engine's own parser.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+import edge_etl_engine
+import msgspec
+
+from edge_etl_job.documents import Field, JobDocument
+from edge_etl_job.durations import seconds
+from edge_etl_job.engine import (
+    EngineResult,
+    InputRange,
+    InputResult,
+    OutputFile,
+    Quarantined,
+    missing_columns,
+)
+from edge_etl_job.engine_python.timestamps import limits, timestamp_parser
+from edge_etl_job.job import ISO8601, TIMESTAMP
+from edge_etl_job.reasons import UNREADABLE
+from edge_etl_job.sources import why_unreadable
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_BUDGET: Final = 20 << 20
+"""Bytes of rows that the engine holds before it sets some aside on the disk."""
+
+
+class NativeEngine:
+    """The compiled engine."""
+
+    def __init__(self, budget: int = _BUDGET) -> None:
+        self._budget = budget
+
+    def clean(
+        self,
+        inputs: Sequence[InputRange],
+        job: JobDocument,
+        work_dir: Path,
+        *,
+        now: datetime,
+        progress: Callable[[int], None],
+    ) -> EngineResult:
+        """Clean the inputs; see ``edge_etl_job.engine.Engine``."""
+        outcome = edge_etl_engine.clean(
+            msgspec.json.encode(self._plan(job, now)).decode(),
+            [(part.name, part.path, part.start, part.end, part.lines) for part in inputs],
+            work_dir,
+            timestamp_parser(job.schema, now),
+            progress,
+        )
+        latest = outcome["latest"]
+        return EngineResult(
+            inputs=tuple(
+                _result(part, read) for part, read in zip(inputs, outcome["inputs"], strict=True)
+            ),
+            files=tuple(
+                OutputFile(work_dir / name, cast("Literal['rows']", kind), day, rows)
+                for name, kind, day, rows, _, _ in outcome["files"]
+            ),
+            watermark=None if latest is None else _EPOCH + timedelta(microseconds=latest),
+            columns_seen=tuple(sorted(outcome["columns"])),
+            columns_missing=missing_columns(job, outcome["headers"], frozenset(outcome["columns"])),
+        )
+
+    def _plan(self, job: JobDocument, now: datetime) -> dict[str, object]:
+        """Return the job as ``engine/src/plan.rs`` wants it."""
+        rules, csv = job.schema.timestamp, job.source.csv
+        only_iso = rules.formats == (ISO8601,)
+        earliest, latest = limits(job.schema, now)
+        positions = {field.name: at for at, field in enumerate(job.schema.fields)}
+        return {
+            "delimiter": None if csv.delimiter == "auto" else csv.delimiter,
+            "decimal": csv.decimal,
+            "timestamp": {
+                "from": rules.from_,
+                "native": only_iso and rules.time_zone == "UTC",
+                "iso": only_iso,
+                "earliest": earliest,
+                "latest": latest,
+                "formats": " or ".join(rules.formats),
+                "not_before": rules.not_before or "",
+                "max_future": rules.max_future,
+            },
+            "fields": [_field(field, job) for field in job.schema.fields],
+            "nulls": sorted({"", *job.schema.null_values}),
+            "key": {
+                "fields": [positions[name] for name in job.key if name != TIMESTAMP],
+                "timestamp": TIMESTAMP in job.key,
+            },
+            "features": {
+                "window": seconds(job.features.window) * 1_000_000,
+                "group_by": [positions[name] for name in job.features.group_by],
+            },
+            "ship_rows": "rows" in job.results.ship,
+            "ship_features": "features" in job.results.ship,
+            "budget": self._budget,
+        }
+
+
+def _field(field: Field, job: JobDocument) -> dict[str, object]:
+    missing = (
+        "missing_key" if field.name in job.key else "missing_required" if field.required else None
+    )
+    return {
+        "name": field.name,
+        "from": field.columns,
+        "kind": field.type,
+        "missing": missing,
+        "set_null": job.schema.on_invalid_field == "SetNull",
+        "min": None if field.min is None else (float(field.min), f"{field.min:g}"),
+        "max": None if field.max is None else (float(field.max), f"{field.max:g}"),
+    }
+
+
+def _result(part: InputRange, read: "edge_etl_engine.Input") -> InputResult:
+    quarantined = _quarantined(read)
+    if quarantined is not None:
+        return InputResult(0, 0, 0, {}, part.lines, quarantined)
+    result = InputResult(
+        read["rows"], read["clean"], read["duplicate"], read["rejected"], read["lines"]
+    )
+    if result.rows_read != result.rows_clean + result.rows_duplicate + result.rows_rejected:
+        raise AssertionError(f"{part.name}: rows do not add up: {result}")
+    return result
+
+
+def _quarantined(read: "edge_etl_engine.Input") -> Quarantined | None:
+    if "quarantined" in read:
+        return Quarantined(*read["quarantined"])
+    if "errno" in read:
+        error = OSError(read["errno"], os.strerror(read["errno"]))
+    elif "shrunk" in read:
+        at, end = read["shrunk"]
+        error = OSError(f"it ended at byte {at}, {end} were there before")
+    elif "irregular" in read:
+        error = OSError("it is no longer a regular file")
+    else:
+        return None
+    return Quarantined(UNREADABLE, why_unreadable(error))

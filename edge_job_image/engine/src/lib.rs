@@ -1,0 +1,26 @@
+//! The engine of the edge program: CSV in; clean rows, rejected rows and features out.
+
+pub mod blocks;
+pub mod buckets;
+pub mod cells;
+pub mod clean;
+pub mod delivered;
+pub mod engine;
+pub mod exact;
+pub mod header;
+pub mod number;
+pub mod order;
+pub mod plan;
+pub mod reason;
+pub mod records;
+pub mod rejects;
+pub mod runs;
+pub mod seen;
+pub mod shown;
+pub mod strings;
+pub mod table;
+pub mod timestamp;
+pub mod windows;
+
+#[cfg(feature = "python")]
+mod python;

@@ -1,0 +1,192 @@
+//! Numbers as sensors write them.
+
+/// The powers of ten that a double holds exactly and that 15 digits can need.
+const POWERS: [f64; 16] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+];
+const FAST_DIGITS: usize = 15;
+
+/// The double that a cell is; `mark` is the decimal mark.
+///
+/// Up to 15 digits without an exponent are an integer and a power of ten that a double holds
+/// exactly, so that their one division rounds once, correctly. All else is parsed as Rust does,
+/// which is correct too, and slower. Digits, one mark, sign and exponent are all that there may
+/// be; a number beyond the doubles is none.
+#[inline]
+pub fn double(cell: &[u8], mark: u8) -> Option<f64> {
+    let (negative, digits) = match cell {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, cell),
+    };
+    if digits.is_empty() || digits.len() > FAST_DIGITS {
+        return strict(cell, mark);
+    }
+    let mut integer = 0_u64;
+    let mut seen_mark = false;
+    let mut decimals = 0;
+    for &byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            integer = integer * 10 + u64::from(digit);
+            decimals += usize::from(seen_mark);
+        } else if byte == mark && !seen_mark {
+            seen_mark = true;
+        } else {
+            return strict(cell, mark);
+        }
+    }
+    if seen_mark && digits.len() == 1 {
+        return None;
+    }
+    let value = integer as f64 / POWERS[decimals];
+    Some(if negative { -value } else { value })
+}
+
+#[cold]
+fn strict(cell: &[u8], mark: u8) -> Option<f64> {
+    let mut text = String::with_capacity(cell.len());
+    let mut rest = cell;
+    if let [sign @ (b'+' | b'-'), after @ ..] = rest {
+        text.push(char::from(*sign));
+        rest = after;
+    }
+    let before = take_digits(&mut rest, &mut text);
+    let mut after = 0;
+    if let [first, behind @ ..] = rest
+        && *first == mark
+    {
+        text.push('.');
+        rest = behind;
+        after = take_digits(&mut rest, &mut text);
+    }
+    if before + after == 0 {
+        return None;
+    }
+    if let [b'e' | b'E', behind @ ..] = rest {
+        text.push('e');
+        rest = behind;
+        if let [sign @ (b'+' | b'-'), after @ ..] = rest {
+            text.push(char::from(*sign));
+            rest = after;
+        }
+        if take_digits(&mut rest, &mut text) == 0 {
+            return None;
+        }
+    }
+    if !rest.is_empty() {
+        return None;
+    }
+    text.parse().ok().filter(|value: &f64| value.is_finite())
+}
+
+fn take_digits(rest: &mut &[u8], text: &mut String) -> usize {
+    let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    text.extend(rest[..count].iter().map(|&byte| char::from(byte)));
+    *rest = &rest[count..];
+    count
+}
+
+/// The integer that a cell is: a sign and up to 19 digits, within 64 bits.
+#[inline]
+pub fn long(cell: &[u8]) -> Option<i64> {
+    let digits = match cell {
+        [b'+' | b'-', rest @ ..] => rest,
+        _ => cell,
+    };
+    if digits.is_empty() || digits.len() > 19 {
+        return None;
+    }
+    let mut value = 0_i128;
+    for &byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + i128::from(digit);
+    }
+    i64::try_from(if cell[0] == b'-' { -value } else { value }).ok()
+}
+
+/// The boolean that a cell is.
+pub const fn boolean(cell: &[u8]) -> Option<bool> {
+    match cell {
+        [b'1'] => Some(true),
+        [b'0'] => Some(false),
+        _ if cell.eq_ignore_ascii_case(b"true") => Some(true),
+        _ if cell.eq_ignore_ascii_case(b"false") => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_are_those_that_rust_parses() {
+        for text in [
+            "0",
+            "-0",
+            "1",
+            "-1",
+            "12.53",
+            "0.1",
+            "-2.077",
+            "57.138",
+            "999999999999999",
+            "0.00000000000001",
+            "123456789012345678",
+            "1e5",
+            "1E-5",
+            "+4.25",
+            "5.",
+            ".5",
+            "-.5",
+            "1.7976931348623157e308",
+            "4.9e-324",
+            "1e-400",
+            "9007199254740993",
+        ] {
+            let expected: f64 = text.parse().unwrap();
+            assert_eq!(
+                double(text.as_bytes(), b'.').map(f64::to_bits),
+                Some(expected.to_bits())
+            );
+            let comma = text.replace('.', ",");
+            assert_eq!(
+                double(comma.as_bytes(), b',').map(f64::to_bits),
+                Some(expected.to_bits())
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_written_as_a_number_is_none() {
+        for text in [
+            "", ".", "-", "+", "-.", "1..2", "1.2.3", "1e", "1e+", "e5", "nan", "inf", "1_000",
+            "0x10", " 1", "1 ", "--1", "1,5", "1e400", "\u{661}",
+        ] {
+            assert_eq!(double(text.as_bytes(), b'.'), None, "{text}");
+        }
+        assert_eq!(double(b"1.5", b','), None);
+    }
+
+    #[test]
+    fn longs_and_booleans_are_strict() {
+        assert_eq!(long(b"+9223372036854775807"), Some(i64::MAX));
+        assert_eq!(long(b"-9223372036854775808"), Some(i64::MIN));
+        for text in [
+            "9223372036854775808",
+            "00000000000000000001",
+            "",
+            "-",
+            "1.0",
+            "1e3",
+        ] {
+            assert_eq!(long(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(boolean(b"TRUE"), Some(true));
+        assert_eq!(boolean(b"0"), Some(false));
+        assert_eq!(boolean(b"yes"), None);
+    }
+}

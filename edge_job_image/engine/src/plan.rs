@@ -1,0 +1,94 @@
+//! The job as the engine needs it: names resolved, durations in microseconds, texts of messages
+//! made beforehand.
+
+use serde::Deserialize;
+
+use crate::reason::Reason;
+use crate::table::Kind;
+
+/// What a run of the engine is to do, the same for all its inputs.
+#[derive(Deserialize)]
+pub struct Plan {
+    /// None: found in the header of each file.
+    pub delimiter: Option<char>,
+    pub decimal: char,
+    pub timestamp: TimeRules,
+    pub fields: Vec<Field>,
+    /// Cells that mean that there is no value; the empty one is among them.
+    pub nulls: Vec<String>,
+    /// What identifies a row.
+    pub key: Key,
+    pub features: Features,
+    pub ship_rows: bool,
+    pub ship_features: bool,
+    /// Bytes of rows that are held in memory before days are written.
+    pub budget: usize,
+}
+
+/// The rules of the timestamp's column.
+#[derive(Deserialize)]
+pub struct TimeRules {
+    /// Names that the column can have in a file.
+    pub from: Vec<String>,
+    /// Whether the times are ISO 8601, and UTC where they do not say otherwise.
+    pub native: bool,
+    /// Whether they are ISO 8601 only, in any zone.
+    pub iso: bool,
+    /// The first and the last time to believe, in microseconds since 1970.
+    pub earliest: i64,
+    pub latest: i64,
+    /// For messages: the formats, and the limits as the job states them.
+    pub formats: String,
+    pub not_before: String,
+    pub max_future: String,
+}
+
+/// A column of the clean table.
+#[derive(Deserialize)]
+pub struct Field {
+    pub name: String,
+    pub from: Vec<String>,
+    pub kind: Kind,
+    /// Why a row without a value is rejected; None: it is not.
+    #[serde(default)]
+    pub missing: Option<Missing>,
+    /// An invalid value becomes null instead of rejecting the row.
+    pub set_null: bool,
+    /// The limits, each with the text of messages.
+    #[serde(default)]
+    pub min: Option<(f64, String)>,
+    #[serde(default)]
+    pub max: Option<(f64, String)>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Missing {
+    MissingKey,
+    MissingRequired,
+}
+
+impl Missing {
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::MissingKey => Reason::MissingKey,
+            Self::MissingRequired => Reason::MissingRequired,
+        }
+    }
+}
+
+/// What identifies a row: fields by position, and its time or not.
+#[derive(Deserialize)]
+pub struct Key {
+    pub fields: Vec<usize>,
+    pub timestamp: bool,
+}
+
+/// The statistics of windows.
+#[derive(Deserialize)]
+pub struct Features {
+    /// Microseconds.
+    pub window: i64,
+    /// Fields by position.
+    pub group_by: Vec<usize>,
+}

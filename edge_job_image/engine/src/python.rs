@@ -1,0 +1,156 @@
+//! The module `edge_etl_engine`: what the edge program sees of the engine.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::clean::Outside;
+use crate::engine::{self, Failure, Input, Outcome, Read, Refused};
+use crate::plan::Plan;
+use crate::reason::{Quarantine, Reason, Rejection};
+use crate::timestamp::date;
+
+/// Cleans the inputs, each (name, path, start, end, lines), as the plan (JSON) says.
+///
+/// `strict` reads a time that is not simply ISO 8601 in UTC, or raises an exception with `reason`
+/// and `detail`. `progress` is told the bytes read so far; what it raises ends the work.
+#[pyfunction]
+fn clean(
+    py: Python<'_>,
+    plan: &str,
+    inputs: Vec<(String, PathBuf, u64, u64, u64)>,
+    work_dir: PathBuf,
+    strict: Py<PyAny>,
+    progress: Py<PyAny>,
+) -> PyResult<Py<PyDict>> {
+    let plan: Plan =
+        serde_json::from_str(plan).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let inputs: Vec<Input> = inputs
+        .into_iter()
+        .map(|(name, path, start, end, lines)| Input {
+            name,
+            path,
+            start,
+            end,
+            lines,
+        })
+        .collect();
+    let result = py.detach(|| {
+        // An exception of a callback is kept until the engine has ended.
+        let raised = RefCell::new(None);
+        let strict = |cell: &str| {
+            Python::attach(
+                |py| match strict.call1(py, (cell,)).and_then(|time| time.extract(py)) {
+                    Ok(time) => Ok(time),
+                    Err(error) => Err(rejection(py, &error).unwrap_or_else(|| {
+                        raised.borrow_mut().get_or_insert(error);
+                        Rejection::new(Reason::InvalidTimestamp, String::new())
+                    })),
+                },
+            )
+        };
+        let repr = |text: &str| {
+            Python::attach(|py| {
+                let shown = text
+                    .into_pyobject(py)
+                    .map_err(PyErr::from)
+                    .and_then(|text| text.repr());
+                shown.map_or_else(|_| text.to_owned(), |shown| shown.to_string())
+            })
+        };
+        let go_on = |done: u64| {
+            let result = Python::attach(|py| {
+                py.check_signals()?;
+                progress.call1(py, (done,)).map(drop)
+            });
+            if let Err(error) = result {
+                raised.borrow_mut().get_or_insert(error);
+            }
+            raised.borrow().is_none()
+        };
+        let outside = Outside {
+            strict: &strict,
+            repr: &repr,
+        };
+        let result = engine::run(&plan, &inputs, &work_dir, outside, &go_on);
+        match (result, raised.into_inner()) {
+            (_, Some(error)) => Err(error),
+            (Ok(outcome), None) => Ok(outcome),
+            (Err(Failure::Work(error)), None) => Err(PyErr::from(error)),
+            (Err(Failure::Stopped), None) => Err(PyOSError::new_err("stopped")),
+        }
+    })?;
+    described(py, result)
+}
+
+/// The rejection that an exception means, if it has a reason and a detail.
+fn rejection(py: Python<'_>, error: &PyErr) -> Option<Rejection> {
+    let value = error.value(py);
+    let reason: String = value.getattr("reason").ok()?.extract().ok()?;
+    let detail = value.getattr("detail").ok()?.extract().ok()?;
+    Some(Rejection::new(Reason::named(&reason)?, detail))
+}
+
+fn described(py: Python<'_>, outcome: Outcome) -> PyResult<Py<PyDict>> {
+    let result = PyDict::new(py);
+    let inputs = outcome.inputs.into_iter().map(|input| match input {
+        Ok(read) => read_to_dict(py, &read),
+        Err(refused) => refused_to_dict(py, refused),
+    });
+    result.set_item("inputs", inputs.collect::<PyResult<Vec<_>>>()?)?;
+    let files: Vec<_> = outcome
+        .files
+        .into_iter()
+        .map(|finished| {
+            let file = finished.file;
+            (
+                file.name,
+                finished.kind,
+                finished.day.map(date),
+                file.rows,
+                file.bytes,
+                file.sha256,
+            )
+        })
+        .collect();
+    result.set_item("files", files)?;
+    result.set_item("latest", outcome.latest)?;
+    result.set_item("columns", outcome.columns.into_iter().collect::<Vec<_>>())?;
+    result.set_item("headers", outcome.headers)?;
+    Ok(result.unbind())
+}
+
+fn read_to_dict<'py>(py: Python<'py>, read: &Read) -> PyResult<Bound<'py, PyDict>> {
+    let result = PyDict::new(py);
+    let rejected = PyDict::new(py);
+    for (reason, count) in &read.rejected {
+        rejected.set_item(reason.name(), count)?;
+    }
+    result.set_item("rows", read.rows)?;
+    result.set_item("clean", read.clean)?;
+    result.set_item("duplicate", read.duplicate)?;
+    result.set_item("rejected", rejected)?;
+    result.set_item("lines", read.lines)?;
+    Ok(result)
+}
+
+fn refused_to_dict(py: Python<'_>, refused: Refused) -> PyResult<Bound<'_, PyDict>> {
+    let result = PyDict::new(py);
+    match refused {
+        Refused::Quarantined(Quarantine { reason, message }) => {
+            result.set_item("quarantined", (reason, message))?;
+        }
+        Refused::Shrunk { at, end } => result.set_item("shrunk", (at, end))?,
+        Refused::NotRegular => result.set_item("irregular", true)?,
+        Refused::Failed(errno) => result.set_item("errno", errno)?,
+    }
+    Ok(result)
+}
+
+#[pymodule]
+fn edge_etl_engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(clean, module)?)
+}

@@ -1,0 +1,121 @@
+//! Distinct strings, each stored once and known by a small number.
+
+use hashbrown::HashTable;
+
+/// A set of byte strings numbered in the order in which they first came.
+#[derive(Default)]
+pub struct Dictionary {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+    table: HashTable<u32>,
+    last: u32,
+}
+
+/// The number that stands for no string.
+pub const NULL: u32 = u32::MAX;
+
+impl Dictionary {
+    /// The number of a string, which is added when it is new.
+    #[inline]
+    pub fn number(&mut self, text: &[u8]) -> u32 {
+        // Readings of one device mostly come one after the other.
+        if (self.last as usize) < self.ends.len() && self.get(self.last) == text {
+            return self.last;
+        }
+        let Self {
+            bytes, ends, table, ..
+        } = self;
+        let hash = hash(text);
+        let found = table.find(hash, |&number| cut(bytes, ends, number) == text);
+        let number = match found {
+            Some(&number) => number,
+            None => {
+                let number = ends.len() as u32;
+                bytes.extend_from_slice(text);
+                ends.push(bytes.len() as u32);
+                table.insert_unique(hash, number, |&other| self::hash(cut(bytes, ends, other)));
+                number
+            }
+        };
+        self.last = number;
+        number
+    }
+
+    /// The string of a number that `number` returned.
+    #[inline]
+    pub fn get(&self, number: u32) -> &[u8] {
+        cut(&self.bytes, &self.ends, number)
+    }
+
+    /// How many strings there are.
+    pub const fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Forgets all strings and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.table.clear();
+        self.last = 0;
+    }
+
+    /// The memory that the strings take, in bytes.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * 4 + self.table.capacity() * 6
+    }
+}
+
+#[inline(always)]
+fn cut<'a>(bytes: &'a [u8], ends: &[u32], number: u32) -> &'a [u8] {
+    let number = number as usize;
+    let start = if number == 0 {
+        0
+    } else {
+        ends[number - 1] as usize
+    };
+    &bytes[start..ends[number] as usize]
+}
+
+/// Mixes eight bytes at a time by multiplication: short texts, and nobody to defend against who
+/// could not more easily send a larger file (the table grows with distinct strings only).
+#[inline]
+pub fn hash(text: &[u8]) -> u64 {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut state = text.len() as u64;
+    let (words, rest) = text.as_chunks::<8>();
+    for word in words {
+        state = mix(state ^ u64::from_le_bytes(*word), FACTOR);
+    }
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    mix(state ^ u64::from_le_bytes(last), FACTOR)
+}
+
+/// The product's halves folded together.
+#[inline(always)]
+pub const fn mix(left: u64, right: u64) -> u64 {
+    let product = (left as u128) * (right as u128);
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_string_has_one_number() {
+        let mut dictionary = Dictionary::default();
+        let texts: Vec<String> = (0..1000).map(|n| format!("sensor-{}", n % 300)).collect();
+        let numbers: Vec<u32> = texts
+            .iter()
+            .map(|t| dictionary.number(t.as_bytes()))
+            .collect();
+        assert_eq!(dictionary.count(), 300);
+        for (text, &number) in texts.iter().zip(&numbers) {
+            assert_eq!(dictionary.get(number), text.as_bytes());
+        }
+        assert_eq!(dictionary.number(b""), 300);
+        assert_eq!(dictionary.get(300), b"");
+    }
+}
