@@ -42,14 +42,7 @@ impl<R: Read> Blocks<R> {
     /// Reads from a file that stands at `start`; `buffer` is memory to use.
     pub fn new(file: R, start: u64, end: u64, mut buffer: Vec<u8>) -> Self {
         buffer.resize(BLOCK, 0);
-        Self {
-            file,
-            position: start,
-            end,
-            buffer,
-            rest: 0..0,
-            ended: true,
-        }
+        Self { file, position: start, end, buffer, rest: 0..0, ended: true }
     }
 
     /// The memory, for the next file.
@@ -75,10 +68,7 @@ impl<R: Read> Blocks<R> {
             return Ok(None);
         }
         let at_end = self.position == self.end;
-        match self.buffer[..filled]
-            .iter()
-            .rposition(|&byte| byte == b'\n')
-        {
+        match self.buffer[..filled].iter().rposition(|&byte| byte == b'\n') {
             Some(last) if !at_end || last + 1 == filled => {
                 self.rest = last + 1..filled;
                 Ok(Some(Part::Lines(&self.buffer[..=last])))
@@ -102,10 +92,7 @@ impl<R: Read> Blocks<R> {
             let bytes = &self.buffer[KEPT..KEPT + read];
             if let Some(newline) = bytes.iter().position(|&byte| byte == b'\n') {
                 self.rest = KEPT + newline + 1..KEPT + read;
-                return Ok(Some(Part::TooLong(
-                    &self.buffer[..KEPT],
-                    size + newline as u64 + 1,
-                )));
+                return Ok(Some(Part::TooLong(&self.buffer[..KEPT], size + newline as u64 + 1)));
             }
             size += read as u64;
         }
@@ -119,10 +106,7 @@ impl<R: Read> Blocks<R> {
         loop {
             match self.file.read(&mut self.buffer[from..from + room]) {
                 Ok(0) => {
-                    return Err(Unread::Shrunk {
-                        at: self.position,
-                        end: self.end,
-                    });
+                    return Err(Unread::Shrunk { at: self.position, end: self.end });
                 }
                 Ok(read) => {
                     self.position += read as u64;
@@ -180,9 +164,6 @@ mod tests {
     #[test]
     fn a_file_that_became_shorter_is_told() {
         let mut blocks = Blocks::new(&b"a\n"[..], 0, 5, vec![]);
-        assert!(matches!(
-            blocks.read(),
-            Err(Unread::Shrunk { at: 2, end: 5 })
-        ));
+        assert!(matches!(blocks.read(), Err(Unread::Shrunk { at: 2, end: 5 })));
     }
 }

@@ -1,18 +1,23 @@
 //! Clean rows on their way from the order of the files to the order of time, in bounded memory.
 //!
 //! Rows are collected in buckets of whole days and whole windows. When the budget is spent, the
-//! bucket that has been left alone for longest is sorted and set aside as a *run*. In the end the
-//! runs of a bucket and what it still holds are merged. Runs hold what was read earlier than what
-//! comes behind them, so of equal keys the one in the first run stays.
+//! bucket that has been left alone for longest is finished, in the hope that no more rows come for
+//! it: where files are read in the order of time, nothing is written twice. If some do come, what
+//! was written is the first *run* of the bucket again. What there is no room for after that, and
+//! a bucket larger than the budget, is sorted and set aside in runs of its own. In the end the runs
+//! of a bucket and what it still holds are merged. A run holds what was read before what the next
+//! one holds, so of equal keys the one in the first run stays.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::delivered::{Daily, Delivered, headers};
 use crate::order::sort;
 use crate::plan::Plan;
-use crate::runs::{Merge, Run, Source};
+use crate::runs::{COUNTED, Merge, Run, Source};
 use crate::seen::Seen;
 use crate::table::Table;
 use crate::timestamp::DAY;
@@ -33,6 +38,15 @@ struct Bucket {
     /// Grows with each batch that has rows for the bucket.
     touched: u64,
     runs: Vec<Run>,
+    /// The memory that is accounted for.
+    memory: usize,
+}
+
+impl Bucket {
+    fn new(plan: &Plan) -> Self {
+        let rows = Table::new(plan.kinds());
+        Self { rows, inputs: vec![], touched: 0, runs: vec![], memory: 0 }
+    }
 }
 
 /// What came out, counted apart from what went in.
@@ -51,10 +65,15 @@ pub struct Buckets<'a> {
     width: i64,
     open: BTreeMap<i64, Bucket>,
     clock: u64,
+    memory: usize,
     written: u32,
     seen: Option<Seen>,
-    rows: Option<Daily<'a>>,
-    features: Option<Daily<'a>>,
+    /// Files of buckets that were finished before the end: of rows, of features.
+    early: BTreeMap<i64, [Vec<(i64, Delivered)>; 2]>,
+    rows: Daily<'a>,
+    /// Whether rows are written: also when they are not shipped, if they may be needed again.
+    keeps_rows: bool,
+    features: Daily<'a>,
     windows: Windows,
     pub counted: Counted,
 }
@@ -62,15 +81,8 @@ pub struct Buckets<'a> {
 impl<'a> Buckets<'a> {
     /// Files are written into `folder`, `inputs` is how many inputs there are.
     pub fn new(plan: &'a Plan, folder: &'a Path, inputs: usize) -> Self {
-        let fields = plan
-            .fields
-            .iter()
-            .map(|field| (field.name.as_str(), field.kind));
-        let groups = plan
-            .features
-            .group_by
-            .iter()
-            .map(|&field| plan.fields[field].name.as_str());
+        let fields = plan.fields.iter().map(|field| (field.name.as_str(), field.kind));
+        let groups = plan.features.group_by.iter().map(|&field| plan.fields[field].name.as_str());
         let own = ["field", "count", "mean", "m2", "min", "max"];
         let columns = groups.chain(own).zip(windows::kinds(plan));
         let rows = Daily::new(folder, "rows", headers(Some("timestamp"), fields));
@@ -82,16 +94,15 @@ impl<'a> Buckets<'a> {
             width,
             open: BTreeMap::new(),
             clock: 0,
+            memory: 0,
             written: 0,
+            early: BTreeMap::new(),
+            keeps_rows: true,
             seen: (!plan.key.timestamp).then(Seen::default),
-            rows: plan.ship_rows.then_some(rows),
-            features: plan.ship_features.then_some(features),
+            rows,
+            features,
             windows: Windows::new(plan),
-            counted: Counted {
-                clean: vec![0; inputs],
-                duplicate: vec![0; inputs],
-                latest: None,
-            },
+            counted: Counted { clean: vec![0; inputs], duplicate: vec![0; inputs], latest: None },
         }
     }
 
@@ -103,114 +114,144 @@ impl<'a> Buckets<'a> {
         while begin < times.len() {
             let number = times[begin].div_euclid(self.width);
             let span = number.saturating_mul(self.width)..(number + 1).saturating_mul(self.width);
-            let length = times[begin..]
-                .iter()
-                .take_while(|time| span.contains(time))
-                .count();
-            self.add_to(number, rows, begin..begin + length, input);
+            let length = times[begin..].iter().take_while(|time| span.contains(time)).count();
+            self.add_to(number, rows, begin..begin + length, input)?;
             begin += length;
         }
-        while self.memory() > self.plan.budget {
-            let idle = self
-                .open
-                .iter()
-                .filter(|(_, bucket)| !bucket.rows.is_empty());
-            let Some((&number, _)) = idle.min_by_key(|(_, bucket)| bucket.touched) else {
+        while self.memory > self.plan.budget {
+            let holding = self.open.iter().filter(|(_, bucket)| !bucket.rows.is_empty());
+            let Some((&number, bucket)) = holding.min_by_key(|(_, bucket)| bucket.touched) else {
                 break;
             };
-            self.set_aside(number)?;
+            if bucket.runs.is_empty() && bucket.touched < self.clock {
+                self.finish_early(number)?;
+            } else {
+                self.set_aside(number)?;
+            }
         }
         Ok(())
     }
 
-    fn add_to(&mut self, number: i64, rows: &Table, range: std::ops::Range<usize>, input: usize) {
-        let bucket = self.open.entry(number).or_insert_with(|| Bucket {
-            rows: Table::new(self.plan.fields.iter().map(|field| field.kind)),
-            inputs: vec![],
-            touched: 0,
-            runs: vec![],
-        });
+    fn add_to(
+        &mut self,
+        number: i64,
+        rows: &Table,
+        range: Range<usize>,
+        input: usize,
+    ) -> io::Result<()> {
+        if let Some(files) = self.early.remove(&number) {
+            self.open_again(number, files)?;
+        }
+        let bucket = self.open.entry(number).or_insert_with(|| Bucket::new(self.plan));
         bucket.touched = self.clock;
-        if bucket
-            .inputs
-            .last()
-            .is_none_or(|&(_, last)| last != input as u32)
-        {
+        if bucket.inputs.last().is_none_or(|&(_, last)| last != input as u32) {
             bucket.inputs.push((bucket.rows.len() as u32, input as u32));
         }
-        let Some(seen) = &mut self.seen else {
-            return bucket.rows.extend(rows, range);
-        };
-        for row in range {
-            if seen.is_new(rows, row, &self.plan.key.fields) {
-                bucket.rows.extend(rows, row..row + 1);
-            } else {
-                self.counted.duplicate[input] += 1;
+        if let Some(seen) = &mut self.seen {
+            for row in range {
+                if seen.is_new(rows, row, &self.plan.key.fields) {
+                    bucket.rows.extend(rows, row..row + 1);
+                } else {
+                    self.counted.duplicate[input] += 1;
+                }
             }
+        } else {
+            bucket.rows.extend(rows, range);
         }
+        let memory = bucket.rows.memory() + bucket.inputs.capacity() * 8;
+        self.memory += memory - bucket.memory;
+        bucket.memory = memory;
+        Ok(())
     }
 
-    fn memory(&self) -> usize {
-        self.open
-            .values()
-            .map(|bucket| bucket.rows.memory() + bucket.inputs.capacity() * 8)
-            .sum()
+    /// Writes a bucket as if nothing more came for it.
+    fn finish_early(&mut self, number: i64) -> io::Result<()> {
+        let bucket = self.open.remove(&number).expect("the bucket is open");
+        self.memory -= bucket.memory;
+        self.finish_bucket(bucket, true)?;
+        let files = [&mut self.rows, &mut self.features];
+        self.early.insert(number, files.map(|daily| std::mem::take(&mut daily.delivered)));
+        Ok(())
+    }
+
+    /// Makes what was written of a bucket its first run: there are more rows for it.
+    fn open_again(&mut self, number: i64, files: [Vec<(i64, Delivered)>; 2]) -> io::Result<()> {
+        let [rows, features] = files;
+        let mut paths = vec![];
+        for (_, file) in rows {
+            let path = self.run_path();
+            fs::rename(self.folder.join(&file.name), &path)?;
+            paths.push(path);
+        }
+        for (_, file) in features {
+            fs::remove_file(self.folder.join(&file.name))?;
+        }
+        let bucket = self.open.entry(number).or_insert_with(|| Bucket::new(self.plan));
+        bucket.runs.push(Run::finished(paths));
+        Ok(())
+    }
+
+    fn run_path(&mut self) -> PathBuf {
+        self.written += 1;
+        self.folder.join(format!("run-{}.tmp", self.written))
     }
 
     /// Sorts what a bucket holds and writes it to a run.
     fn set_aside(&mut self, number: i64) -> io::Result<()> {
+        let path = self.run_path();
         let bucket = self.open.get_mut(&number).expect("the bucket is open");
-        let rows = std::mem::replace(
-            &mut bucket.rows,
-            Table::new(self.plan.fields.iter().map(|field| field.kind)),
-        );
+        let rows = std::mem::replace(&mut bucket.rows, Table::new(self.plan.kinds()));
         let inputs = std::mem::take(&mut bucket.inputs);
+        self.memory -= std::mem::take(&mut bucket.memory);
         let order = sort(&rows, &self.plan.key.fields);
         for &row in &order.duplicates {
             self.counted.duplicate[input_of(&inputs, row)] += 1;
         }
-        let path = run_path(self.folder, &mut self.written);
         let numbers = order.kept.iter().map(|&row| input_of(&inputs, row) as u32);
-        bucket
-            .runs
-            .push(Run::write(path, &rows, &order.kept, numbers)?);
+        bucket.runs.push(Run::write(path, &rows, &order.kept, numbers)?);
         if bucket.runs.len() > MOST_RUNS {
             let runs = std::mem::take(&mut bucket.runs);
-            let path = run_path(self.folder, &mut self.written);
-            let sources = runs
-                .iter()
-                .map(|run| run.read(self.plan))
-                .collect::<io::Result<_>>()?;
+            let path = self.run_path();
+            let sources = runs.iter().map(|run| run.read(self.plan)).collect::<io::Result<_>>()?;
             let mut merge = Merge::new(sources, &self.plan.key.fields);
             let duplicate = &mut self.counted.duplicate;
             let merged = Run::merge(path, &mut merge, self.plan, |input| duplicate[input] += 1)?;
-            self.open
-                .get_mut(&number)
-                .expect("the bucket is open")
-                .runs
-                .push(merged);
+            self.open.entry(number).or_insert_with(|| Bucket::new(self.plan)).runs.push(merged);
         }
         Ok(())
     }
 
-    /// Writes all that is left; returns the files of rows and of features, by day.
+    /// Writes all that is left; returns the files, and what was counted.
     pub fn finish(mut self) -> io::Result<(Vec<Finished>, Counted)> {
         while let Some((_, bucket)) = self.open.pop_first() {
-            self.finish_bucket(bucket)?;
+            self.finish_bucket(bucket, false)?;
         }
-        let mut files = vec![];
-        for (kind, daily) in [("rows", self.rows), ("features", self.features)] {
-            let delivered = daily.into_iter().flat_map(|daily| daily.delivered);
-            files.extend(delivered.map(|(day, file)| Finished {
-                kind,
-                day: Some(day),
-                file,
-            }));
+        let mut delivered = [self.rows.delivered, self.features.delivered];
+        for early in self.early.into_values() {
+            for (all, files) in delivered.iter_mut().zip(early) {
+                all.extend(files);
+            }
         }
-        Ok((files, self.counted))
+        let mut finished = vec![];
+        let [rows, features] = delivered;
+        for (kind, ship, mut files) in
+            [("rows", self.plan.ship_rows, rows), ("features", self.plan.ship_features, features)]
+        {
+            files.sort_by_key(|(day, _)| *day);
+            for (day, file) in files {
+                if ship {
+                    finished.push(Finished { kind, day: Some(day), file });
+                } else {
+                    fs::remove_file(self.folder.join(&file.name))?;
+                }
+            }
+        }
+        Ok((finished, self.counted))
     }
 
-    fn finish_bucket(&mut self, bucket: Bucket) -> io::Result<()> {
+    /// Writes a bucket; `early` when more rows may come for it.
+    fn finish_bucket(&mut self, bucket: Bucket, early: bool) -> io::Result<()> {
+        self.keeps_rows = self.plan.ship_rows || early;
         let order = sort(&bucket.rows, &self.plan.key.fields);
         for &row in &order.duplicates {
             self.counted.duplicate[input_of(&bucket.inputs, row)] += 1;
@@ -221,41 +262,32 @@ impl<'a> Buckets<'a> {
             }
             self.write(&bucket.rows, &order.kept)?;
         } else {
-            let mut sources: Vec<Source> = bucket
-                .runs
-                .iter()
-                .map(|run| run.read(self.plan))
-                .collect::<io::Result<_>>()?;
-            let numbers = order
-                .kept
-                .iter()
-                .map(|&row| input_of(&bucket.inputs, row) as u32);
+            let mut sources: Vec<Source> =
+                bucket.runs.iter().map(|run| run.read(self.plan)).collect::<io::Result<_>>()?;
+            let numbers = order.kept.iter().map(|&row| input_of(&bucket.inputs, row) as u32);
             let numbers = numbers.collect();
             sources.push(Source::of_table(bucket.rows, order.kept, numbers));
             self.merge(Merge::new(sources, &self.plan.key.fields))?;
         }
         self.windows.close();
         self.write_features(0)?;
-        for daily in [&mut self.rows, &mut self.features].into_iter().flatten() {
-            daily.end_day()?;
-        }
-        Ok(())
+        self.rows.end_day()?;
+        self.features.end_day()
     }
 
     fn merge(&mut self, mut merge: Merge<'_>) -> io::Result<()> {
-        let mut merged = Table::new(self.plan.fields.iter().map(|field| field.kind));
+        let mut merged = Table::new(self.plan.kinds());
         let mut inputs = vec![];
         loop {
             merged.clear();
             inputs.clear();
             let duplicate = &mut self.counted.duplicate;
-            merge.take(GROUP, &mut merged, &mut inputs, |input| {
-                duplicate[input] += 1
-            })?;
+            merge.take(GROUP, &mut merged, &mut inputs, |input| duplicate[input] += 1)?;
             if merged.is_empty() {
                 return Ok(());
             }
-            for &input in &inputs {
+            // Rows of a file that had been finished are counted already.
+            for &input in inputs.iter().filter(|&&input| input != COUNTED) {
                 self.counted.clean[input as usize] += 1;
             }
             let order: Vec<u32> = (0..merged.len() as u32).collect();
@@ -267,10 +299,10 @@ impl<'a> Buckets<'a> {
     fn write(&mut self, table: &Table, order: &[u32]) -> io::Result<()> {
         let last = order.last().map(|&row| table.times[row as usize]);
         self.counted.latest = self.counted.latest.max(last);
-        if let Some(rows) = &mut self.rows {
-            rows.write(table, order)?;
+        if self.keeps_rows {
+            self.rows.write(table, order)?;
         }
-        if self.features.is_some() {
+        if self.plan.ship_features {
             self.windows.add(table, order);
             self.write_features(HELD_FEATURES)?;
         }
@@ -279,11 +311,9 @@ impl<'a> Buckets<'a> {
 
     fn write_features(&mut self, held: usize) -> io::Result<()> {
         let closed = &mut self.windows.closed;
-        if let Some(features) = &mut self.features
-            && closed.len() > held
-        {
+        if closed.len() > held {
             let order: Vec<u32> = (0..closed.len() as u32).collect();
-            features.write(closed, &order)?;
+            self.features.write(closed, &order)?;
             closed.clear();
         }
         Ok(())
@@ -296,11 +326,6 @@ pub struct Finished {
     pub kind: &'static str,
     pub day: Option<i64>,
     pub file: Delivered,
-}
-
-fn run_path(folder: &Path, written: &mut u32) -> PathBuf {
-    *written += 1;
-    folder.join(format!("run-{written}.tmp"))
 }
 
 /// The input of a row.

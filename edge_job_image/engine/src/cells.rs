@@ -17,8 +17,7 @@ pub fn trimmed(mut cell: &[u8]) -> &[u8] {
 
 /// Whether a line holds nothing but blanks and delimiters.
 pub fn is_blank(line: &[u8], delimiter: u8) -> bool {
-    line.iter()
-        .all(|&byte| matches!(byte, b' ' | b'\t' | b'\r') || byte == delimiter)
+    line.iter().all(|&byte| matches!(byte, b' ' | b'\t' | b'\r') || byte == delimiter)
 }
 
 /// A line without the `\r` of a CRLF, if it is text.
@@ -33,18 +32,9 @@ pub fn text_of(line: &[u8]) -> Result<&[u8], Rejection> {
     }
     if let Err(error) = std::str::from_utf8(line) {
         let start = error.valid_up_to();
-        let end = error
-            .error_len()
-            .map_or(line.len(), |length| start + length);
-        let wrong: Vec<String> = line[start..end]
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
-        let detail = format!(
-            "not UTF-8: {} at byte {} of the line",
-            wrong.join(" "),
-            start + 1
-        );
+        let end = error.error_len().map_or(line.len(), |length| start + length);
+        let wrong: Vec<String> = line[start..end].iter().map(|b| format!("{b:02x}")).collect();
+        let detail = format!("not UTF-8: {} at byte {} of the line", wrong.join(" "), start + 1);
         return Err(Rejection::new(Reason::InvalidEncoding, detail));
     }
     Ok(line.strip_suffix(b"\r").unwrap_or(line))

@@ -34,14 +34,8 @@ pub struct Batch {
 
 impl Batch {
     pub fn new(plan: &Plan) -> Self {
-        let rows = Table::new(plan.fields.iter().map(|field| field.kind));
-        Self {
-            rows,
-            rejected: vec![],
-            lines: 0,
-            bytes: 0,
-            widths: vec![],
-        }
+        let rows = Table::new(plan.kinds());
+        Self { rows, rejected: vec![], lines: 0, bytes: 0, widths: vec![] }
     }
 
     pub fn clear(&mut self) {
@@ -62,14 +56,8 @@ pub struct Nulls {
 
 impl Nulls {
     pub fn new(plan: &Plan) -> Self {
-        let texts: Vec<Vec<u8>> = plan
-            .nulls
-            .iter()
-            .map(|text| text.as_bytes().to_vec())
-            .collect();
-        let lengths = texts
-            .iter()
-            .fold(1, |lengths, text| lengths | 1 << text.len().min(63));
+        let texts: Vec<Vec<u8>> = plan.nulls.iter().map(|text| text.as_bytes().to_vec()).collect();
+        let lengths = texts.iter().fold(1, |lengths, text| lengths | 1 << text.len().min(63));
         Self { texts, lengths }
     }
 
@@ -107,14 +95,7 @@ impl<'a> Cleaner<'a> {
         outside: Outside<'a>,
     ) -> Self {
         let times = timestamp::Parser::new(&plan.timestamp, outside.strict, outside.repr);
-        Self {
-            plan,
-            nulls,
-            header,
-            layout,
-            times,
-            outside,
-        }
+        Self { plan, nulls, header, layout, times, outside }
     }
 
     /// Cleans a block of whole lines, the last of which ends with a newline too.
@@ -134,14 +115,7 @@ impl<'a> Cleaner<'a> {
             }
             let result = if plain && !quoted && line.len() <= MAX_LINE {
                 let ends_early = usize::from(line.last() == Some(&b'\r'));
-                self.row(
-                    &Plain {
-                        block,
-                        record,
-                        end: end - ends_early,
-                    },
-                    &mut batch.rows,
-                )
+                self.row(&Plain { block, record, end: end - ends_early }, &mut batch.rows)
             } else {
                 self.odd_row(line, &mut batch.rows)
             };
@@ -178,12 +152,8 @@ impl<'a> Cleaner<'a> {
             return Err(no_time());
         }
         let time = self.times.parse(cell)?;
-        for ((field, position), column) in self
-            .plan
-            .fields
-            .iter()
-            .zip(&self.layout.fields)
-            .zip(&mut rows.columns)
+        for ((field, position), column) in
+            self.plan.fields.iter().zip(&self.layout.fields).zip(&mut rows.columns)
         {
             match position {
                 Some(position) => self.value(field, cells.get(*position), column)?,
@@ -212,10 +182,7 @@ impl<'a> Cleaner<'a> {
                     return Ok(());
                 }
             }
-            Column::String {
-                numbers,
-                dictionary,
-            } => {
+            Column::String { numbers, dictionary } => {
                 numbers.push(dictionary.number(cell));
                 return Ok(());
             }
@@ -255,10 +222,7 @@ impl<'a> Cleaner<'a> {
         if is_blank(line, self.header.delimiter) {
             return;
         }
-        let Rejection {
-            mut reason,
-            mut detail,
-        } = found;
+        let Rejection { mut reason, mut detail } = found;
         let cells =
             text_of(line).and_then(|text| split(text, self.header.delimiter, self.outside.repr));
         if let Ok(cells) = cells {
@@ -267,31 +231,19 @@ impl<'a> Cleaner<'a> {
                 reason = Reason::RepeatedHeader;
                 detail = "the header comes again".to_owned();
             } else if reason == Reason::WrongFieldCount {
-                match batch
-                    .widths
-                    .iter_mut()
-                    .find(|(width, _)| *width == cells.len())
-                {
+                match batch.widths.iter_mut().find(|(width, _)| *width == cells.len()) {
                     Some((_, count)) => *count += 1,
                     None => batch.widths.push((cells.len(), 1)),
                 }
             }
         }
-        batch.rejected.push(Rejected {
-            line: at,
-            offset,
-            reason,
-            detail,
-            raw: raw(line),
-        });
+        batch.rejected.push(Rejected { line: at, offset, reason, detail, raw: raw(line) });
     }
 
     #[cold]
     fn wrong_count(&self, count: usize) -> Rejection {
-        let detail = format!(
-            "{count} fields in the row, {} in the header",
-            self.header.columns.len()
-        );
+        let detail =
+            format!("{count} fields in the row, {} in the header", self.header.columns.len());
         Rejection::new(Reason::WrongFieldCount, detail)
     }
 
@@ -300,18 +252,11 @@ impl<'a> Cleaner<'a> {
         let value = match field.kind {
             crate::table::Kind::Double => {
                 number::double(cell, self.plan.decimal as u8).map(|value| {
-                    (
-                        shown::double(value),
-                        beyond(field, |limit| value.total_cmp(&limit)),
-                    )
+                    (shown::double(value), beyond(field, |limit| value.total_cmp(&limit)))
                 })
             }
-            crate::table::Kind::Long => number::long(cell).map(|value| {
-                (
-                    value.to_string(),
-                    beyond(field, |limit| compare(value, limit)),
-                )
-            }),
+            crate::table::Kind::Long => number::long(cell)
+                .map(|value| (value.to_string(), beyond(field, |limit| compare(value, limit)))),
             _ => None,
         };
         let name = &field.name;
@@ -327,10 +272,7 @@ impl<'a> Cleaner<'a> {
                     crate::table::Kind::Long => "long",
                     crate::table::Kind::Boolean => "boolean",
                 };
-                Rejection::new(
-                    Reason::InvalidValue,
-                    format!("{name}: {shown} is not a {kind}"),
-                )
+                Rejection::new(Reason::InvalidValue, format!("{name}: {shown} is not a {kind}"))
             }
         }
     }
@@ -343,14 +285,8 @@ fn within(field: &Field, value: f64) -> bool {
 }
 
 fn long_within(field: &Field, value: i64) -> bool {
-    field
-        .min
-        .as_ref()
-        .is_none_or(|limit| compare(value, limit.0).is_ge())
-        && field
-            .max
-            .as_ref()
-            .is_none_or(|limit| compare(value, limit.0).is_le())
+    field.min.as_ref().is_none_or(|limit| compare(value, limit.0).is_ge())
+        && field.max.as_ref().is_none_or(|limit| compare(value, limit.0).is_le())
 }
 
 /// An integer against a double, exactly: no integer is rounded to a double first.
@@ -363,11 +299,7 @@ fn compare(value: i64, limit: f64) -> std::cmp::Ordering {
         return 0.0_f64.total_cmp(&limit);
     };
     let order = i128::from(value).cmp(&whole);
-    if order.is_eq() && floor < limit {
-        std::cmp::Ordering::Less
-    } else {
-        order
-    }
+    if order.is_eq() && floor < limit { std::cmp::Ordering::Less } else { order }
 }
 
 /// Which limit a value is beyond, as messages say it.
@@ -386,9 +318,7 @@ fn no_time() -> Rejection {
 
 #[cold]
 fn missing(field: &Field) -> Rejection {
-    let reason = field
-        .missing
-        .map_or(Reason::MissingRequired, |missing| missing.reason());
+    let reason = field.missing.map_or(Reason::MissingRequired, |missing| missing.reason());
     Rejection::new(reason, format!("{} has no value", field.name))
 }
 

@@ -51,18 +51,10 @@ pub struct Writer {
 impl Writer {
     pub fn create(folder: &Path, name: &str, headers: &[Header]) -> io::Result<Self> {
         let file = File::create(folder.join(name))?;
-        let sink = Hashed {
-            file,
-            digest: Sha256::new(),
-            bytes: 0,
-        };
+        let sink = Hashed { file, digest: Sha256::new(), bytes: 0 };
         let inner =
             SerializedFileWriter::new(sink, schema(headers), properties(headers)).map_err(wrong)?;
-        Ok(Self {
-            name: name.to_owned(),
-            inner,
-            rows: 0,
-        })
+        Ok(Self { name: name.to_owned(), inner, rows: 0 })
     }
 
     /// Writes rows of a table in an order as one row group; `timed` when the file has a time.
@@ -120,7 +112,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 /// The operating system's error if there is one behind what the Parquet writer says.
-fn wrong(error: ParquetError) -> io::Error {
+pub fn wrong(error: ParquetError) -> io::Error {
     match error {
         ParquetError::External(inner) => match inner.downcast::<io::Error>() {
             Ok(error) => *error,
@@ -133,29 +125,22 @@ fn wrong(error: ParquetError) -> io::Error {
 fn schema(headers: &[Header]) -> TypePtr {
     let columns = headers.iter().map(|header| {
         let (physical, logical) = match header.kind {
-            HeaderKind::Time => (
-                Physical::INT64,
-                Some(LogicalType::timestamp(true, TimeUnit::MICROS)),
-            ),
+            HeaderKind::Time => {
+                (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MICROS)))
+            }
             HeaderKind::Of(Kind::String) => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
             HeaderKind::Of(Kind::Double) => (Physical::DOUBLE, None),
             HeaderKind::Of(Kind::Long) => (Physical::INT64, None),
             HeaderKind::Of(Kind::Boolean) => (Physical::BOOLEAN, None),
         };
-        let repetition = if header.required {
-            Repetition::REQUIRED
-        } else {
-            Repetition::OPTIONAL
-        };
+        let repetition = if header.required { Repetition::REQUIRED } else { Repetition::OPTIONAL };
         let column = Type::primitive_type_builder(&header.name, physical)
             .with_repetition(repetition)
             .with_logical_type(logical)
             .build();
         Arc::new(column.expect("a flat column is valid"))
     });
-    let root = Type::group_type_builder("schema")
-        .with_fields(columns.collect())
-        .build();
+    let root = Type::group_type_builder("schema").with_fields(columns.collect()).build();
     Arc::new(root.expect("a flat schema is valid"))
 }
 
@@ -168,10 +153,7 @@ fn properties(headers: &[Header]) -> WriterPropertiesPtr {
         .set_offset_index_disabled(true)
         .set_write_batch_size(4096)
         .set_max_row_group_row_count(None);
-    for header in headers
-        .iter()
-        .filter(|header| header.kind == HeaderKind::Time)
-    {
+    for header in headers.iter().filter(|header| header.kind == HeaderKind::Time) {
         let path = ColumnPath::from(header.name.as_str());
         properties = properties
             .set_column_dictionary_enabled(path.clone(), false)
@@ -193,9 +175,7 @@ fn write_times<W: Write + Send>(
     for rows in order.chunks(GATHERED) {
         gathered.clear();
         gathered.extend(rows.iter().map(|&row| times[row as usize]));
-        column
-            .typed::<Int64Type>()
-            .write_batch(&gathered, None, None)?;
+        column.typed::<Int64Type>().write_batch(&gathered, None, None)?;
     }
     column.close()
 }
@@ -216,10 +196,7 @@ fn write_column<W: Write + Send>(
         Column::Boolean(values) => put::<BoolType, W>(group, order, |row| {
             (values[row] != NULL_BOOLEAN).then(|| values[row] == 1)
         }),
-        Column::String {
-            numbers,
-            dictionary,
-        } => {
+        Column::String { numbers, dictionary } => {
             let texts: Vec<ByteArray> = (0..dictionary.count() as u32)
                 .map(|number| ByteArray::from(dictionary.get(number).to_vec()))
                 .collect();
@@ -238,9 +215,7 @@ fn put<T: DataType, W: Write + Send>(
 ) -> Result<(), ParquetError> {
     let mut levels = Vec::with_capacity(GATHERED);
     let mut values = Vec::with_capacity(GATHERED);
-    let mut column = group
-        .next_column()?
-        .expect("as many columns as the schema has");
+    let mut column = group.next_column()?.expect("as many columns as the schema has");
     for rows in order.chunks(GATHERED) {
         levels.clear();
         values.clear();
@@ -249,9 +224,7 @@ fn put<T: DataType, W: Write + Send>(
             levels.push(i16::from(value.is_some()));
             values.extend(value);
         }
-        column
-            .typed::<T>()
-            .write_batch(&values, Some(&levels), None)?;
+        column.typed::<T>().write_batch(&values, Some(&levels), None)?;
     }
     column.close()
 }
@@ -266,14 +239,9 @@ pub fn headers<'a>(
         kind: HeaderKind::Of(kind),
         required: false,
     };
-    let time = time.map(|name| Header {
-        name: name.to_owned(),
-        kind: HeaderKind::Time,
-        required: true,
-    });
-    time.into_iter()
-        .chain(columns.into_iter().map(column))
-        .collect()
+    let time =
+        time.map(|name| Header { name: name.to_owned(), kind: HeaderKind::Time, required: true });
+    time.into_iter().chain(columns.into_iter().map(column)).collect()
 }
 
 /// Files of one kind, one for each UTC day; the days come in their order.
@@ -287,13 +255,7 @@ pub struct Daily<'a> {
 
 impl<'a> Daily<'a> {
     pub const fn new(folder: &'a Path, kind: &'static str, headers: Vec<Header>) -> Self {
-        Self {
-            folder,
-            kind,
-            headers,
-            open: None,
-            delivered: vec![],
-        }
+        Self { folder, kind, headers, open: None, delivered: vec![] }
     }
 
     /// Writes rows of a table in the order of time.

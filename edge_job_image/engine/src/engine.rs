@@ -98,11 +98,7 @@ pub fn run(
         match Work::new(plan, &nulls, inputs, folder, outside, progress).run(&known) {
             Ok(outcome) => return Ok(outcome),
             Err(Stop::Failure(failure)) => return Err(failure),
-            Err(Stop::TooLate {
-                input,
-                refused,
-                columns,
-            }) => {
+            Err(Stop::TooLate { input, refused, columns }) => {
                 known.insert(input, (refused, columns));
                 remove_files(folder)?;
             }
@@ -113,10 +109,7 @@ pub fn run(
 fn remove_files(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "parquet" || extension == "tmp")
-        {
+        if path.extension().is_some_and(|extension| extension == "parquet" || extension == "tmp") {
             fs::remove_file(path)?;
         }
     }
@@ -207,11 +200,7 @@ impl<'a> Work<'a> {
         }
         let (mut files, counted) = self.buckets.finish()?;
         let rejected = self.rejects.finish()?;
-        files.extend(rejected.map(|file| Finished {
-            kind: "rejected",
-            day: None,
-            file,
-        }));
+        files.extend(rejected.map(|file| Finished { kind: "rejected", day: None, file }));
         for (number, read) in results.iter_mut().enumerate() {
             if let Ok(read) = read {
                 read.clean = counted.clean[number];
@@ -228,11 +217,7 @@ impl<'a> Work<'a> {
     }
 
     fn tell(&self, done: u64) -> Result<(), Failure> {
-        if (self.progress)(done) {
-            Ok(())
-        } else {
-            Err(Failure::Stopped)
-        }
+        if (self.progress)(done) { Ok(()) } else { Err(Failure::Stopped) }
     }
 
     fn saw(&mut self, columns: &[String]) {
@@ -255,10 +240,7 @@ impl<'a> Work<'a> {
             Err(error) => return Ok(Err(failed(&error))),
             Ok(Err(quarantine)) => return Ok(Err(Refused::Quarantined(quarantine))),
             Ok(Ok(None)) => {
-                return Ok(Ok(Read {
-                    lines: input.lines,
-                    ..Read::default()
-                }));
+                return Ok(Ok(Read { lines: input.lines, ..Read::default() }));
             }
             Ok(Ok(Some(header))) => header,
         };
@@ -275,10 +257,7 @@ impl<'a> Work<'a> {
         }
         let mut reading = Reading {
             number,
-            read: Read {
-                lines: start.1,
-                ..Read::default()
-            },
+            read: Read { lines: start.1, ..Read::default() },
             offset: start.0,
             widths: vec![],
             is_in: false,
@@ -311,11 +290,7 @@ impl<'a> Work<'a> {
         if let Some(refused) = refused {
             if reading.is_in {
                 let columns = columns_of(&refused, &header);
-                return Err(Stop::TooLate {
-                    input: number,
-                    refused,
-                    columns,
-                });
+                return Err(Stop::TooLate { input: number, refused, columns });
             }
             self.saw(&columns_of(&refused, &header));
             return Ok(Err(refused));
@@ -330,10 +305,7 @@ impl<'a> Work<'a> {
     fn take_in(&mut self, reading: &mut Reading, input: &Input) -> io::Result<()> {
         let batch = &mut self.batch;
         for row in &batch.rejected {
-            let (line, offset) = (
-                reading.read.lines + row.line + 1,
-                reading.offset + row.offset,
-            );
+            let (line, offset) = (reading.read.lines + row.line + 1, reading.offset + row.offset);
             self.rejects.add(&input.name, line, offset, row)?;
             *reading.read.rejected.entry(row.reason).or_default() += 1;
         }
@@ -362,18 +334,8 @@ fn judge(header: &Header, reading: &Reading, batch: &Batch) -> Option<Refused> {
     const ENOUGH: u64 = 10;
     let rows = reading.read.rows + (batch.rows.len() + batch.rejected.len()) as u64;
     let count = |reason: Reason| {
-        let before = reading
-            .read
-            .rejected
-            .get(&reason)
-            .copied()
-            .unwrap_or_default();
-        before
-            + batch
-                .rejected
-                .iter()
-                .filter(|row| row.reason == reason)
-                .count() as u64
+        let before = reading.read.rejected.get(&reason).copied().unwrap_or_default();
+        before + batch.rejected.iter().filter(|row| row.reason == reason).count() as u64
     };
     // Nine of ten, as the double 0.9 has it in the other engine.
     let nearly_all = |count: u64| count as f64 >= 0.9 * rows as f64;
@@ -382,28 +344,15 @@ fn judge(header: &Header, reading: &Reading, batch: &Batch) -> Option<Refused> {
     }
     if nearly_all(count(Reason::NotText)) {
         let message = "nearly all lines hold NUL bytes: this is not text".to_owned();
-        return Some(Refused::Quarantined(Quarantine {
-            reason: "not_text",
-            message,
-        }));
+        return Some(Refused::Quarantined(Quarantine { reason: "not_text", message }));
     }
     if nearly_all(count(Reason::WrongFieldCount)) {
         let mut widths = reading.widths.clone();
         add_widths(&mut widths, &batch.widths);
         // The first of the most frequent ones.
-        let width = widths
-            .iter()
-            .rev()
-            .max_by_key(|(_, count)| *count)
-            .map_or(0, |&(w, _)| w);
-        let message = format!(
-            "{width} fields in rows, {} in the header",
-            header.columns.len()
-        );
-        return Some(Refused::Quarantined(Quarantine {
-            reason: "wrong_field_count",
-            message,
-        }));
+        let width = widths.iter().rev().max_by_key(|(_, count)| *count).map_or(0, |&(w, _)| w);
+        let message = format!("{width} fields in rows, {} in the header", header.columns.len());
+        return Some(Refused::Quarantined(Quarantine { reason: "wrong_field_count", message }));
     }
     None
 }

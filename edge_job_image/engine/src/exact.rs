@@ -129,17 +129,8 @@ impl State {
         let m2 = sum(values.iter().map(square)).unwrap_or(f64::INFINITY);
         let least = |least: f64, &value: &f64| if value < least { value } else { least };
         let most = |most: f64, &value: &f64| if value > most { value } else { most };
-        let (min, max) = (
-            rest.iter().fold(first, least),
-            rest.iter().fold(first, most),
-        );
-        Some(Self {
-            count: values.len() as i64,
-            mean,
-            m2,
-            min,
-            max,
-        })
+        let (min, max) = (rest.iter().fold(first, least), rest.iter().fold(first, most));
+        Some(Self { count: values.len() as i64, mean, m2, min, max })
     }
 }
 
@@ -162,9 +153,7 @@ mod tests {
     fn certain_sums_are_the_exact_ones() {
         let mut state = 1_u64;
         let mut random = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (state >> 33) as f64 / 100.0 - 1e7
         };
         let mut sure = 0;

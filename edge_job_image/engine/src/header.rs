@@ -57,12 +57,7 @@ pub fn read(
         if !text.iter().all(blank) {
             let text = text.strip_suffix(b"\n").unwrap_or(text);
             let header = columns(text, plan, repr).map(|(columns, delimiter)| {
-                Some(Header {
-                    columns,
-                    delimiter,
-                    end: position,
-                    lines,
-                })
+                Some(Header { columns, delimiter, end: position, lines })
             });
             return Ok(header);
         }
@@ -77,15 +72,10 @@ fn columns(line: &[u8], plan: &Plan, repr: &Repr<'_>) -> Result<(Vec<String>, u8
             reason => reason,
         };
         let message = format!("the header cannot be read: {}", rejection.detail);
-        Quarantine {
-            reason: reason.name(),
-            message,
-        }
+        Quarantine { reason: reason.name(), message }
     };
     let text = text_of(line).map_err(unreadable)?;
-    let delimiter = plan
-        .delimiter
-        .map_or_else(|| best(text, plan, repr), |given| given as u8);
+    let delimiter = plan.delimiter.map_or_else(|| best(text, plan, repr), |given| given as u8);
     let columns: Vec<String> = split(text, delimiter, repr)
         .map_err(unreadable)?
         .into_iter()
@@ -93,22 +83,15 @@ fn columns(line: &[u8], plan: &Plan, repr: &Repr<'_>) -> Result<(Vec<String>, u8
         .collect();
     if columns.iter().all(String::is_empty) {
         let message = "the header names no column".to_owned();
-        return Err(Quarantine {
-            reason: "empty_header",
-            message,
-        });
+        return Err(Quarantine { reason: "empty_header", message });
     }
     Ok((columns, delimiter))
 }
 
 /// The delimiter under which the header names most of what the schema looks for.
 fn best(text: &[u8], plan: &Plan, repr: &Repr<'_>) -> u8 {
-    let wanted: Vec<&String> = plan
-        .timestamp
-        .from
-        .iter()
-        .chain(plan.fields.iter().flat_map(|f| &f.from))
-        .collect();
+    let wanted: Vec<&String> =
+        plan.timestamp.from.iter().chain(plan.fields.iter().flat_map(|f| &f.from)).collect();
     let fit = |delimiter: u8| {
         let Ok(columns) = split(text, delimiter, repr) else {
             return (-1, 0);
@@ -149,10 +132,7 @@ pub fn lay_out(header: &Header, plan: &Plan, repr: &Repr<'_>) -> Result<Layout, 
         _ => {
             let (missing, seen) = (missing.join(", "), listed(&header.columns));
             let message = format!("no column for {missing}; columns seen: {seen}");
-            Err(Quarantine {
-                reason: "missing_column",
-                message,
-            })
+            Err(Quarantine { reason: "missing_column", message })
         }
     }
 }
@@ -169,10 +149,7 @@ fn find(
         if found.next().is_some() {
             let shown = shown::text(name.as_bytes(), repr);
             let message = format!("the header has the column {shown} of {field} more than once");
-            return Err(Quarantine {
-                reason: "duplicate_column",
-                message,
-            });
+            return Err(Quarantine { reason: "duplicate_column", message });
         }
         if first.is_some() {
             return Ok(first);
@@ -193,10 +170,6 @@ fn listed(columns: &[String]) -> String {
         })
         .collect();
     let more = columns.len().saturating_sub(SHOWN);
-    let rest = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
     names.join(", ") + &rest
 }

@@ -11,6 +11,7 @@ pub mod header;
 pub mod number;
 pub mod order;
 pub mod plan;
+pub mod reader;
 pub mod reason;
 pub mod records;
 pub mod rejects;

@@ -1,9 +1,8 @@
 //! Numbers as sensors write them.
 
 /// The powers of ten that a double holds exactly and that 15 digits can need.
-const POWERS: [f64; 16] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-];
+const POWERS: [f64; 16] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 const FAST_DIGITS: usize = 15;
 
 /// The double that a cell is; `mark` is the decimal mark.
@@ -148,15 +147,9 @@ mod tests {
             "9007199254740993",
         ] {
             let expected: f64 = text.parse().unwrap();
-            assert_eq!(
-                double(text.as_bytes(), b'.').map(f64::to_bits),
-                Some(expected.to_bits())
-            );
+            assert_eq!(double(text.as_bytes(), b'.').map(f64::to_bits), Some(expected.to_bits()));
             let comma = text.replace('.', ",");
-            assert_eq!(
-                double(comma.as_bytes(), b',').map(f64::to_bits),
-                Some(expected.to_bits())
-            );
+            assert_eq!(double(comma.as_bytes(), b',').map(f64::to_bits), Some(expected.to_bits()));
         }
     }
 
@@ -175,14 +168,7 @@ mod tests {
     fn longs_and_booleans_are_strict() {
         assert_eq!(long(b"+9223372036854775807"), Some(i64::MAX));
         assert_eq!(long(b"-9223372036854775808"), Some(i64::MIN));
-        for text in [
-            "9223372036854775808",
-            "00000000000000000001",
-            "",
-            "-",
-            "1.0",
-            "1e3",
-        ] {
+        for text in ["9223372036854775808", "00000000000000000001", "", "-", "1.0", "1e3"] {
             assert_eq!(long(text.as_bytes()), None, "{text}");
         }
         assert_eq!(boolean(b"TRUE"), Some(true));

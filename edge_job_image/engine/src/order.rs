@@ -53,11 +53,7 @@ pub fn sort(table: &Table, key: &[usize]) -> Order {
         let slice = &rows[begin..end as usize];
         begin = end as usize;
         items.clear();
-        items.extend(
-            slice
-                .iter()
-                .map(|&row| (times[row as usize], ranks.of(row), row)),
-        );
+        items.extend(slice.iter().map(|&row| (times[row as usize], ranks.of(row), row)));
         items.sort();
         let mut previous = None;
         for &(time, rank, row) in &items {
@@ -86,10 +82,7 @@ impl<'a> Ranks<'a> {
             return Self::None;
         }
         if let [field] = key
-            && let Column::String {
-                numbers,
-                dictionary,
-            } = &table.columns[*field]
+            && let Column::String { numbers, dictionary } = &table.columns[*field]
         {
             return Self::Strings(string_ranks(dictionary), numbers);
         }
@@ -149,14 +142,8 @@ pub fn compare_cells(a: &Column, row_a: usize, b: &Column, row_b: usize) -> Orde
     }
     match (a, b) {
         (
-            Column::String {
-                numbers: a,
-                dictionary: of_a,
-            },
-            Column::String {
-                numbers: b,
-                dictionary: of_b,
-            },
+            Column::String { numbers: a, dictionary: of_a },
+            Column::String { numbers: b, dictionary: of_b },
         ) => of_a.get(a[row_a]).cmp(of_b.get(b[row_b])),
         (Column::Double(a), Column::Double(b)) => {
             a[row_a].partial_cmp(&b[row_b]).unwrap_or(Ordering::Equal)
@@ -176,11 +163,7 @@ mod tests {
         let mut table = Table::new([Kind::String]);
         for (time, name) in rows {
             table.times.push(*time);
-            if let Column::String {
-                numbers,
-                dictionary,
-            } = &mut table.columns[0]
-            {
+            if let Column::String { numbers, dictionary } = &mut table.columns[0] {
                 numbers.push(dictionary.number(name.as_bytes()));
             }
         }

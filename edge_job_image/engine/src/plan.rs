@@ -25,6 +25,13 @@ pub struct Plan {
     pub budget: usize,
 }
 
+impl Plan {
+    /// The kinds of the clean table's columns.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
+        self.fields.iter().map(|field| field.kind)
+    }
+}
+
 /// The rules of the timestamp's column.
 #[derive(Deserialize)]
 pub struct TimeRules {

@@ -30,34 +30,24 @@ fn clean(
         serde_json::from_str(plan).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let inputs: Vec<Input> = inputs
         .into_iter()
-        .map(|(name, path, start, end, lines)| Input {
-            name,
-            path,
-            start,
-            end,
-            lines,
-        })
+        .map(|(name, path, start, end, lines)| Input { name, path, start, end, lines })
         .collect();
     let result = py.detach(|| {
         // An exception of a callback is kept until the engine has ended.
         let raised = RefCell::new(None);
         let strict = |cell: &str| {
-            Python::attach(
-                |py| match strict.call1(py, (cell,)).and_then(|time| time.extract(py)) {
-                    Ok(time) => Ok(time),
-                    Err(error) => Err(rejection(py, &error).unwrap_or_else(|| {
-                        raised.borrow_mut().get_or_insert(error);
-                        Rejection::new(Reason::InvalidTimestamp, String::new())
-                    })),
-                },
-            )
+            Python::attach(|py| match strict.call1(py, (cell,)).and_then(|time| time.extract(py)) {
+                Ok(time) => Ok(time),
+                Err(error) => Err(rejection(py, &error).unwrap_or_else(|| {
+                    raised.borrow_mut().get_or_insert(error);
+                    Rejection::new(Reason::InvalidTimestamp, String::new())
+                })),
+            })
         };
         let repr = |text: &str| {
             Python::attach(|py| {
-                let shown = text
-                    .into_pyobject(py)
-                    .map_err(PyErr::from)
-                    .and_then(|text| text.repr());
+                let shown =
+                    text.into_pyobject(py).map_err(PyErr::from).and_then(|text| text.repr());
                 shown.map_or_else(|_| text.to_owned(), |shown| shown.to_string())
             })
         };
@@ -71,10 +61,7 @@ fn clean(
             }
             raised.borrow().is_none()
         };
-        let outside = Outside {
-            strict: &strict,
-            repr: &repr,
-        };
+        let outside = Outside { strict: &strict, repr: &repr };
         let result = engine::run(&plan, &inputs, &work_dir, outside, &go_on);
         match (result, raised.into_inner()) {
             (_, Some(error)) => Err(error),
@@ -106,14 +93,7 @@ fn described(py: Python<'_>, outcome: Outcome) -> PyResult<Py<PyDict>> {
         .into_iter()
         .map(|finished| {
             let file = finished.file;
-            (
-                file.name,
-                finished.kind,
-                finished.day.map(date),
-                file.rows,
-                file.bytes,
-                file.sha256,
-            )
+            (file.name, finished.kind, finished.day.map(date), file.rows, file.bytes, file.sha256)
         })
         .collect();
     result.set_item("files", files)?;

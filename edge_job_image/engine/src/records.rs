@@ -130,10 +130,7 @@ impl Index {
                 (previous + 1, self.marks[previous] + 1)
             }
         };
-        Record {
-            start,
-            marks: &self.marks[begin..=end],
-        }
+        Record { start, marks: &self.marks[begin..=end] }
     }
 }
 
@@ -168,10 +165,7 @@ mod tests {
     fn records_are_cut_at_every_newline_and_delimiter() {
         assert_eq!(fields("", b';'), Vec::<Vec<&str>>::new());
         assert_eq!(fields("\n", b';'), [[""]]);
-        assert_eq!(
-            fields("a;b\n;;\n", b';'),
-            [vec!["a", "b"], vec!["", "", ""]]
-        );
+        assert_eq!(fields("a;b\n;;\n", b';'), [vec!["a", "b"], vec!["", "", ""]]);
         let dense = ";".repeat(40) + "\n" + "long text without any mark in it at all;x\n\n\n";
         let rows = fields(&dense, b';');
         assert_eq!(rows[0], vec![""; 41]);

@@ -28,12 +28,7 @@ pub struct Rejects<'a> {
 
 impl<'a> Rejects<'a> {
     pub fn new(folder: &'a Path) -> Self {
-        Self {
-            folder,
-            writer: None,
-            held: Table::new(COLUMNS.map(|(_, kind)| kind)),
-            size: 0,
-        }
+        Self { folder, writer: None, held: Table::new(COLUMNS.map(|(_, kind)| kind)), size: 0 }
     }
 
     /// Takes a row of the file of that name: `line` counts from 1.
@@ -44,10 +39,7 @@ impl<'a> Rejects<'a> {
         self.held.times.push(0);
         for column in &mut self.held.columns {
             match column {
-                Column::String {
-                    numbers,
-                    dictionary,
-                } => {
+                Column::String { numbers, dictionary } => {
                     let text = texts.next().unwrap_or_default();
                     numbers.push(dictionary.number(text.as_bytes()));
                 }
@@ -59,11 +51,7 @@ impl<'a> Rejects<'a> {
             }
         }
         self.size += 64 + row.detail.len() + row.raw.len();
-        if self.size > HELD {
-            self.write()
-        } else {
-            Ok(())
-        }
+        if self.size > HELD { self.write() } else { Ok(()) }
     }
 
     fn write(&mut self) -> io::Result<()> {

@@ -6,21 +6,29 @@ use std::path::PathBuf;
 
 use crate::order::compare;
 use crate::plan::Plan;
+use crate::reader::Reader;
 use crate::strings::Dictionary;
 use crate::table::{Column, Table};
 
 /// Rows that are written and read at once.
 const CHUNK: usize = 2_048;
 
-/// A file of sorted rows, each with the number of its input; removed when it is dropped.
+/// The input of rows that have been counted already.
+pub const COUNTED: u32 = u32::MAX;
+
+/// Sorted rows on the disk: a file with the number of each row's input, or Parquet files that had
+/// been finished. They are removed with it.
 pub struct Run {
-    path: PathBuf,
+    paths: Vec<PathBuf>,
+    parquet: bool,
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
-        // What is left in the working directory is garbage anyway.
-        drop(fs::remove_file(&self.path));
+        for path in &self.paths {
+            // What is left in the working directory is garbage anyway.
+            drop(fs::remove_file(path));
+        }
     }
 }
 
@@ -33,7 +41,7 @@ impl Run {
         mut inputs: impl Iterator<Item = u32>,
     ) -> io::Result<Self> {
         let mut file = BufWriter::new(File::create(&path)?);
-        let run = Self { path };
+        let run = Self { paths: vec![path], parquet: false };
         for rows in order.chunks(CHUNK) {
             write_chunk(&mut file, table, rows, &mut inputs)?;
         }
@@ -49,8 +57,8 @@ impl Run {
         mut duplicate: impl FnMut(usize),
     ) -> io::Result<Self> {
         let mut file = BufWriter::new(File::create(&path)?);
-        let run = Self { path };
-        let mut table = Table::new(plan.fields.iter().map(|field| field.kind));
+        let run = Self { paths: vec![path], parquet: false };
+        let mut table = Table::new(plan.kinds());
         let mut inputs = vec![];
         let all: Vec<u32> = (0..CHUNK as u32).collect();
         loop {
@@ -61,24 +69,24 @@ impl Run {
                 file.into_inner().map_err(io::IntoInnerError::into_error)?;
                 return Ok(run);
             }
-            write_chunk(
-                &mut file,
-                &table,
-                &all[..table.len()],
-                &mut inputs.iter().copied(),
-            )?;
+            write_chunk(&mut file, &table, &all[..table.len()], &mut inputs.iter().copied())?;
         }
+    }
+
+    /// Files of rows that had been finished, in the order of their days.
+    pub const fn finished(paths: Vec<PathBuf>) -> Self {
+        Self { paths, parquet: true }
     }
 
     /// Opens the run for a merge.
     pub fn read(&self, plan: &Plan) -> io::Result<Source> {
-        let mut source = Source {
-            file: Some(BufReader::new(File::open(&self.path)?)),
-            table: Table::new(plan.fields.iter().map(|field| field.kind)),
-            order: vec![],
-            inputs: vec![],
-            at: 0,
+        let from = if self.parquet {
+            Origin::Parquet(Reader::new(self.paths.clone()))
+        } else {
+            Origin::Own(BufReader::new(File::open(&self.paths[0])?))
         };
+        let table = Table::new(plan.kinds());
+        let mut source = Source { from, table, order: vec![], inputs: vec![], at: 0 };
         source.next_chunk()?;
         Ok(source)
     }
@@ -115,10 +123,7 @@ fn write_chunk(
                     file.write_all(&[values[row as usize]])?;
                 }
             }
-            Column::String {
-                numbers,
-                dictionary,
-            } => {
+            Column::String { numbers, dictionary } => {
                 // The chunk has a dictionary of its own, of the strings that are in it.
                 let mut own = Dictionary::default();
                 let mut renumbered = Vec::with_capacity(rows.len());
@@ -145,23 +150,23 @@ fn write_chunk(
 
 /// Sorted rows that a merge reads: a run, or a table in memory.
 pub struct Source {
-    file: Option<BufReader<File>>,
+    from: Origin,
     table: Table,
     order: Vec<u32>,
     inputs: Vec<u32>,
     at: usize,
 }
 
+enum Origin {
+    Memory,
+    Own(BufReader<File>),
+    Parquet(Reader),
+}
+
 impl Source {
     /// Rows of a table in an order, with the input of each in that order.
     pub const fn of_table(table: Table, order: Vec<u32>, inputs: Vec<u32>) -> Self {
-        Self {
-            file: None,
-            table,
-            order,
-            inputs,
-            at: 0,
-        }
+        Self { from: Origin::Memory, table, order, inputs, at: 0 }
     }
 
     const fn is_at_end(&self) -> bool {
@@ -174,11 +179,7 @@ impl Source {
 
     fn advance(&mut self) -> io::Result<()> {
         self.at += 1;
-        if self.is_at_end() {
-            self.next_chunk()
-        } else {
-            Ok(())
-        }
+        if self.is_at_end() { self.next_chunk() } else { Ok(()) }
     }
 
     fn next_chunk(&mut self) -> io::Result<()> {
@@ -186,27 +187,36 @@ impl Source {
         self.order.clear();
         self.inputs.clear();
         self.table.clear();
-        let Some(file) = &mut self.file else {
-            return Ok(());
-        };
-        let mut length = [0; 4];
-        match file.read_exact(&mut length) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
-            result => result?,
+        match &mut self.from {
+            Origin::Memory => {}
+            Origin::Own(file) => read_chunk(file, &mut self.table, &mut self.inputs)?,
+            Origin::Parquet(reader) => {
+                reader.read(CHUNK, &mut self.table)?;
+                self.inputs.resize(self.table.len(), COUNTED);
+            }
         }
-        let rows = u32::from_le_bytes(length);
-        self.order.extend(0..rows);
-        for _ in 0..rows {
-            self.table.times.push(i64::from_le_bytes(bytes(file)?));
-        }
-        for _ in 0..rows {
-            self.inputs.push(u32::from_le_bytes(bytes(file)?));
-        }
-        for column in &mut self.table.columns {
-            read_column(file, column, rows)?;
-        }
+        self.order.extend(0..self.table.len() as u32);
         Ok(())
     }
+}
+
+fn read_chunk(file: &mut impl Read, table: &mut Table, inputs: &mut Vec<u32>) -> io::Result<()> {
+    let mut length = [0; 4];
+    match file.read_exact(&mut length) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+        result => result?,
+    }
+    let rows = u32::from_le_bytes(length);
+    for _ in 0..rows {
+        table.times.push(i64::from_le_bytes(bytes(file)?));
+    }
+    for _ in 0..rows {
+        inputs.push(u32::from_le_bytes(bytes(file)?));
+    }
+    for column in &mut table.columns {
+        read_column(file, column, rows)?;
+    }
+    Ok(())
 }
 
 fn read_column(file: &mut impl Read, column: &mut Column, rows: u32) -> io::Result<()> {
@@ -227,10 +237,7 @@ fn read_column(file: &mut impl Read, column: &mut Column, rows: u32) -> io::Resu
                 values.extend(bytes::<1>(file)?);
             }
         }
-        Column::String {
-            numbers,
-            dictionary,
-        } => {
+        Column::String { numbers, dictionary } => {
             let mut text = vec![];
             for _ in 0..u32::from_le_bytes(bytes(file)?) {
                 text.resize(u32::from_le_bytes(bytes(file)?) as usize, 0);

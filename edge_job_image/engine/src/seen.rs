@@ -21,11 +21,7 @@ impl Seen {
         for &field in key {
             write_key(&table.columns[field], row, &mut self.buffer);
         }
-        let Self {
-            keys,
-            table,
-            buffer,
-        } = self;
+        let Self { keys, table, buffer } = self;
         let hash = mix(hash(buffer), 0xd6e8_feb8_6659_fd93);
         let cut = |&(_, start, length): &(u64, u64, u32)| {
             &keys[start as usize..start as usize + length as usize] == buffer.as_slice()
@@ -43,10 +39,7 @@ impl Seen {
 /// Writes a value so that no two different keys are the same bytes.
 fn write_key(column: &Column, row: usize, bytes: &mut Vec<u8>) {
     match column {
-        Column::String {
-            numbers,
-            dictionary,
-        } => {
+        Column::String { numbers, dictionary } => {
             let text = dictionary.get(numbers[row]);
             bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
             bytes.extend_from_slice(text);

@@ -12,20 +12,12 @@ pub fn text(value: &[u8], repr: &dyn Fn(&str) -> String) -> String {
         None => value.into_owned(),
     };
     // The ellipsis is printable in every version of Unicode.
-    if cut.strip_suffix('…').unwrap_or(&cut).is_ascii() {
-        ascii(&cut)
-    } else {
-        repr(&cut)
-    }
+    if cut.strip_suffix('…').unwrap_or(&cut).is_ascii() { ascii(&cut) } else { repr(&cut) }
 }
 
 /// `repr` of a text of which all characters beyond ASCII are printable.
 pub fn ascii(value: &str) -> String {
-    let quote = if value.contains('\'') && !value.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
+    let quote = if value.contains('\'') && !value.contains('"') { '"' } else { '\'' };
     let mut shown = String::with_capacity(value.len() + 2);
     shown.push(quote);
     for character in value.chars() {
@@ -51,17 +43,11 @@ pub fn ascii(value: &str) -> String {
 /// from 1e16 on.
 pub fn double(value: f64) -> String {
     let scientific = format!("{value:e}");
-    let (mantissa, exponent) = scientific
-        .split_once('e')
-        .expect("an exponent is asked for");
+    let (mantissa, exponent) = scientific.split_once('e').expect("an exponent is asked for");
     let exponent: i32 = exponent.parse().expect("an exponent is a number");
     if (-4..16).contains(&exponent) || value == 0.0 {
         let plain = format!("{value}");
-        return if plain.contains('.') {
-            plain
-        } else {
-            plain + ".0"
-        };
+        return if plain.contains('.') { plain } else { plain + ".0" };
     }
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{mantissa}e{sign}{:02}", exponent.abs())

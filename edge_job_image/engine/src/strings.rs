@@ -22,9 +22,7 @@ impl Dictionary {
         if (self.last as usize) < self.ends.len() && self.get(self.last) == text {
             return self.last;
         }
-        let Self {
-            bytes, ends, table, ..
-        } = self;
+        let Self { bytes, ends, table, .. } = self;
         let hash = hash(text);
         let found = table.find(hash, |&number| cut(bytes, ends, number) == text);
         let number = match found {
@@ -69,11 +67,7 @@ impl Dictionary {
 #[inline(always)]
 fn cut<'a>(bytes: &'a [u8], ends: &[u32], number: u32) -> &'a [u8] {
     let number = number as usize;
-    let start = if number == 0 {
-        0
-    } else {
-        ends[number - 1] as usize
-    };
+    let start = if number == 0 { 0 } else { ends[number - 1] as usize };
     &bytes[start..ends[number] as usize]
 }
 
@@ -107,10 +101,7 @@ mod tests {
     fn each_string_has_one_number() {
         let mut dictionary = Dictionary::default();
         let texts: Vec<String> = (0..1000).map(|n| format!("sensor-{}", n % 300)).collect();
-        let numbers: Vec<u32> = texts
-            .iter()
-            .map(|t| dictionary.number(t.as_bytes()))
-            .collect();
+        let numbers: Vec<u32> = texts.iter().map(|t| dictionary.number(t.as_bytes())).collect();
         assert_eq!(dictionary.count(), 300);
         for (text, &number) in texts.iter().zip(&numbers) {
             assert_eq!(dictionary.get(number), text.as_bytes());

@@ -19,30 +19,18 @@ pub const NULL_BOOLEAN: u8 = 2;
 
 /// The values of a column, nulls among them.
 pub enum Column {
-    String {
-        numbers: Vec<u32>,
-        dictionary: Dictionary,
-    },
+    String { numbers: Vec<u32>, dictionary: Dictionary },
     Double(Vec<f64>),
-    Long {
-        values: Vec<i64>,
-        valid: Vec<bool>,
-    },
+    Long { values: Vec<i64>, valid: Vec<bool> },
     Boolean(Vec<u8>),
 }
 
 impl Column {
     pub fn new(kind: Kind) -> Self {
         match kind {
-            Kind::String => Self::String {
-                numbers: vec![],
-                dictionary: Dictionary::default(),
-            },
+            Kind::String => Self::String { numbers: vec![], dictionary: Dictionary::default() },
             Kind::Double => Self::Double(vec![]),
-            Kind::Long => Self::Long {
-                values: vec![],
-                valid: vec![],
-            },
+            Kind::Long => Self::Long { values: vec![], valid: vec![] },
             Kind::Boolean => Self::Boolean(vec![]),
         }
     }
@@ -83,14 +71,8 @@ impl Column {
     pub fn extend(&mut self, other: &Self, rows: std::ops::Range<usize>) {
         match (self, other) {
             (
-                Self::String {
-                    numbers,
-                    dictionary,
-                },
-                Self::String {
-                    numbers: from,
-                    dictionary: names,
-                },
+                Self::String { numbers, dictionary },
+                Self::String { numbers: from, dictionary: names },
             ) => {
                 let renumber = |number: u32, dictionary: &mut Dictionary| match number {
                     NULL => NULL,
@@ -101,21 +83,14 @@ impl Column {
                         numbers.push(renumber(number, dictionary));
                     }
                 } else {
-                    let known: Vec<u32> = (0..names.count() as u32)
-                        .map(|n| renumber(n, dictionary))
-                        .collect();
+                    let known: Vec<u32> =
+                        (0..names.count() as u32).map(|n| renumber(n, dictionary)).collect();
                     let new = |&n: &u32| if n == NULL { NULL } else { known[n as usize] };
                     numbers.extend(from[rows].iter().map(new));
                 }
             }
             (Self::Double(values), Self::Double(from)) => values.extend_from_slice(&from[rows]),
-            (
-                Self::Long { values, valid },
-                Self::Long {
-                    values: from,
-                    valid: are,
-                },
-            ) => {
+            (Self::Long { values, valid }, Self::Long { values: from, valid: are }) => {
                 values.extend_from_slice(&from[rows.clone()]);
                 valid.extend_from_slice(&are[rows]);
             }
@@ -126,10 +101,7 @@ impl Column {
 
     fn memory(&self) -> usize {
         match self {
-            Self::String {
-                numbers,
-                dictionary,
-            } => numbers.capacity() * 4 + dictionary.memory(),
+            Self::String { numbers, dictionary } => numbers.capacity() * 4 + dictionary.memory(),
             Self::Double(values) => values.capacity() * 8,
             Self::Long { values, valid } => values.capacity() * 8 + valid.capacity(),
             Self::Boolean(values) => values.capacity(),
@@ -174,10 +146,7 @@ pub struct Table {
 
 impl Table {
     pub fn new(kinds: impl IntoIterator<Item = Kind>) -> Self {
-        Self {
-            times: vec![],
-            columns: kinds.into_iter().map(Column::new).collect(),
-        }
+        Self { times: vec![], columns: kinds.into_iter().map(Column::new).collect() }
     }
 
     pub const fn len(&self) -> usize {
@@ -191,9 +160,7 @@ impl Table {
     /// Forgets the rows from `length` on, whole or half-written.
     pub fn truncate(&mut self, length: usize) {
         self.times.truncate(length);
-        self.columns
-            .iter_mut()
-            .for_each(|column| column.truncate(length));
+        self.columns.iter_mut().for_each(|column| column.truncate(length));
     }
 
     pub fn clear(&mut self) {

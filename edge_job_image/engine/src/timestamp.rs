@@ -32,13 +32,7 @@ impl<'a> Parser<'a> {
         strict: &'a Strict<'a>,
         repr: &'a dyn Fn(&str) -> String,
     ) -> Self {
-        Self {
-            rules,
-            strict,
-            repr,
-            hour: [0; PREFIX],
-            start: 0,
-        }
+        Self { rules, strict, repr, hour: [0; PREFIX], start: 0 }
     }
 
     /// The time of a cell that is neither empty nor a null value.
@@ -74,13 +68,11 @@ impl<'a> Parser<'a> {
             }
             return Ok(time);
         }
-        let time = iso(cell)
-            .filter(|time| (FIRST..=LAST).contains(time))
-            .ok_or_else(|| {
-                let shown = shown::text(cell, self.repr);
-                let detail = format!("{shown} is not a time as {} writes it", self.rules.formats);
-                Rejection::new(Reason::InvalidTimestamp, detail)
-            })?;
+        let time = iso(cell).filter(|time| (FIRST..=LAST).contains(time)).ok_or_else(|| {
+            let shown = shown::text(cell, self.repr);
+            let detail = format!("{shown} is not a time as {} writes it", self.rules.formats);
+            Rejection::new(Reason::InvalidTimestamp, detail)
+        })?;
         // A cell with an offset is read by itself: its hour is another one without it.
         if tail(&cell[PREFIX..], true).is_some() {
             self.hour.copy_from_slice(&cell[..PREFIX]);
@@ -91,11 +83,7 @@ impl<'a> Parser<'a> {
 
     /// Whether the clocks of the zone showed all of a cell's hour once; remembers its start.
     fn whole_hour(&mut self, text: &str, time: i64) -> bool {
-        let Some(offset) = text
-            .as_bytes()
-            .get(PREFIX..)
-            .and_then(|rest| tail(rest, false))
-        else {
+        let Some(offset) = text.as_bytes().get(PREFIX..).and_then(|rest| tail(rest, false)) else {
             return false;
         };
         let hour = &text[..PREFIX];
@@ -111,10 +99,8 @@ impl<'a> Parser<'a> {
             let detail = format!("{shown} is before {}", self.rules.not_before);
             return Rejection::new(Reason::TimestampTooOld, detail);
         }
-        let detail = format!(
-            "{shown} is more than {} after the node's clock",
-            self.rules.max_future
-        );
+        let detail =
+            format!("{shown} is more than {} after the node's clock", self.rules.max_future);
         Rejection::new(Reason::TimestampInFuture, detail)
     }
 }
@@ -136,11 +122,8 @@ fn tail(rest: &[u8], zulu: bool) -> Option<i64> {
         [] => Some(time),
         [b'Z'] if zulu => Some(time),
         [b'.' | b',', fraction @ ..] => {
-            let digits = if zulu {
-                fraction.strip_suffix(b"Z").unwrap_or(fraction)
-            } else {
-                fraction
-            };
+            let digits =
+                if zulu { fraction.strip_suffix(b"Z").unwrap_or(fraction) } else { fraction };
             Some(time + microseconds(digits)?)
         }
         _ => None,
@@ -165,24 +148,7 @@ fn two(tens: u8, ones: u8) -> Option<i64> {
 /// `YYYY-MM-DD[T ]HH:MM[:SS[.ffffff]][Z|±HH[:MM]]`
 fn iso(cell: &[u8]) -> Option<i64> {
     let (date, rest) = cell.split_first_chunk::<16>()?;
-    let [
-        y3,
-        y2,
-        y1,
-        y0,
-        b'-',
-        o1,
-        o0,
-        b'-',
-        d1,
-        d0,
-        b'T' | b' ',
-        h1,
-        h0,
-        b':',
-        m1,
-        m0,
-    ] = *date
+    let [y3, y2, y1, y0, b'-', o1, o0, b'-', d1, d0, b'T' | b' ', h1, h0, b':', m1, m0] = *date
     else {
         return None;
     };
@@ -202,10 +168,7 @@ fn iso(cell: &[u8]) -> Option<i64> {
         time += second * SECOND;
         rest = after;
         if let [b'.' | b',', after @ ..] = rest {
-            let length = after
-                .iter()
-                .take_while(|byte| byte.is_ascii_digit())
-                .count();
+            let length = after.iter().take_while(|byte| byte.is_ascii_digit()).count();
             time += microseconds(&after[..length])?;
             rest = &after[length..];
         }
@@ -322,11 +285,7 @@ mod tests {
         while days <= LAST / DAY {
             let text = date(days);
             let number = |range: std::ops::Range<usize>| text[range].parse().unwrap();
-            assert_eq!(
-                days_of(number(0..4), number(5..7), number(8..10)),
-                Some(days),
-                "{text}"
-            );
+            assert_eq!(days_of(number(0..4), number(5..7), number(8..10)), Some(days), "{text}");
             days += 13;
         }
     }

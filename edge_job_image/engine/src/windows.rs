@@ -29,19 +29,8 @@ pub struct Windows {
 
 /// The kinds of the columns of features behind their window's start.
 pub fn kinds(plan: &Plan) -> Vec<Kind> {
-    let groups = plan
-        .features
-        .group_by
-        .iter()
-        .map(|&field| plan.fields[field].kind);
-    let own = [
-        Kind::String,
-        Kind::Long,
-        Kind::Double,
-        Kind::Double,
-        Kind::Double,
-        Kind::Double,
-    ];
+    let groups = plan.features.group_by.iter().map(|&field| plan.fields[field].kind);
+    let own = [Kind::String, Kind::Long, Kind::Double, Kind::Double, Kind::Double, Kind::Double];
     groups.chain(own).collect()
 }
 
@@ -83,11 +72,7 @@ impl Windows {
             let (window, after) = rest.split_at(length);
             rest = after;
             slots.clear();
-            slots.extend(
-                window
-                    .iter()
-                    .map(|&row| self.slot(table, row as usize, &mut known)),
-            );
+            slots.extend(window.iter().map(|&row| self.slot(table, row as usize, &mut known)));
             self.take(table, window, &slots);
         }
     }
@@ -144,8 +129,7 @@ impl Windows {
         let slot = *self.slots.entry(identity).or_insert(before);
         if slot == before {
             let needed = (before + 1) * self.numeric.len();
-            self.values
-                .resize_with(needed.max(self.values.len()), Vec::new);
+            self.values.resize_with(needed.max(self.values.len()), Vec::new);
         } else {
             self.groups.truncate(before);
         }
@@ -188,10 +172,7 @@ fn push(closed: &mut Table, start: i64, groups: &Table, slot: usize, name: &str,
     let mut doubles = numbers.into_iter();
     for column in own {
         match column {
-            Column::String {
-                numbers,
-                dictionary,
-            } => {
+            Column::String { numbers, dictionary } => {
                 numbers.push(dictionary.number(name.as_bytes()));
             }
             Column::Long { values, valid } => {
@@ -216,10 +197,9 @@ impl<'a> Known<'a> {
         match group_by {
             [] => Self::One(NULL),
             [field] => match &table.columns[*field] {
-                Column::String {
-                    numbers,
-                    dictionary,
-                } => Self::ByString(numbers, vec![NULL; dictionary.count()]),
+                Column::String { numbers, dictionary } => {
+                    Self::ByString(numbers, vec![NULL; dictionary.count()])
+                }
                 _ => Self::No,
             },
             _ => Self::No,
