@@ -14,7 +14,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::delivered::{Daily, Delivered, headers};
+use crate::delivered::{Daily, Delivered, Headers, Kit};
 use crate::order::sort;
 use crate::plan::Plan;
 use crate::runs::{COUNTED, Merge, Run, Source};
@@ -74,24 +74,26 @@ pub struct Buckets<'a> {
     /// Whether rows are written: also when they are not shipped, if they may be needed again.
     keeps_rows: bool,
     features: Daily<'a>,
+    pub kit: Kit,
     windows: Windows,
     pub counted: Counted,
 }
 
 impl<'a> Buckets<'a> {
     /// Files are written into `folder`, `inputs` is how many inputs there are.
-    pub fn new(plan: &'a Plan, folder: &'a Path, inputs: usize) -> Self {
+    pub fn new(plan: &'a Plan, folder: &'a Path, inputs: usize) -> io::Result<Self> {
         let fields = plan.fields.iter().map(|field| (field.name.as_str(), field.kind));
         let groups = plan.features.group_by.iter().map(|&field| plan.fields[field].name.as_str());
         let own = ["field", "count", "mean", "m2", "min", "max"];
         let columns = groups.chain(own).zip(windows::kinds(plan));
-        let rows = Daily::new(folder, "rows", headers(Some("timestamp"), fields));
-        let features = Daily::new(folder, "features", headers(Some("window_start"), columns));
+        let rows = Daily::new(folder, "rows", Headers::new(Some("timestamp"), fields));
+        let features = Daily::new(folder, "features", Headers::new(Some("window_start"), columns));
         let width = multiple(DAY, plan.features.window);
-        Self {
+        Ok(Self {
             plan,
             folder,
             width,
+            kit: Kit::new()?,
             open: BTreeMap::new(),
             clock: 0,
             memory: 0,
@@ -103,7 +105,7 @@ impl<'a> Buckets<'a> {
             features,
             windows: Windows::new(plan),
             counted: Counted { clean: vec![0; inputs], duplicate: vec![0; inputs], latest: None },
-        }
+        })
     }
 
     /// Takes rows of an input, in the order in which they were read.
@@ -181,7 +183,7 @@ impl<'a> Buckets<'a> {
         for (_, file) in rows {
             let path = self.run_path();
             fs::rename(self.folder.join(&file.name), &path)?;
-            paths.push(path);
+            paths.push((path, file.groups));
         }
         for (_, file) in features {
             fs::remove_file(self.folder.join(&file.name))?;
@@ -262,7 +264,7 @@ impl<'a> Buckets<'a> {
             }
             self.write(&bucket.rows, &order.kept)?;
         } else {
-            let mut sources: Vec<Source> =
+            let mut sources: Vec<Source<'_>> =
                 bucket.runs.iter().map(|run| run.read(self.plan)).collect::<io::Result<_>>()?;
             let numbers = order.kept.iter().map(|&row| input_of(&bucket.inputs, row) as u32);
             let numbers = numbers.collect();
@@ -300,7 +302,7 @@ impl<'a> Buckets<'a> {
         let last = order.last().map(|&row| table.times[row as usize]);
         self.counted.latest = self.counted.latest.max(last);
         if self.keeps_rows {
-            self.rows.write(table, order)?;
+            self.rows.write(table, order, &mut self.kit)?;
         }
         if self.plan.ship_features {
             self.windows.add(table, order);
@@ -313,7 +315,7 @@ impl<'a> Buckets<'a> {
         let closed = &mut self.windows.closed;
         if closed.len() > held {
             let order: Vec<u32> = (0..closed.len() as u32).collect();
-            self.features.write(closed, &order)?;
+            self.features.write(closed, &order, &mut self.kit)?;
             closed.clear();
         }
         Ok(())
@@ -321,7 +323,6 @@ impl<'a> Buckets<'a> {
 }
 
 /// A file of the result.
-#[derive(Debug)]
 pub struct Finished {
     pub kind: &'static str,
     pub day: Option<i64>,

@@ -1,265 +1,244 @@
 //! Parquet files: rows of a day, features of a day, rejected rows.
+//!
+//! They are written here rather than by a library because strings come with their dictionary
+//! numbers already, memory is known to the byte, and nothing has to be compiled for it that takes
+//! longer than all the rest.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
-use parquet::basic::{
-    Compression, Encoding, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel,
-};
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
-use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
-use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use parquet::schema::types::{ColumnPath, Type, TypePtr};
-use sha2::{Digest, Sha256};
-
-use crate::strings::NULL;
-use crate::table::{Column, Kind, NULL_BOOLEAN, Table};
+use crate::column::{self, Chunk, Scratch};
+use crate::sink::{Encoding, Press, Sink};
+use crate::table::{Kind, Table};
+use crate::thrift::{self, Struct, varint};
 use crate::timestamp::{DAY, date};
 
-/// A finished file: what the manifest says of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+const ZSTD: i32 = 6;
+const CREATOR: &[u8] = b"pi-edge-spark edge-etl-engine";
+
+/// A finished file: what the manifest says of it, and what reads it again.
 pub struct Delivered {
     pub name: String,
     pub rows: u64,
     pub bytes: u64,
     pub sha256: String,
+    pub groups: Vec<Group>,
+}
+
+/// A row group.
+pub struct Group {
+    pub rows: usize,
+    pub columns: Vec<Chunk>,
 }
 
 /// A column of a Parquet file.
-pub struct Header {
-    pub name: String,
-    pub kind: HeaderKind,
-    pub required: bool,
+struct Header {
+    name: String,
+    kind: HeaderKind,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum HeaderKind {
+#[derive(Clone, Copy)]
+enum HeaderKind {
     Time,
     Of(Kind),
+}
+
+impl HeaderKind {
+    /// Parquet's number of the physical type.
+    const fn physical(self) -> i32 {
+        match self {
+            Self::Of(Kind::Boolean) => 0,
+            Self::Time | Self::Of(Kind::Long) => 2,
+            Self::Of(Kind::Double) => 5,
+            Self::Of(Kind::String) => 6,
+        }
+    }
+}
+
+/// The columns of a file: its time, if it has one, and those of a table.
+pub struct Headers(Vec<Header>);
+
+impl Headers {
+    pub fn new<'a>(time: Option<&str>, columns: impl IntoIterator<Item = (&'a str, Kind)>) -> Self {
+        let time = time.map(|name| Header { name: name.to_owned(), kind: HeaderKind::Time });
+        let columns = columns.into_iter();
+        let columns = columns
+            .map(|(name, kind)| Header { name: name.to_owned(), kind: HeaderKind::Of(kind) });
+        Self(time.into_iter().chain(columns).collect())
+    }
+}
+
+/// What writing needs and keeps from file to file.
+pub struct Kit {
+    press: Press,
+    scratch: Scratch,
+}
+
+impl Kit {
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { press: Press::new()?, scratch: Scratch::default() })
+    }
 }
 
 /// A Parquet file that is being written; its digest is known when it ends.
 pub struct Writer {
     name: String,
-    inner: SerializedFileWriter<Hashed>,
-    rows: u64,
+    sink: Sink,
+    groups: Vec<Group>,
 }
 
 impl Writer {
-    pub fn create(folder: &Path, name: &str, headers: &[Header]) -> io::Result<Self> {
-        let file = File::create(folder.join(name))?;
-        let sink = Hashed { file, digest: Sha256::new(), bytes: 0 };
-        let inner =
-            SerializedFileWriter::new(sink, schema(headers), properties(headers)).map_err(wrong)?;
-        Ok(Self { name: name.to_owned(), inner, rows: 0 })
+    pub fn create(folder: &Path, name: &str) -> io::Result<Self> {
+        let sink = Sink::create(&folder.join(name))?;
+        Ok(Self { name: name.to_owned(), sink, groups: vec![] })
     }
 
-    /// Writes rows of a table in an order as one row group; `timed` when the file has a time.
-    pub fn write(&mut self, table: &Table, order: &[u32], timed: bool) -> io::Result<()> {
-        if order.is_empty() {
-            return Ok(());
-        }
-        let mut group = self.inner.next_row_group().map_err(wrong)?;
-        if timed {
-            write_times(&mut group, &table.times, order).map_err(wrong)?;
+    /// Writes rows of a table in an order as one row group.
+    pub fn write(
+        &mut self,
+        headers: &Headers,
+        table: &Table,
+        order: &[u32],
+        kit: &mut Kit,
+    ) -> io::Result<()> {
+        let Kit { press, scratch } = kit;
+        let mut columns = Vec::with_capacity(headers.0.len());
+        if headers.0.len() > table.columns.len() {
+            let sink = &mut self.sink;
+            columns.push(column::write_times(sink, press, &table.times, order, scratch)?);
         }
         for column in &table.columns {
-            write_column(&mut group, column, order).map_err(wrong)?;
+            columns.push(column::write(&mut self.sink, press, column, order, scratch)?);
         }
-        group.close().map_err(wrong)?;
-        self.rows += order.len() as u64;
+        self.groups.push(Group { rows: order.len(), columns });
         Ok(())
     }
 
     /// Ends the file.
-    pub fn finish(self) -> io::Result<Delivered> {
-        // Writes the footer too.
-        let sink = self.inner.into_inner().map_err(wrong)?;
-        Ok(Delivered {
-            name: self.name,
-            rows: self.rows,
-            bytes: sink.bytes,
-            sha256: hexadecimal(&sink.digest.finalize()),
+    pub fn finish(mut self, headers: &Headers) -> io::Result<Delivered> {
+        let rows = self.groups.iter().map(|group| group.rows as u64).sum();
+        let mut footer = footer(headers, &self.groups, rows);
+        let length = footer.len() as u32;
+        footer.extend_from_slice(&length.to_le_bytes());
+        footer.extend_from_slice(b"PAR1");
+        self.sink.write(&footer)?;
+        let bytes = self.sink.position;
+        let sha256 = self.sink.finish();
+        Ok(Delivered { name: self.name, rows, bytes, sha256, groups: self.groups })
+    }
+}
+
+/// The FileMetaData of parquet.thrift.
+fn footer(headers: &Headers, groups: &[Group], rows: u64) -> Vec<u8> {
+    let Headers(columns) = headers;
+    let root = Struct::default().binary(4, b"schema").i32(5, columns.len() as i32);
+    let elements: Vec<Vec<u8>> = std::iter::once(root.finish())
+        .chain(columns.iter().map(|header| element(header).finish()))
+        .collect();
+    let append = |bytes: &mut Vec<u8>, one: &Vec<u8>| bytes.extend_from_slice(one);
+    // Without the orders readers do not trust the least and the greatest values.
+    let order = Struct::default().nested(1, Struct::default()).finish();
+    let orders = vec![order; columns.len()];
+    Struct::default()
+        .i32(1, 1)
+        .list(2, thrift::Kind::Struct, &elements, append)
+        .i64(3, rows as i64)
+        .list(4, thrift::Kind::Struct, groups, |bytes, group| {
+            bytes.extend(row_group(columns, group).finish());
         })
-    }
+        .binary(6, CREATOR)
+        .list(7, thrift::Kind::Struct, &orders, append)
+        .finish()
 }
 
-/// A file that knows the digest of what was written to it.
-struct Hashed {
-    file: File,
-    digest: Sha256,
-    bytes: u64,
-}
-
-impl Write for Hashed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.digest.update(&bytes[..written]);
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The operating system's error if there is one behind what the Parquet writer says.
-pub fn wrong(error: ParquetError) -> io::Error {
-    match error {
-        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
-            Ok(error) => *error,
-            Err(other) => io::Error::other(other),
-        },
-        other => io::Error::other(other),
-    }
-}
-
-fn schema(headers: &[Header]) -> TypePtr {
-    let columns = headers.iter().map(|header| {
-        let (physical, logical) = match header.kind {
-            HeaderKind::Time => {
-                (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MICROS)))
-            }
-            HeaderKind::Of(Kind::String) => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
-            HeaderKind::Of(Kind::Double) => (Physical::DOUBLE, None),
-            HeaderKind::Of(Kind::Long) => (Physical::INT64, None),
-            HeaderKind::Of(Kind::Boolean) => (Physical::BOOLEAN, None),
-        };
-        let repetition = if header.required { Repetition::REQUIRED } else { Repetition::OPTIONAL };
-        let column = Type::primitive_type_builder(&header.name, physical)
-            .with_repetition(repetition)
-            .with_logical_type(logical)
-            .build();
-        Arc::new(column.expect("a flat column is valid"))
-    });
-    let root = Type::group_type_builder("schema").with_fields(columns.collect()).build();
-    Arc::new(root.expect("a flat schema is valid"))
-}
-
-fn properties(headers: &[Header]) -> WriterPropertiesPtr {
-    let level = ZstdLevel::try_new(3).expect("zstd has a level 3");
-    let mut properties = WriterProperties::builder()
-        .set_created_by("pi-edge-spark".to_owned())
-        .set_compression(Compression::ZSTD(level))
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_offset_index_disabled(true)
-        .set_write_batch_size(4096)
-        .set_max_row_group_row_count(None);
-    for header in headers.iter().filter(|header| header.kind == HeaderKind::Time) {
-        let path = ColumnPath::from(header.name.as_str());
-        properties = properties
-            .set_column_dictionary_enabled(path.clone(), false)
-            .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-    }
-    Arc::new(properties.build())
-}
-
-/// Rows that are gathered at once.
-const GATHERED: usize = 8_192;
-
-fn write_times<W: Write + Send>(
-    group: &mut SerializedRowGroupWriter<'_, W>,
-    times: &[i64],
-    order: &[u32],
-) -> Result<(), ParquetError> {
-    let mut gathered = Vec::with_capacity(GATHERED);
-    let mut column = group.next_column()?.expect("the file has a time");
-    for rows in order.chunks(GATHERED) {
-        gathered.clear();
-        gathered.extend(rows.iter().map(|&row| times[row as usize]));
-        column.typed::<Int64Type>().write_batch(&gathered, None, None)?;
-    }
-    column.close()
-}
-
-fn write_column<W: Write + Send>(
-    group: &mut SerializedRowGroupWriter<'_, W>,
-    column: &Column,
-    order: &[u32],
-) -> Result<(), ParquetError> {
-    match column {
-        Column::Double(values) => put::<DoubleType, W>(group, order, |row| {
-            let value = values[row];
-            (!value.is_nan()).then_some(value)
-        }),
-        Column::Long { values, valid } => {
-            put::<Int64Type, W>(group, order, |row| valid[row].then(|| values[row]))
+fn element(header: &Header) -> Struct {
+    let required = matches!(header.kind, HeaderKind::Time);
+    let element = Struct::default()
+        .i32(1, header.kind.physical())
+        .i32(3, i32::from(!required))
+        .binary(4, header.name.as_bytes());
+    match header.kind {
+        HeaderKind::Time => {
+            let micros = Struct::default().nested(2, Struct::default());
+            let timestamp = Struct::default().bool(1, true).nested(2, micros);
+            element.i32(6, 10).nested(10, Struct::default().nested(8, timestamp))
         }
-        Column::Boolean(values) => put::<BoolType, W>(group, order, |row| {
-            (values[row] != NULL_BOOLEAN).then(|| values[row] == 1)
-        }),
-        Column::String { numbers, dictionary } => {
-            let texts: Vec<ByteArray> = (0..dictionary.count() as u32)
-                .map(|number| ByteArray::from(dictionary.get(number).to_vec()))
-                .collect();
-            put::<ByteArrayType, W>(group, order, |row| {
-                (numbers[row] != NULL).then(|| texts[numbers[row] as usize].clone())
-            })
+        HeaderKind::Of(Kind::String) => {
+            element.i32(6, 0).nested(10, Struct::default().nested(1, Struct::default()))
         }
+        HeaderKind::Of(_) => element,
     }
 }
 
-/// Writes a column: the values that are not null, and a level of 1 for each of them, 0 for others.
-fn put<T: DataType, W: Write + Send>(
-    group: &mut SerializedRowGroupWriter<'_, W>,
-    order: &[u32],
-    value: impl Fn(usize) -> Option<T::T>,
-) -> Result<(), ParquetError> {
-    let mut levels = Vec::with_capacity(GATHERED);
-    let mut values = Vec::with_capacity(GATHERED);
-    let mut column = group.next_column()?.expect("as many columns as the schema has");
-    for rows in order.chunks(GATHERED) {
-        levels.clear();
-        values.clear();
-        for &row in rows {
-            let value = value(row as usize);
-            levels.push(i16::from(value.is_some()));
-            values.extend(value);
-        }
-        column.typed::<T>().write_batch(&values, Some(&levels), None)?;
-    }
-    column.close()
+fn row_group(headers: &[Header], group: &Group) -> Struct {
+    let chunks: Vec<Vec<u8>> = headers
+        .iter()
+        .zip(&group.columns)
+        .map(|(header, chunk)| {
+            let metadata = metadata(header, chunk, group.rows);
+            Struct::default().i64(2, chunk.begin as i64).nested(3, metadata).finish()
+        })
+        .collect();
+    let size: u64 = group.columns.iter().map(uncompressed).sum();
+    Struct::default()
+        .list(1, thrift::Kind::Struct, &chunks, |bytes, chunk| bytes.extend_from_slice(chunk))
+        .i64(2, size as i64)
+        .i64(3, group.rows as i64)
 }
 
-/// The columns of a file: its time, if it has one, and those of a table.
-pub fn headers<'a>(
-    time: Option<&str>,
-    columns: impl IntoIterator<Item = (&'a str, Kind)>,
-) -> Vec<Header> {
-    let column = |(name, kind): (&str, Kind)| Header {
-        name: name.to_owned(),
-        kind: HeaderKind::Of(kind),
-        required: false,
+/// The bytes of a chunk as if its pages were not compressed; their headers count.
+fn uncompressed(chunk: &Chunk) -> u64 {
+    let pages = chunk.pages.iter().chain(&chunk.dictionary);
+    let compressed: u64 = pages.map(|page| page.compressed as u64).sum();
+    chunk.end - chunk.begin - compressed + chunk.size
+}
+
+fn metadata(header: &Header, chunk: &Chunk, rows: usize) -> Struct {
+    let mut encodings = vec![Encoding::Rle];
+    encodings.extend(chunk.dictionary.iter().map(|page| page.encoding));
+    encodings.extend(chunk.pages.first().map(|page| page.encoding));
+    let metadata = Struct::default()
+        .i32(1, header.kind.physical())
+        .list(2, thrift::Kind::I32, &encodings, |bytes, encoding| {
+            thrift::zigzag(bytes, *encoding as i64);
+        })
+        .list(3, thrift::Kind::Binary, &[header.name.as_bytes()], |bytes, name| {
+            varint(bytes, name.len() as u64);
+            bytes.extend_from_slice(name);
+        })
+        .i32(4, ZSTD)
+        .i64(5, rows as i64)
+        .i64(6, uncompressed(chunk) as i64)
+        .i64(7, (chunk.end - chunk.begin) as i64)
+        .i64(9, chunk.data as i64);
+    let metadata = match chunk.dictionary {
+        Some(_) => metadata.i64(11, chunk.begin as i64),
+        None => metadata,
     };
-    let time =
-        time.map(|name| Header { name: name.to_owned(), kind: HeaderKind::Time, required: true });
-    time.into_iter().chain(columns.into_iter().map(column)).collect()
+    let statistics = Struct::default().i64(3, chunk.nulls as i64);
+    let statistics = match &chunk.range {
+        Some((least, most)) => statistics.binary(5, most).binary(6, least),
+        None => statistics,
+    };
+    metadata.nested(12, statistics)
 }
 
 /// Files of one kind, one for each UTC day; the days come in their order.
 pub struct Daily<'a> {
     folder: &'a Path,
     kind: &'static str,
-    headers: Vec<Header>,
+    pub headers: Headers,
     open: Option<(i64, Writer)>,
     pub delivered: Vec<(i64, Delivered)>,
 }
 
 impl<'a> Daily<'a> {
-    pub const fn new(folder: &'a Path, kind: &'static str, headers: Vec<Header>) -> Self {
+    pub const fn new(folder: &'a Path, kind: &'static str, headers: Headers) -> Self {
         Self { folder, kind, headers, open: None, delivered: vec![] }
     }
 
     /// Writes rows of a table in the order of time.
-    pub fn write(&mut self, table: &Table, order: &[u32]) -> io::Result<()> {
+    pub fn write(&mut self, table: &Table, order: &[u32], kit: &mut Kit) -> io::Result<()> {
         let mut rest = order;
         while let Some(&first) = rest.first() {
             let day = table.times[first as usize].div_euclid(DAY);
@@ -267,24 +246,22 @@ impl<'a> Daily<'a> {
             let length = rest.partition_point(|&row| table.times[row as usize] < end);
             let (of_day, after) = rest.split_at(length);
             rest = after;
-            self.writer(day)?.write(table, of_day, true)?;
+            if self.open.as_ref().is_none_or(|(open, _)| *open != day) {
+                self.end_day()?;
+                let name = format!("{}-{}.parquet", self.kind, date(day));
+                self.open = Some((day, Writer::create(self.folder, &name)?));
+            }
+            if let Some((_, writer)) = &mut self.open {
+                writer.write(&self.headers, table, of_day, kit)?;
+            }
         }
         Ok(())
-    }
-
-    fn writer(&mut self, day: i64) -> io::Result<&mut Writer> {
-        if self.open.as_ref().is_none_or(|(open, _)| *open != day) {
-            self.end_day()?;
-            let name = format!("{}-{}.parquet", self.kind, date(day));
-            self.open = Some((day, Writer::create(self.folder, &name, &self.headers)?));
-        }
-        Ok(&mut self.open.as_mut().expect("it has just been opened").1)
     }
 
     /// Ends the file of the open day.
     pub fn end_day(&mut self) -> io::Result<()> {
         if let Some((day, writer)) = self.open.take() {
-            self.delivered.push((day, writer.finish()?));
+            self.delivered.push((day, writer.finish(&self.headers)?));
         }
         Ok(())
     }

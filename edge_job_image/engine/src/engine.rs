@@ -56,7 +56,6 @@ pub struct Read {
 }
 
 /// What the engine made of its inputs.
-#[derive(Debug)]
 pub struct Outcome {
     pub inputs: Vec<Result<Read, Refused>>,
     pub files: Vec<Finished>,
@@ -95,7 +94,7 @@ pub fn run(
     let nulls = Nulls::new(plan);
     let mut known = BTreeMap::new();
     loop {
-        match Work::new(plan, &nulls, inputs, folder, outside, progress).run(&known) {
+        match Work::new(plan, &nulls, inputs, folder, outside, progress)?.run(&known) {
             Ok(outcome) => return Ok(outcome),
             Err(Stop::Failure(failure)) => return Err(failure),
             Err(Stop::TooLate { input, refused, columns }) => {
@@ -166,21 +165,21 @@ impl<'a> Work<'a> {
         folder: &'a Path,
         outside: Outside<'a>,
         progress: &'a Progress<'a>,
-    ) -> Self {
-        Self {
+    ) -> io::Result<Self> {
+        Ok(Self {
             plan,
             inputs,
             outside,
             progress,
             nulls,
-            buckets: Buckets::new(plan, folder, inputs.len()),
+            buckets: Buckets::new(plan, folder, inputs.len())?,
             rejects: Rejects::new(folder),
             index: Index::default(),
             batch: Batch::new(plan),
             buffer: vec![],
             columns: BTreeSet::new(),
             headers: 0,
-        }
+        })
     }
 
     fn run(mut self, known: &BTreeMap<usize, (Refused, Vec<String>)>) -> Result<Outcome, Stop> {
@@ -198,8 +197,8 @@ impl<'a> Work<'a> {
             done += input.end - input.start;
             self.tell(done)?;
         }
+        let rejected = self.rejects.finish(&mut self.buckets.kit)?;
         let (mut files, counted) = self.buckets.finish()?;
-        let rejected = self.rejects.finish()?;
         files.extend(rejected.map(|file| Finished { kind: "rejected", day: None, file }));
         for (number, read) in results.iter_mut().enumerate() {
             if let Ok(read) = read {
@@ -306,7 +305,8 @@ impl<'a> Work<'a> {
         let batch = &mut self.batch;
         for row in &batch.rejected {
             let (line, offset) = (reading.read.lines + row.line + 1, reading.offset + row.offset);
-            self.rejects.add(&input.name, line, offset, row)?;
+            let kit = &mut self.buckets.kit;
+            self.rejects.add((&input.name, line, offset), row, kit)?;
             *reading.read.rejected.entry(row.reason).or_default() += 1;
         }
         self.buckets.add(&batch.rows, reading.number)?;

@@ -1,123 +1,160 @@
-//! Rows of Parquet files that this engine has written, read again.
+//! Rows of Parquet files that this engine has just written, read again.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_typed_column_reader};
-use parquet::data_type::{BoolType, ByteArrayType, DataType, DoubleType, Int64Type};
-use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use zstd::bulk::Decompressor;
 
-use crate::delivered::wrong;
+use crate::column::Chunk;
+use crate::delivered::Group;
+use crate::pages::{read_delta, read_hybrid};
+use crate::sink::{Encoding, Page};
 use crate::strings::NULL;
 use crate::table::{Column, NULL_BOOLEAN, NULL_DOUBLE, Table};
 
-/// Reads files one after the other, some rows at a time.
-pub struct Reader {
-    paths: VecDeque<PathBuf>,
-    file: Option<SerializedFileReader<File>>,
+/// Reads files one after the other, a page at a time: their columns have pages of the same rows.
+pub struct Reader<'a> {
+    files: VecDeque<(&'a PathBuf, &'a [Group])>,
+    file: Option<File>,
     group: usize,
-    columns: Vec<Cells>,
+    page: usize,
+    decompressor: Decompressor<'static>,
+    levels: Vec<u32>,
+    numbers: Vec<u32>,
 }
 
-/// A column of a row group: its time, or a field by its kind.
-enum Cells {
-    Longs(ColumnReaderImpl<Int64Type>),
-    Doubles(ColumnReaderImpl<DoubleType>),
-    Booleans(ColumnReaderImpl<BoolType>),
-    Strings(ColumnReaderImpl<ByteArrayType>),
-}
-
-impl Reader {
-    pub fn new(paths: Vec<PathBuf>) -> Self {
-        Self { paths: paths.into(), file: None, group: 0, columns: vec![] }
+impl<'a> Reader<'a> {
+    pub fn new(files: impl Iterator<Item = (&'a PathBuf, &'a [Group])>) -> io::Result<Self> {
+        Ok(Self {
+            files: files.collect(),
+            file: None,
+            group: 0,
+            page: 0,
+            decompressor: Decompressor::new()?,
+            levels: vec![],
+            numbers: vec![],
+        })
     }
 
-    /// Appends up to `most` rows; none at the end of the last file.
-    pub fn read(&mut self, most: usize, table: &mut Table) -> io::Result<()> {
-        let before = table.len();
-        loop {
-            self.read_some(most, table).map_err(wrong)?;
-            if table.len() > before || !self.next_group()? {
+    /// Appends the rows of the next page; none at the end of the last file.
+    pub fn read(&mut self, table: &mut Table) -> io::Result<()> {
+        while let Some(&(path, groups)) = self.files.front() {
+            let Some(group) = groups.get(self.group) else {
+                self.files.pop_front();
+                (self.file, self.group, self.page) = (None, 0, 0);
+                continue;
+            };
+            let file = match self.file.take() {
+                Some(file) => file,
+                None => File::open(path)?,
+            };
+            let page = self.page;
+            self.page += 1;
+            let is_there = page < group.columns[0].pages.len();
+            if is_there {
+                let times = self.page(&file, &group.columns[0].pages[page])?;
+                read_delta(&times, &mut table.times);
+                for (chunk, column) in group.columns[1..].iter().zip(&mut table.columns) {
+                    self.column(&file, chunk, page, column)?;
+                }
+            } else {
+                (self.group, self.page) = (self.group + 1, 0);
+            }
+            self.file = Some(file);
+            if is_there {
                 return Ok(());
             }
         }
+        Ok(())
     }
 
-    fn next_group(&mut self) -> io::Result<bool> {
-        loop {
-            if let Some(file) = &self.file
-                && self.group < file.num_row_groups()
-            {
-                let group = file.get_row_group(self.group).map_err(wrong)?;
-                self.group += 1;
-                let columns = 0..group.num_columns();
-                let columns = columns.map(|at| group.get_column_reader(at).map(Cells::new));
-                self.columns = columns.collect::<Result<_, _>>().map_err(wrong)?;
-                return Ok(true);
+    fn page(&mut self, file: &File, page: &Page) -> io::Result<Vec<u8>> {
+        let mut compressed = vec![0; page.compressed];
+        file.read_exact_at(&mut compressed, page.offset)?;
+        self.decompressor.decompress(&compressed, page.size)
+    }
+
+    fn column(
+        &mut self,
+        file: &File,
+        chunk: &Chunk,
+        number: usize,
+        column: &mut Column,
+    ) -> io::Result<()> {
+        let page = &chunk.pages[number];
+        let content = self.page(file, page)?;
+        let (length, rest) = content.split_at(4);
+        let length = u32::from_le_bytes(array(length)) as usize;
+        let (levels, values) = rest.split_at(length);
+        self.levels.clear();
+        read_hybrid(levels, page.values, 1, &mut self.levels);
+        if let Column::Boolean(cells) = column {
+            let mut bits = (0..values.len() * 8).map(|at| values[at / 8] >> (at % 8) & 1);
+            let next = |&level: &u32| match level {
+                1 => bits.next().unwrap_or(NULL_BOOLEAN),
+                _ => NULL_BOOLEAN,
+            };
+            cells.extend(self.levels.iter().map(next));
+            return Ok(());
+        }
+        let dictionary = match &chunk.dictionary {
+            Some(page) => self.page(file, page)?,
+            None => vec![],
+        };
+        // The values are those of the dictionary, by number, or stand in the page one by one.
+        let source = if page.encoding == Encoding::Dictionary { &dictionary } else { values };
+        let some = self.levels.iter().filter(|&&level| level == 1).count();
+        self.numbers.clear();
+        if page.encoding == Encoding::Dictionary {
+            read_hybrid(&values[1..], some, u32::from(values[0]), &mut self.numbers);
+        } else {
+            self.numbers.extend(0..some as u32);
+        }
+        let mut numbers = self.numbers.iter();
+        let next = |&level: &u32| if level == 1 { numbers.next() } else { None };
+        let numbers = self.levels.iter().map(next);
+        let word = |number: &u32| array(&source[*number as usize * 8..][..8]);
+        match column {
+            Column::Double(cells) => {
+                let cell = |number: Option<&u32>| {
+                    number.map_or(NULL_DOUBLE, |number| f64::from_le_bytes(word(number)))
+                };
+                cells.extend(numbers.map(cell));
             }
-            let Some(path) = self.paths.pop_front() else { return Ok(false) };
-            self.file = Some(SerializedFileReader::new(File::open(path)?).map_err(wrong)?);
-            self.group = 0;
-        }
-    }
-
-    fn read_some(&mut self, most: usize, table: &mut Table) -> Result<(), ParquetError> {
-        let Some((times, fields)) = self.columns.split_first_mut() else { return Ok(()) };
-        if let Cells::Longs(times) = times {
-            times.read_records(most, None, None, &mut table.times)?;
-        }
-        for (cells, column) in fields.iter_mut().zip(&mut table.columns) {
-            cells.read(most, column)?;
+            Column::Long { values: cells, valid } => {
+                for number in numbers {
+                    valid.push(number.is_some());
+                    cells.push(number.map_or(0, |number| i64::from_le_bytes(word(number))));
+                }
+            }
+            Column::String { numbers: cells, dictionary } => {
+                let texts = texts(source);
+                let cell = |number: Option<&u32>| {
+                    number.map_or(NULL, |number| dictionary.number(texts[*number as usize]))
+                };
+                cells.extend(numbers.map(cell));
+            }
+            Column::Boolean(_) => {}
         }
         Ok(())
     }
 }
 
-impl Cells {
-    fn new(reader: ColumnReader) -> Self {
-        match reader {
-            ColumnReader::DoubleColumnReader(reader) => Self::Doubles(reader),
-            ColumnReader::BoolColumnReader(reader) => Self::Booleans(reader),
-            ColumnReader::ByteArrayColumnReader(reader) => Self::Strings(reader),
-            other => Self::Longs(get_typed_column_reader(other)),
-        }
+fn texts(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut texts = vec![];
+    while let Some((length, rest)) = bytes.split_first_chunk() {
+        let (text, after) = rest.split_at(u32::from_le_bytes(*length) as usize);
+        texts.push(text);
+        bytes = after;
     }
-
-    fn read(&mut self, most: usize, column: &mut Column) -> Result<(), ParquetError> {
-        match (self, column) {
-            (Self::Doubles(reader), Column::Double(values)) => {
-                read(reader, most, |value| values.push(value.copied().unwrap_or(NULL_DOUBLE)))
-            }
-            (Self::Longs(reader), Column::Long { values, valid }) => read(reader, most, |value| {
-                values.push(value.copied().unwrap_or_default());
-                valid.push(value.is_some());
-            }),
-            (Self::Booleans(reader), Column::Boolean(values)) => read(reader, most, |value| {
-                values.push(value.map_or(NULL_BOOLEAN, |&value| u8::from(value)));
-            }),
-            (Self::Strings(reader), Column::String { numbers, dictionary }) => {
-                read(reader, most, |value| {
-                    numbers.push(value.map_or(NULL, |text| dictionary.number(text.data())));
-                })
-            }
-            _ => unreachable!("the file has the kinds of the plan"),
-        }
-    }
+    texts
 }
 
-fn read<T: DataType>(
-    reader: &mut ColumnReaderImpl<T>,
-    most: usize,
-    mut take: impl FnMut(Option<&T::T>),
-) -> Result<(), ParquetError> {
-    let (mut levels, mut values) = (vec![], vec![]);
-    reader.read_records(most, Some(&mut levels), None, &mut values)?;
-    let mut values = values.iter();
-    for level in levels {
-        take(if level == 1 { values.next() } else { None });
-    }
-    Ok(())
+fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut array = [0; N];
+    array.copy_from_slice(bytes);
+    array
 }

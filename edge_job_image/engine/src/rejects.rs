@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::clean::Rejected;
-use crate::delivered::{Delivered, Writer, headers};
+use crate::delivered::{Delivered, Headers, Kit, Writer};
 use crate::table::{Column, Kind, Table};
 
 /// Bytes of texts that are held before they are written.
@@ -21,6 +21,7 @@ const COLUMNS: [(&str, Kind); 6] = [
 /// Writes rejected rows in the order of reading.
 pub struct Rejects<'a> {
     folder: &'a Path,
+    headers: Headers,
     writer: Option<Writer>,
     held: Table,
     size: usize,
@@ -28,11 +29,22 @@ pub struct Rejects<'a> {
 
 impl<'a> Rejects<'a> {
     pub fn new(folder: &'a Path) -> Self {
-        Self { folder, writer: None, held: Table::new(COLUMNS.map(|(_, kind)| kind)), size: 0 }
+        Self {
+            folder,
+            headers: Headers::new(None, COLUMNS),
+            writer: None,
+            held: Table::new(COLUMNS.map(|(_, kind)| kind)),
+            size: 0,
+        }
     }
 
     /// Takes a row of the file of that name: `line` counts from 1.
-    pub fn add(&mut self, file: &str, line: u64, offset: u64, row: &Rejected) -> io::Result<()> {
+    pub fn add(
+        &mut self,
+        (file, line, offset): (&str, u64, u64),
+        row: &Rejected,
+        kit: &mut Kit,
+    ) -> io::Result<()> {
         let texts = [file, row.reason.name(), &row.detail, &row.raw];
         let mut texts = texts.into_iter();
         let mut longs = [line, offset].into_iter();
@@ -51,30 +63,26 @@ impl<'a> Rejects<'a> {
             }
         }
         self.size += 64 + row.detail.len() + row.raw.len();
-        if self.size > HELD { self.write() } else { Ok(()) }
+        if self.size > HELD { self.write(kit) } else { Ok(()) }
     }
 
-    fn write(&mut self) -> io::Result<()> {
+    fn write(&mut self, kit: &mut Kit) -> io::Result<()> {
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            empty => empty.insert(Writer::create(
-                self.folder,
-                "rejected.parquet",
-                &headers(None, COLUMNS),
-            )?),
+            empty => empty.insert(Writer::create(self.folder, "rejected.parquet")?),
         };
         let order: Vec<u32> = (0..self.held.len() as u32).collect();
-        writer.write(&self.held, &order, false)?;
+        writer.write(&self.headers, &self.held, &order, kit)?;
         self.held.clear();
         self.size = 0;
         Ok(())
     }
 
     /// Ends the file; None when no row was rejected.
-    pub fn finish(mut self) -> io::Result<Option<Delivered>> {
+    pub fn finish(mut self, kit: &mut Kit) -> io::Result<Option<Delivered>> {
         if !self.held.is_empty() {
-            self.write()?;
+            self.write(kit)?;
         }
-        self.writer.map(Writer::finish).transpose()
+        self.writer.map(|writer| writer.finish(&self.headers)).transpose()
     }
 }

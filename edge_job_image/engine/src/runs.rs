@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 
+use crate::delivered::Group;
 use crate::order::compare;
 use crate::plan::Plan;
 use crate::reader::Reader;
@@ -19,13 +20,12 @@ pub const COUNTED: u32 = u32::MAX;
 /// Sorted rows on the disk: a file with the number of each row's input, or Parquet files that had
 /// been finished. They are removed with it.
 pub struct Run {
-    paths: Vec<PathBuf>,
-    parquet: bool,
+    files: Vec<(PathBuf, Vec<Group>)>,
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
-        for path in &self.paths {
+        for (path, _) in &self.files {
             // What is left in the working directory is garbage anyway.
             drop(fs::remove_file(path));
         }
@@ -41,7 +41,7 @@ impl Run {
         mut inputs: impl Iterator<Item = u32>,
     ) -> io::Result<Self> {
         let mut file = BufWriter::new(File::create(&path)?);
-        let run = Self { paths: vec![path], parquet: false };
+        let run = Self { files: vec![(path, vec![])] };
         for rows in order.chunks(CHUNK) {
             write_chunk(&mut file, table, rows, &mut inputs)?;
         }
@@ -57,7 +57,7 @@ impl Run {
         mut duplicate: impl FnMut(usize),
     ) -> io::Result<Self> {
         let mut file = BufWriter::new(File::create(&path)?);
-        let run = Self { paths: vec![path], parquet: false };
+        let run = Self { files: vec![(path, vec![])] };
         let mut table = Table::new(plan.kinds());
         let mut inputs = vec![];
         let all: Vec<u32> = (0..CHUNK as u32).collect();
@@ -74,16 +74,18 @@ impl Run {
     }
 
     /// Files of rows that had been finished, in the order of their days.
-    pub const fn finished(paths: Vec<PathBuf>) -> Self {
-        Self { paths, parquet: true }
+    pub const fn finished(files: Vec<(PathBuf, Vec<Group>)>) -> Self {
+        Self { files }
     }
 
     /// Opens the run for a merge.
-    pub fn read(&self, plan: &Plan) -> io::Result<Source> {
-        let from = if self.parquet {
-            Origin::Parquet(Reader::new(self.paths.clone()))
-        } else {
-            Origin::Own(BufReader::new(File::open(&self.paths[0])?))
+    pub fn read(&self, plan: &Plan) -> io::Result<Source<'_>> {
+        let from = match self.files.as_slice() {
+            [(path, groups)] if groups.is_empty() => Origin::Own(BufReader::new(File::open(path)?)),
+            files => {
+                let files = files.iter().map(|(path, groups)| (path, groups.as_slice()));
+                Origin::Parquet(Reader::new(files)?)
+            }
         };
         let table = Table::new(plan.kinds());
         let mut source = Source { from, table, order: vec![], inputs: vec![], at: 0 };
@@ -149,21 +151,21 @@ fn write_chunk(
 }
 
 /// Sorted rows that a merge reads: a run, or a table in memory.
-pub struct Source {
-    from: Origin,
+pub struct Source<'a> {
+    from: Origin<'a>,
     table: Table,
     order: Vec<u32>,
     inputs: Vec<u32>,
     at: usize,
 }
 
-enum Origin {
+enum Origin<'a> {
     Memory,
     Own(BufReader<File>),
-    Parquet(Reader),
+    Parquet(Reader<'a>),
 }
 
-impl Source {
+impl Source<'_> {
     /// Rows of a table in an order, with the input of each in that order.
     pub const fn of_table(table: Table, order: Vec<u32>, inputs: Vec<u32>) -> Self {
         Self { from: Origin::Memory, table, order, inputs, at: 0 }
@@ -191,7 +193,7 @@ impl Source {
             Origin::Memory => {}
             Origin::Own(file) => read_chunk(file, &mut self.table, &mut self.inputs)?,
             Origin::Parquet(reader) => {
-                reader.read(CHUNK, &mut self.table)?;
+                reader.read(&mut self.table)?;
                 self.inputs.resize(self.table.len(), COUNTED);
             }
         }
@@ -261,13 +263,13 @@ fn bytes<const N: usize>(file: &mut impl Read) -> io::Result<[u8; N]> {
 
 /// Sorted rows of several sources as one; of equal keys the one of the first source stays.
 pub struct Merge<'a> {
-    sources: Vec<Source>,
+    sources: Vec<Source<'a>>,
     key: &'a [usize],
 }
 
 impl<'a> Merge<'a> {
     /// The sources in the order in which their rows were read.
-    pub fn new(sources: Vec<Source>, key: &'a [usize]) -> Self {
+    pub fn new(sources: Vec<Source<'a>>, key: &'a [usize]) -> Self {
         Self { sources, key }
     }
 
@@ -305,7 +307,7 @@ impl<'a> Merge<'a> {
         (0..self.sources.len()).min_by(|&a, &b| self.order(&self.sources[a], &self.sources[b]))
     }
 
-    fn order(&self, a: &Source, b: &Source) -> std::cmp::Ordering {
+    fn order(&self, a: &Source<'_>, b: &Source<'_>) -> std::cmp::Ordering {
         let (row_a, row_b) = (a.row(), b.row());
         let times = a.table.times[row_a].cmp(&b.table.times[row_b]);
         times.then_with(|| compare(&a.table, row_a, &b.table, row_b, self.key))
