@@ -5,6 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 UV := .tools/bin/uv
 RUN := $(UV) run --frozen
+ENGINE := edge_job_image/engine
+CARGO := cargo
 export UV_PYTHON_DOWNLOADS ?= never
 
 .PHONY: help
@@ -12,7 +14,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The virtual environment, as uv.lock pins it; needs python3 >= 3.11 with venv and nothing else.
-.venv/.synced: uv.lock pyproject.toml */pyproject.toml
+.venv/.synced: uv.lock pyproject.toml */pyproject.toml $(ENGINE)/Cargo.lock $(ENGINE)/src/*.rs
 	@test -x $(UV) || { $(PYTHON) -m venv .tools && .tools/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'; }
 	@$(UV) sync --frozen --quiet
 	@touch $@
@@ -26,7 +28,19 @@ check: setup ## format, lint, types, imports, generated files
 	$(RUN) ruff check
 	$(RUN) mypy
 	$(RUN) lint-imports
+	@if command -v $(CARGO) > /dev/null; then $(MAKE) --no-print-directory check-engine; \
+	else echo "no $(CARGO) here: the engine's own checks are left out (https://rustup.rs)"; fi
 	$(RUN) python -m tests.support.generate --check
+
+.PHONY: check-engine
+check-engine: ## format, lints and unit tests of the compiled engine; needs cargo
+	cd $(ENGINE) && $(CARGO) fmt --check
+	cd $(ENGINE) && $(CARGO) clippy --quiet --locked --all-targets --features python -- -D warnings
+	cd $(ENGINE) && $(CARGO) test --quiet --locked
+
+.PHONY: wheel
+wheel: setup ## build the wheel of the compiled engine that the edge image takes
+	$(UV) build --quiet --wheel --out-dir $(ENGINE)/dist $(ENGINE)
 
 .PHONY: generate
 generate: setup ## write the generated files again

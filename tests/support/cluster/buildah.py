@@ -67,6 +67,8 @@ def context_files(dockerfile: str) -> list[Path]:
 
 def build(recipe: Recipe, base: Path, target: Path) -> None:
     """Build an image and write it as an archive with uncompressed layers."""
+    if "engine/dist" in recipe.dockerfile.read_text():
+        subprocess.run(["make", "--quiet", "wheel"], cwd=REPOSITORY, check=True)
     _buildah("pull", "--quiet", f"docker-archive:{base}")
     _buildah(
         *("bud", "--isolation", "chroot", "--network", "host", "--pull-never", "--layers"),
