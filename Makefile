@@ -4,9 +4,10 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 UV := .tools/bin/uv
-RUN := $(UV) run --frozen
+RUN := $(UV) run --no-sync
 ENGINE := edge_job_image/engine
 CARGO := cargo
+HAVE_CARGO := $(shell command -v $(CARGO))
 export UV_PYTHON_DOWNLOADS ?= never
 
 .PHONY: help
@@ -14,9 +15,11 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The virtual environment, as uv.lock pins it; needs python3 >= 3.11 with venv and nothing else.
+# With a Rust toolchain it has the compiled engine, otherwise the plain one does the same slowly.
 .venv/.synced: uv.lock pyproject.toml */pyproject.toml $(ENGINE)/Cargo.lock $(ENGINE)/src/*.rs
 	@test -x $(UV) || { $(PYTHON) -m venv .tools && .tools/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'; }
-	@$(UV) sync --frozen --quiet
+	@$(UV) sync --frozen --quiet $(if $(HAVE_CARGO),--group engine)
+	@$(if $(HAVE_CARGO),,echo "no $(CARGO) here: the plain engine is used (https://rustup.rs)")
 	@touch $@
 
 .PHONY: setup
@@ -28,8 +31,7 @@ check: setup ## format, lint, types, imports, generated files
 	$(RUN) ruff check
 	$(RUN) mypy
 	$(RUN) lint-imports
-	@if command -v $(CARGO) > /dev/null; then $(MAKE) --no-print-directory check-engine; \
-	else echo "no $(CARGO) here: the engine's own checks are left out (https://rustup.rs)"; fi
+	@$(if $(HAVE_CARGO),$(MAKE) --no-print-directory check-engine,echo "no $(CARGO) here: the engine's own checks are left out")
 	$(RUN) python -m tests.support.generate --check
 
 .PHONY: check-engine
@@ -41,6 +43,10 @@ check-engine: ## format, lints and unit tests of the compiled engine; needs carg
 .PHONY: wheel
 wheel: setup ## build the wheel of the compiled engine that the edge image takes
 	$(UV) build --quiet --wheel --out-dir $(ENGINE)/dist $(ENGINE)
+
+.PHONY: engine
+engine: setup ## have the compiled engine; maturin fetches a Rust toolchain where there is none
+	@$(if $(HAVE_CARGO),,$(UV) sync --frozen --quiet --inexact --group engine)
 
 .PHONY: generate
 generate: setup ## write the generated files again
@@ -66,16 +72,16 @@ java: setup
 		|| $(UV) sync --frozen --quiet --inexact --group java
 
 .PHONY: test
-test: check java ## every tier: unit, contract, integration, e2e on a real cluster
+test: engine check java ## every tier: unit, contract, integration, e2e on a real cluster
 	$(RUN) pytest
 
 .PHONY: test-full
-test-full: setup java ## the sample over a whole archive on a real cluster: DATA=directory
+test-full: engine java ## the sample over a whole archive on a real cluster: DATA=directory
 	@test -d "$(DATA)" || { echo "say where the readings are: make test-full DATA=directory"; exit 2; }
 	DATA="$(DATA)" $(RUN) pytest -s tests/full
 
 .PHONY: test-fast
-test-fast: setup ## unit and contract tests only
+test-fast: engine ## unit and contract tests only
 	$(RUN) pytest tests/unit tests/contract
 
 .PHONY: cluster
