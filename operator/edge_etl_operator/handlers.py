@@ -82,7 +82,7 @@ class Doorbells:
         settings.watching.client_timeout = WATCH_SECONDS + 30
         settings.watching.label_selectors["batch", "v1", "jobs"] = names.JOB
         settings.watching.label_selectors["", "v1", "pods"] = names.JOB
-        for noisy in ("kopf", "urllib3"):
+        for noisy in ("kopf", "urllib3", "aiohttp.access"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
 
     async def start(self, **_: Any) -> None:
