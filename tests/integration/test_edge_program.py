@@ -224,7 +224,7 @@ def test_a_full_disk_is_an_error_and_nothing_is_delivered(which: str, pi: Pi) ->
     for folder in ("state", "work"):
         (pi.root / folder).mkdir()
     # The state needs little room; where no file may be made there is none at all.
-    options = "nr_inodes=2" if which == "state" else "size=256k"
+    options = "nr_inodes=2" if which == "state" else "size=8k"
     summary = summary_of(pi, confined(f"{options}:{pi.root / which}"))
     assert summary["reason"] == "DiskFull"
     assert str(pi.root / which) in summary["message"]
