@@ -220,11 +220,14 @@ def test_a_read_only_state_directory_is_an_error(pi: Pi) -> None:
 
 @pytest.mark.parametrize("which", ["state", "work"])
 def test_a_full_disk_is_an_error_and_nothing_is_delivered(which: str, pi: Pi) -> None:
-    pi.write("a.csv", csv(*(reading(second) for second in range(40_000))))
+    # Values that do not repeat: the same value again and again would need next to no room.
+    values = (str(second * 7919 % 99_991 / 1000) for second in range(40_000))
+    lines = (reading(second, value=value) for second, value in enumerate(values))
+    pi.write("a.csv", csv(*lines))
     for folder in ("state", "work"):
         (pi.root / folder).mkdir()
     # The state needs little room; where no file may be made there is none at all.
-    options = "nr_inodes=2" if which == "state" else "size=8k"
+    options = "nr_inodes=2" if which == "state" else "size=64k"
     summary = summary_of(pi, confined(f"{options}:{pi.root / which}"))
     assert summary["reason"] == "DiskFull"
     assert str(pi.root / which) in summary["message"]
