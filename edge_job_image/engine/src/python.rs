@@ -1,6 +1,7 @@
 //! The module `edge_etl_engine`: what the edge program sees of the engine.
 
 use std::cell::RefCell;
+use std::io;
 use std::path::PathBuf;
 
 use pyo3::exceptions::{PyOSError, PyValueError};
@@ -66,11 +67,20 @@ fn clean(
         match (result, raised.into_inner()) {
             (_, Some(error)) => Err(error),
             (Ok(outcome), None) => Ok(outcome),
-            (Err(Failure::Work(error)), None) => Err(PyErr::from(error)),
+            (Err(Failure::Work(error)), None) => Err(os_error(&error)),
             (Err(Failure::Stopped), None) => Err(PyOSError::new_err("stopped")),
         }
     })?;
     described(py, result)
+}
+
+/// The exception with its `errno`, by which Python tells a full disk from others; PyO3's own
+/// conversion keeps only the text.
+fn os_error(error: &io::Error) -> PyErr {
+    let code = error.raw_os_error().unwrap_or(libc::EIO);
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    PyOSError::new_err((code, text.to_owned()))
 }
 
 /// The rejection that an exception means, if it has a reason and a detail.
