@@ -162,6 +162,10 @@ class NodeManifest(_Document, frozen=True, kw_only=True):
     node: Name
     attempt: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}$")]
     schema_version: str
+    window: Duration
+    """The length of the windows in the features files."""
+    group_by: tuple[str, ...]
+    """The fields by which the features files group each window."""
     created_at: str
     rows_read: Count
     rows_clean: Count

@@ -44,6 +44,8 @@ def manifest(
         node=node,
         attempt=attempt,
         schema_version=job.schema_version,
+        window=job.features.window,
+        group_by=job.features.group_by,
         created_at=rfc3339(now.replace(microsecond=0)),
         rows_read=sum(each.rows_read for each in inputs),
         rows_clean=sum(each.rows_clean for each in inputs),

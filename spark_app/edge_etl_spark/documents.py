@@ -17,6 +17,7 @@ Count = Annotated[int, Meta(ge=0)]
 Day = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 RunId = Annotated[str, Meta(pattern=r"^[0-9]{8}-[0-9]{6}$")]
+Window = Annotated[str, Meta(pattern=r"^[0-9]{1,6}(s|m|h|d)$")]
 Attempt = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 
 
@@ -63,7 +64,7 @@ class AggregationDocument(_Document, frozen=True, kw_only=True):
     nodes: tuple[NodeAttempt, ...]
     fields: Annotated[tuple[Field, ...], Meta(min_length=1)]
     key: Annotated[tuple[str, ...], Meta(min_length=1)]
-    window: Annotated[str, Meta(pattern=r"^[0-9]{1,6}(s|m|h|d)$")]
+    window: Window
     group_by: tuple[str, ...]
     statistics: tuple[str, ...]
     ship: tuple[Literal["rows", "features"], ...]
@@ -90,6 +91,8 @@ class NodeManifest(_Foreign, frozen=True, kw_only=True):
     node: Name
     attempt: Attempt
     schema_version: str
+    window: Window
+    group_by: tuple[str, ...]
     watermark: str | None
     files: tuple[DeliveredFile, ...]
 

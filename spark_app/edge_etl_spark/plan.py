@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from edge_etl_spark.document import TIMESTAMP
-from edge_etl_spark.documents import AggregationDocument, Field, TableFile, VersionManifest
+from edge_etl_spark.documents import (
+    AggregationDocument,
+    Field,
+    NodeManifest,
+    TableFile,
+    VersionManifest,
+)
 from edge_etl_spark.errors import SCHEMA_CHANGED, AggregationError
 from edge_etl_spark.manifests import Delivery
 from edge_etl_spark.versions import Version
@@ -87,6 +93,36 @@ def _check_layout(document: AggregationDocument, current: VersionManifest) -> No
         )
 
 
+def _states_fit(
+    document: AggregationDocument, current: VersionManifest | None, pending: Sequence[Delivery]
+) -> bool:
+    """Tell whether all states, the table's and the delivered, are of the document's windows.
+
+    A delivery may have waited while the job was changed. Where one state does not fit, all are
+    computed from rows; raises AggregationError (SchemaChanged) when a delivery came without them.
+    """
+    stated = [delivery for delivery in pending if any(delivery.files(FEATURES))]
+    layouts = {_layout(delivery.manifest) for delivery in stated}
+    if current:
+        layouts.add(_layout(current))
+    if layouts <= {_layout(document)}:
+        return True
+    for delivery in stated:
+        if ROWS not in document.ship or not any(delivery.files(ROWS)):
+            manifest = delivery.manifest
+            raise AggregationError(
+                SCHEMA_CHANGED,
+                f"run {manifest.run} of node {manifest.node} delivered {_layout(manifest)} without "
+                f"rows, and these cannot become {_layout(document)}; take the change of "
+                "features.window or features.groupBy back, or give the job a new name",
+            )
+    return False
+
+
+def _layout(of: AggregationDocument | NodeManifest | VersionManifest) -> str:
+    return f"windows of {of.window} by {', '.join(of.group_by) or 'nothing'}"
+
+
 def make_plan(
     document: AggregationDocument, current: Version | None, pending: Sequence[Delivery]
 ) -> MergePlan | None:
@@ -112,6 +148,11 @@ def make_plan(
         (manifest.window, manifest.group_by) == (document.window, document.group_by)
     )
 
+    features_from_rows = FEATURES not in document.ship or not _states_fit(
+        document, manifest, pending
+    )
+    if features_from_rows:
+        features = []  # their rows give the same, and in the windows of today
     row_days = {file.day for file, _ in rows if file.day}
     feature_days = {file.day for file, _ in features if file.day}
     feature_days |= _union(start_days(day, window) for day in row_days)
@@ -139,7 +180,7 @@ def make_plan(
         old_window_rows=files.paths(files.of(ROWS, near_days)),
         old_features=files.paths(old_features),
         carried=tuple(file for file in files.all if file not in touched),
-        features_from_rows=FEATURES not in document.ship or not same_windows,
+        features_from_rows=features_from_rows,
         recompute_duplicates=ROWS in document.ship,
         rows_delivered=sum(file.rows for file, _ in rows),
         rows_touched=sum(file.rows for file in old_rows),

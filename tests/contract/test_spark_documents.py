@@ -45,7 +45,8 @@ def test_a_manifest_of_the_edge_program_is_understood() -> None:
     written = edge.NodeManifest(
         namespace="garden", job="air-quality", run="20260101-000000", node="pi-1.local",
         attempt="5f0c954e-9d4b-4c3e-a54b-3b0f5dd3f1d4", schema_version="0123456789ab",
-        created_at="2026-01-01T00:00:00Z", rows_read=4, rows_clean=3, rows_rejected=1,
+        window="15m", group_by=("sensor_id",), created_at="2026-01-01T00:00:00Z",
+        rows_read=4, rows_clean=3, rows_rejected=1,
         rows_duplicate=0, rejected_by_reason={"bad_number": 1}, bytes_read=99, bytes_written=14,
         watermark="2026-01-01T12:00:00Z", columns_missing=("pm25",), columns_seen=("pm10",),
         inputs=(

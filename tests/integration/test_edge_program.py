@@ -73,6 +73,7 @@ def test_real_readings_are_delivered_with_all_that_a_person_asks_for(pi: Pi) -> 
     for file in manifest.files:
         content = (folder / file.name).read_bytes()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (file.bytes, file.sha256)
+    assert (manifest.window, manifest.group_by) == ("1h", ("sensor_id",))
     assert sum(file.bytes for file in manifest.files) == manifest.bytes_written
     for row in pi.delivered("rejected"):
         raw = (pi.source / row["file"]).read_bytes()[row["offset"] :]

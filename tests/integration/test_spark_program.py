@@ -151,6 +151,16 @@ def test_a_new_field_is_null_in_old_rows_and_a_removed_one_stays(job: Job) -> No
     assert [field.name for field in version(job).fields] == ["sensor_id", "pm25", "pm10"]
 
 
+def test_windows_that_changed_while_a_delivery_waited_are_computed_from_its_rows(job: Job) -> None:
+    """The first delivery's states are of one hour by sensor, the document asks for 2 h of all."""
+    one, two = readings(1, "2026-01-01T00:00:00"), readings(2, "2026-01-02T08:00:00")
+    job.deliver(FIRST, "pi-1", one)
+    changed = dataclasses.replace(job, window="2h", group_by=())
+    changed.deliver(SECOND, "pi-1", two)
+    run(changed, SECOND, "pi-1")
+    assert_table(changed, [one, two])
+
+
 def test_features_alone_merge_without_rows(job: Job) -> None:
     job = dataclasses.replace(job, ship=("features",))
     one, two = readings(1, "2026-01-01T00:00:00"), readings(2, "2026-01-01T00:20:00")

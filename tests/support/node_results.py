@@ -102,6 +102,8 @@ class Job:
             "node": node,
             "attempt": attempt,
             "schemaVersion": "0123456789ab",
+            "window": self.window,
+            "groupBy": list(self.group_by),
             "createdAt": "2026-01-01T00:00:00Z",
             "rowsRead": len(rows),
             "rowsClean": len(rows),

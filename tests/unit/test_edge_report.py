@@ -16,6 +16,8 @@ def manifest(**over: object) -> NodeManifest:
         node="pi-1",
         attempt="a",
         schema_version="0",
+        window="1h",
+        group_by=(),
         created_at="2019-03-05T00:00:00Z",
         rows_read=0,
         rows_clean=0,

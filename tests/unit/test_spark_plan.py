@@ -17,6 +17,7 @@ from edge_etl_spark.versions import Version
 from tests.support.node_results import Job, frame
 
 RUN = "20260104-000000"
+EARLIER = "20260103-120000"
 
 
 @pytest.fixture
@@ -59,9 +60,14 @@ def table(job: Job, **changes: Any) -> Version:
     return Version(Path("v1"), msgspec.structs.replace(manifest, **changes))
 
 
+def readings(*days: str) -> Any:
+    """Return a reading at noon of each of ``days`` in January 2026."""
+    return frame([(f"2026-01-{day}T12:00:00Z", "a", 1.0) for day in days])
+
+
 def plan(job: Job, current: Version | None, *days: str) -> MergePlan | None:
     """Plan a run in which a node delivers one reading for each of ``days``."""
-    job.deliver(RUN, "pi-1", frame([(f"2026-01-{day}T12:00:00Z", "a", 1.0) for day in days]))
+    job.deliver(RUN, "pi-1", readings(*days))
     found = manifests.discover(JobPaths(job.root, job.namespace, job.name))
     return make_plan(document(job), current, found)
 
@@ -116,7 +122,7 @@ def test_a_new_field_rewrites_the_rows_of_every_day_and_no_other_features(job: J
 
 def plan_with(new: Job, old: Job, *days: str) -> MergePlan | None:
     """Plan a run of the job ``new`` over the table of the job ``old``."""
-    rows = frame([(f"2026-01-{day}T12:00:00Z", "a", 1.0) for day in days])
+    rows = readings(*days)
     for item in new.fields:
         if item["name"] not in rows:
             rows[item["name"]] = None
@@ -177,3 +183,34 @@ def test_rows_alone_give_features_too(job: Job) -> None:
     made = must(plan(alone, None, "02"))
     assert made.features_from_rows
     assert made.feature_days == {"2026-01-02"}
+
+
+@pytest.mark.parametrize("change", [{"window": "2h"}, {"group_by": ()}])
+def test_a_delivery_from_before_a_change_of_windows_is_computed_from_its_rows(
+    job: Job, change: dict[str, Any]
+) -> None:
+    dataclasses.replace(job, **change).deliver(EARLIER, "pi-1", readings("04"))
+    made = must(plan(job, None, "02"))
+    assert made.features_from_rows
+    assert made.new_features == ()
+    assert made.feature_days == made.row_days == {"2026-01-02", "2026-01-04"}
+
+
+@pytest.mark.parametrize("asked", [("features",), ("rows", "features")])
+def test_other_windows_that_came_without_rows_are_refused_by_run_and_node(
+    job: Job, asked: tuple[str, ...]
+) -> None:
+    before = dataclasses.replace(job, window="2h", group_by=(), ship=("features",))
+    before.deliver(EARLIER, "pi-2", readings("02"))
+    with pytest.raises(AggregationError) as caught:
+        plan(dataclasses.replace(job, ship=asked), None, "02")
+    assert caught.value.reason == "SchemaChanged"
+    assert f"run {EARLIER} of node pi-2 delivered windows of 2h by nothing without rows" in str(
+        caught.value
+    )
+
+
+def test_a_delivery_without_states_fits_any_windows(job: Job) -> None:
+    before = dataclasses.replace(job, window="2h", ship=("features",))
+    before.deliver(EARLIER, "pi-2", readings())
+    assert not must(plan(dataclasses.replace(job, ship=("features",)), None, "02")).new_rows
