@@ -8,11 +8,11 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from edge_etl_spark.errors import INTERNAL_ERROR, JAVA_MISSING, AggregationError
+from edge_etl_spark.java import class_path
 
 _BACKEND: Final = "org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend"
 _ARGUMENTS: Final = {
@@ -26,7 +26,7 @@ _ARGUMENTS: Final = {
 }
 
 
-def command(environment: Mapping[str, str], java: Path, spark_home: Path) -> list[str]:
+def command(environment: Mapping[str, str], java: Path, jars: str) -> list[str]:
     """Return the java command of an executor. Raises AggregationError naming a missing variable."""
     missing = [name for name in _ARGUMENTS.values() if name not in environment]
     if missing:
@@ -47,7 +47,7 @@ def command(environment: Mapping[str, str], java: Path, spark_home: Path) -> lis
         *options,
         *([f"-Xmx{memory}"] if memory else []),
         "-cp",
-        f"{environment.get('SPARK_CONF_DIR', '/opt/spark/conf')}:{spark_home}/jars/*",
+        f"{jars}:{environment.get('SPARK_CONF_DIR', '/opt/spark/conf')}",
         _BACKEND,
         *arguments,
     ]
@@ -59,8 +59,5 @@ def run() -> None:
     java = shutil.which("java", path=f"{home}/bin" if home else None)
     if java is None:
         raise AggregationError(JAVA_MISSING, "no java in JAVA_HOME or on PATH")
-    spec = find_spec("pyspark")
-    if spec is None or spec.origin is None:
-        raise AggregationError(INTERNAL_ERROR, "pyspark is not installed")
-    arguments = command(os.environ, Path(java), Path(spec.origin).parent)
+    arguments = command(os.environ, Path(java), class_path())
     os.execv(arguments[0], arguments)  # noqa: S606  # no shell is wanted

@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from edge_etl_spark.errors import JAVA_MISSING, AggregationError
+from edge_etl_spark.errors import INTERNAL_ERROR, JAVA_MISSING, AggregationError
 from edge_etl_spark.logs import log
 
 SUPPORTED: Final = (17, 21)
@@ -84,6 +85,17 @@ def java_version(java: Path) -> int | None:
         return None
     match = re.search(r'version "(\d+)', result.stderr)
     return int(match[1]) if match else None
+
+
+def class_path() -> str:
+    """Return all jars of Spark, sorted: an archive of classes fits only the order it was made in.
+
+    Raises AggregationError (InternalError) where there is no pyspark.
+    """
+    spec = find_spec("pyspark")
+    if spec is None or spec.origin is None:
+        raise AggregationError(INTERNAL_ERROR, "pyspark is not installed")
+    return ":".join(map(str, sorted(Path(spec.origin).parent.glob("jars/*.jar"))))
 
 
 def _packaged() -> Path | None:

@@ -166,6 +166,8 @@ def make_plan(
     key_days = row_days if TIMESTAMP in document.key else _days(manifest, ROWS) | row_days
     files = _Files(current)
     old_rows = files.of(ROWS, row_days)
+    old_key_rows = files.of(ROWS, key_days)
+    old_window_rows = files.of(ROWS, near_days)
     old_features = files.of(FEATURES, feature_days)
     touched = {*old_rows, *old_features}
     return MergePlan(
@@ -176,8 +178,8 @@ def make_plan(
         row_days=frozenset(row_days),
         feature_days=frozenset(feature_days),
         old_rows=files.paths(old_rows),
-        old_key_rows=files.paths(files.of(ROWS, key_days)),
-        old_window_rows=files.paths(files.of(ROWS, near_days)),
+        old_key_rows=files.paths(old_key_rows),
+        old_window_rows=files.paths(old_window_rows),
         old_features=files.paths(old_features),
         carried=tuple(file for file in files.all if file not in touched),
         features_from_rows=features_from_rows,
@@ -185,7 +187,7 @@ def make_plan(
         rows_delivered=sum(file.rows for file, _ in rows),
         rows_touched=sum(file.rows for file in old_rows),
         bytes_read=sum(file.bytes for file, _ in (*rows, *features))
-        + sum(file.bytes for file in touched),
+        + sum(file.bytes for file in {*touched, *old_key_rows, *old_window_rows}),
     )
 
 

@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 
 from edge_etl_spark.documents import Spark
 from edge_etl_spark.errors import NO_EXECUTORS, AggregationError
+from edge_etl_spark.java import class_path
 from edge_etl_spark.logs import log, progress
 
 _LOG_CONFIG: Final = Path(__file__).with_name("log4j2.properties")
@@ -53,7 +54,12 @@ _DEFAULTS: Final = {
 }
 # Serial GC and the first compiler tier: 680-750 MB peak instead of 860 and 17-21 s instead of
 # 22-27 s for 9 million rows in local[2] with 512m.
-_SMALL_JVM: Final = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData"
+SMALL_JVM: Final = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData"
+
+
+_CLASSES: Final = Path(sys.prefix) / "classes.jsa"
+"""Java's archive of loaded classes, which the image has (class_archive.py); Java ignores it where
+it does not fit."""
 
 
 def configuration(spark: Spark, bytes_read: int, environment: Mapping[str, str]) -> dict[str, str]:
@@ -61,11 +67,14 @@ def configuration(spark: Spark, bytes_read: int, environment: Mapping[str, str])
 
     ``environment`` tells the driver's address (POD_IP).
     """
+    jvm = f"{SMALL_JVM} -XX:SharedArchiveFile={_CLASSES}" if _CLASSES.exists() else SMALL_JVM
     conf = {
         **_DEFAULTS,
         "spark.sql.shuffle.partitions": str(shuffle_partitions(bytes_read, cores(spark))),
-        "spark.driver.defaultJavaOptions": _SMALL_JVM,
-        "spark.executor.defaultJavaOptions": _SMALL_JVM,
+        # Spark adds its own class path, whose order is the directory's; the first one counts.
+        "spark.driver.extraClassPath": class_path(),
+        "spark.driver.defaultJavaOptions": jvm,
+        "spark.executor.defaultJavaOptions": jvm,
     }
     if environment.get("POD_IP"):
         conf["spark.driver.host"] = environment["POD_IP"]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any, Final
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
@@ -24,6 +24,9 @@ from edge_etl_spark.errors import RESULTS_CORRUPT, AggregationError
 from edge_etl_spark.logs import progress
 from edge_etl_spark.plan import FEATURES, ROWS, MergePlan, day_of
 from edge_etl_spark.windows import window_seconds
+
+SMALL_BYTES: Final = 2 * 1024 * 1024
+"""Compressed Parquet that one task does sooner than several: about 300,000 readings."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,11 @@ class Stage:
         delivered = self.spark.read.schema(row_schema(self.plan.fields)).parquet(
             *map(str, self.plan.new_rows)
         )
+        ordered = rows.with_delivery_order(delivered)
+        if self._small:
+            ordered = ordered.coalesce(1)
         known = self._read_rows(self.plan.old_key_rows)
-        return rows.split_duplicates(rows.with_delivery_order(delivered), known, self.document.key)
+        return rows.split_duplicates(ordered, known, self.document.key)
 
     def _write_features(self, duplicates: bool) -> tuple[TableFile, ...]:
         if not self.plan.feature_days:
@@ -112,7 +118,13 @@ class Stage:
     def _read(self, paths: Sequence[Path], schema: StructType) -> DataFrame:
         if not paths:
             return self.spark.createDataFrame([], schema)
-        return self.spark.read.schema(schema).parquet(*map(str, paths))
+        table = self.spark.read.schema(schema).parquet(*map(str, paths))
+        return table.coalesce(1) if self._small else table
+
+    @property
+    def _small(self) -> bool:
+        """Whether one task does all: with one partition nothing is shuffled, and no task waits."""
+        return self.plan.bytes_read <= SMALL_BYTES
 
     def _write(
         self, kind: str, table: DataFrame, time: str, order: Sequence[str]
@@ -121,7 +133,7 @@ class Stage:
         target = self.staging / kind
         dated = table.withColumn(DAY, f.date_format(time, "yyyy-MM-dd"))
         # Adaptive execution splits a large day and lets small days share a task.
-        balanced = dated.hint("rebalance", f.col(DAY))
+        balanced = dated.coalesce(1) if self._small else dated.hint("rebalance", f.col(DAY))
         ordered = balanced.sortWithinPartitions(DAY, *dict.fromkeys(order))
         ordered.write.partitionBy(DAY).parquet(str(target))
         files = tuple(self._listed(target))
@@ -134,21 +146,19 @@ class Stage:
         return files
 
     def _listed(self, target: Path) -> Iterator[TableFile]:
-        """Count the rows of what was really written (Spark reads the files' footers alone)."""
-        paths = sorted(target.rglob("*.parquet"))
-        counts = (
-            self.spark.read.schema(StructType([]))
-            .parquet(*map(str, paths))
-            .groupBy("_metadata.file_path")
-            .count()
-            .collect()
-            if paths
-            else []
-        )
-        counted = {Path(unquote(urlsplit(uri).path)): count for uri, count in counts}
-        for path in paths:
+        """Count the rows of what was really written, by the files' footers: no Spark job."""
+        java: Any = self.spark._jvm
+        packages = java.org.apache
+        conf = self.spark._jsc.hadoopConfiguration()
+        for path in sorted(target.rglob("*.parquet")):
+            source = packages.parquet.hadoop.util.HadoopInputFile.fromPath(
+                packages.hadoop.fs.Path(str(path)), conf
+            )
+            reader = packages.parquet.hadoop.ParquetFileReader.open(source)
+            count = reader.getRecordCount()
+            reader.close()
             relative = path.relative_to(self.staging)
-            yield TableFile(path=relative.as_posix(), rows=counted[path], bytes=path.stat().st_size)
+            yield TableFile(path=relative.as_posix(), rows=count, bytes=path.stat().st_size)
 
 
 def _union(parts: Sequence[DataFrame]) -> DataFrame:

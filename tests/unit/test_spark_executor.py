@@ -18,12 +18,13 @@ ENVIRONMENT = {
     "SPARK_CONF_DIR": "/opt/spark/conf",
     **{f"SPARK_JAVA_OPT_{number}": f"-Dnumber={number}" for number in (10, 2, 0, 1)},
 }
+JARS = "/jars/a.jar:/jars/b.jar"
 
 
 def test_the_backend_gets_all_it_needs() -> None:
-    line = command(ENVIRONMENT, Path("/jre/bin/java"), Path("/spark"))
+    line = command(ENVIRONMENT, Path("/jre/bin/java"), JARS)
     assert line[0] == "/jre/bin/java"
-    assert line[line.index("-cp") + 1] == "/opt/spark/conf:/spark/jars/*"
+    assert line[line.index("-cp") + 1] == "/jars/a.jar:/jars/b.jar:/opt/spark/conf"
     assert " ".join(line).endswith(
         "org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend "
         "--driver-url spark://CoarseGrainedScheduler@10.0.0.7:7078 --executor-id 3 --cores 1 "
@@ -33,11 +34,11 @@ def test_the_backend_gets_all_it_needs() -> None:
 
 
 def test_java_options_keep_the_order_of_their_numbers() -> None:
-    line = command(ENVIRONMENT, Path("/jre/bin/java"), Path("/spark"))
+    line = command(ENVIRONMENT, Path("/jre/bin/java"), JARS)
     options = [part for part in line if part.startswith("-Dnumber")]
     assert options == ["-Dnumber=0", "-Dnumber=1", "-Dnumber=2", "-Dnumber=10"]
 
 
 def test_a_person_who_starts_it_is_told_who_does() -> None:
     with pytest.raises(AggregationError, match="SPARK_DRIVER_URL is not set"):
-        command({}, Path("/jre/bin/java"), Path("/spark"))
+        command({}, Path("/jre/bin/java"), JARS)
