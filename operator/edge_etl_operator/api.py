@@ -175,6 +175,11 @@ class Spec(_Part, frozen=True, kw_only=True):
     source: Source
     schema: Schema
     key: tuple[str, ...]
+    schedule: str | None = None
+    time_zone: str = "UTC"
+    starting_deadline_seconds: int | None = None
+    concurrency_policy: Literal["Forbid", "Replace"] = "Forbid"
+    suspend: bool = False
     active_deadline_seconds: int = 3600
     features: Features = Features()
     edge: Edge = Edge()
@@ -214,7 +219,8 @@ class Condition(_Part, frozen=True, kw_only=True, omit_defaults=True):
 class Run(_Part, frozen=True, kw_only=True, omit_defaults=True):
     """A run: it is in the status before any of its objects exists.
 
-    The nodes are those that matched when it began; none joins or leaves it later.
+    The nodes are those that matched when it began; none joins or leaves it later. The time that
+    it may take counts from its start, or from when it was resumed last.
     """
 
     id: str
@@ -222,6 +228,8 @@ class Run(_Part, frozen=True, kw_only=True, omit_defaults=True):
     spec_hash: str
     settings_hash: str = ""
     nodes: tuple[str, ...] = ()
+    suspend_time: datetime | None = None
+    resume_time: datetime | None = None
     completion_time: datetime | None = None
 
 
@@ -260,7 +268,17 @@ class Status(_Part, frozen=True, kw_only=True, omit_defaults=True):
     rows_rejected: Count | None = None
     rejected_ratio: str = ""
     last_run_time: datetime | None = None
+    next_run_time: datetime | None = None
+    schedule: str = ""
+    last_schedule_time: datetime | None = None
+    missed_schedule_time: datetime | None = None
+    last_run_request: str = ""
     nodes: tuple[NodeStatus, ...] = ()
+
+    @property
+    def going(self) -> bool:
+        """Whether a run has begun and is not over."""
+        return self.run is not None and self.run.completion_time is None
 
     def condition(self, kind: str) -> Condition | None:
         """Return the condition of a type, None when it has not been set yet."""
@@ -275,6 +293,8 @@ class Metadata(_Part, frozen=True, kw_only=True):
     uid: str = ""
     generation: int = 0
     resource_version: str = ""
+    annotations: dict[str, str] = {}
+    creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
 
 

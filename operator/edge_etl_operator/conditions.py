@@ -10,6 +10,7 @@ import msgspec
 from edge_etl_operator.api import Condition
 
 ACCEPTED: Final = "Accepted"
+SCHEDULED: Final = "Scheduled"
 EDGE_COMPLETE: Final = "EdgeComplete"
 AGGREGATED: Final = "Aggregated"
 SUCCEEDED: Final = "Succeeded"
@@ -43,6 +44,25 @@ LANDING_UNAVAILABLE: Final = Reason(
     "Apply the job in the landing service's namespace, have the administrator set the chart's "
     "value landing.enabled, or name a claim in spec.results.volumeClaim.",
 )
+
+UNKNOWN_TIME_ZONE: Final = Reason(
+    "UnknownTimeZone", "Name an IANA time zone in spec.timeZone, such as Europe/London."
+)
+INVALID_SCHEDULE: Final = Reason(
+    "InvalidSchedule",
+    "Write minute, hour, day of month, month and day of week in spec.schedule, such as "
+    "'5 * * * *', or one of @hourly, @daily, @weekly, @monthly, @yearly.",
+)
+
+# Scheduled
+ON_SCHEDULE: Final = Reason("OnSchedule")
+SLOT_WAITS: Final = Reason("SlotWaits")
+SLOT_MISSED: Final = Reason(
+    "SlotMissed",
+    "Run it now with the annotation pi-edge-spark.io/run-now, or allow later starts in "
+    "spec.startingDeadlineSeconds.",
+)
+SUSPENDED: Final = Reason("Suspended", "Set spec.suspend to false to go on.")
 
 # Progress and success
 WAITING: Final = Reason("NotStarted")
@@ -164,7 +184,7 @@ def updated(known: Iterable[Condition], new: Iterable[Condition]) -> tuple[Condi
             since = before.last_transition_time
             condition = msgspec.structs.replace(condition, last_transition_time=since)
         result[condition.type] = condition
-    order = (ACCEPTED, EDGE_COMPLETE, AGGREGATED, SUCCEEDED, DEGRADED)
+    order = (ACCEPTED, SCHEDULED, EDGE_COMPLETE, AGGREGATED, SUCCEEDED, DEGRADED)
     return tuple(result[kind] for kind in order if kind in result)
 
 

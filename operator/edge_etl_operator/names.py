@@ -19,6 +19,8 @@ JOB: Final = f"{GROUP}/job"
 RUN: Final = f"{GROUP}/run"
 NODE: Final = f"{GROUP}/node"
 STAGE: Final = f"{GROUP}/stage"
+RUN_NOW: Final = f"{GROUP}/run-now"
+"""Annotation by which a person asks for a run: each new value asks for one."""
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 
 EDGE: Final = "edge"

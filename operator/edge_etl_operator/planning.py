@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from edge_etl_operator import conditions, names, stages, status
-from edge_etl_operator.api import NodeStatus, Run, Status
+import msgspec
+
+from edge_etl_operator import conditions, names, scheduling, stages, status
+from edge_etl_operator.api import EdgeETLJob, NodeStatus, Run, Status
 from edge_etl_operator.builders import aggregate, edge
 from edge_etl_operator.documents import Delivery
 from edge_etl_operator.kube import Job, Pod
@@ -16,8 +18,10 @@ from edge_etl_operator.policies import (
     diagnosis,
     nodes,
     quality,
+    schedule,
     trigger,
 )
+from edge_etl_operator.policies.schedule import Agenda
 from edge_etl_operator.policies.trigger import Trigger
 from edge_etl_operator.settings import Settings
 from edge_etl_operator.status import Finding
@@ -62,32 +66,51 @@ def plan(seen: Observation, settings: Settings, now: datetime) -> Decision:
         leftovers = _leftovers(seen, None)
         refused = status.refused(job, *refusal, now)
         return Decision(leftovers, refused, deadlines.WAITING_SECONDS if leftovers else None)
-    match trigger.decide(job):
+    agenda = schedule.agenda(job, now)
+    match trigger.decide(job, agenda):
         case Trigger.START:
-            return _start(seen, now)
+            return _start(seen, agenda, now)
         case Trigger.CONTINUE:
-            return _proceed(seen, settings, now)
+            decision = _proceed(seen, _resumed(seen.job.status.run, now), settings, now)
+        case Trigger.SUSPEND:
+            decision = _suspend(seen, settings, now)
         case Trigger.REST:
             leftovers = _leftovers(seen, None)
             resting = status.resting(job, now)
-            return Decision(leftovers, resting, deadlines.WAITING_SECONDS if leftovers else None)
+            again = deadlines.WAITING_SECONDS if leftovers else None
+            decision = Decision(leftovers, resting, again)
+    return _scheduled(job, decision, agenda, now)
 
 
-def _start(seen: Observation, now: datetime) -> Decision:
-    """Begin a run: only its id and nodes are written, its objects come when that is safe."""
+def _scheduled(job: EdgeETLJob, decision: Decision, agenda: Agenda, now: datetime) -> Decision:
+    """Say what the schedule says, and look again when it asks for a run."""
+    told = scheduling.told(job, decision.status, agenda, now)
+    moment = agenda.following if agenda.due else agenda.pending
+    again = deadlines.until(moment, decision.again, now)
+    return Decision(decision.actions, told, again)
+
+
+def _start(seen: Observation, agenda: Agenda, now: datetime) -> Decision:
+    """Begin a run: only its id and nodes are written, its objects come when that is safe.
+
+    The slot and the request that it is for are settled in the same write: they never begin a
+    second one.
+    """
     job = seen.job
     leftovers = _leftovers(seen, None)
     if leftovers or _still_there(seen, now):
         waiting = status.not_started(
             job, conditions.STOPPING, "The pods of the run before are being stopped", now
         )
-        return Decision(leftovers, waiting, deadlines.WAITING_SECONDS)
+        decision = Decision(leftovers, waiting, deadlines.WAITING_SECONDS)
+        return _scheduled(job, decision, agenda, now)
     choice = nodes.choose(job.spec.nodes.selector, seen.nodes)
     if not choice.chosen:
         wanted = nodes.described(job.spec.nodes.selector)
         others = f"; cordoned: {', '.join(choice.cordoned)}" if choice.cordoned else ""
         fact = f"No schedulable node matches {wanted}{others}"
-        return Decision((), status.not_started(job, conditions.NO_MATCHING_NODE, fact, now))
+        waiting = status.not_started(job, conditions.NO_MATCHING_NODE, fact, now)
+        return _scheduled(job, Decision((), waiting), agenda, now)
     last = job.status.run
     run = Run(
         id=names.run_id(now, last.id if last else None),
@@ -97,12 +120,38 @@ def _start(seen: Observation, now: datetime) -> Decision:
         nodes=choice.chosen,
     )
     states = tuple(NodeStatus(name=name) for name in run.nodes)
-    return Decision((), status.going(job, run, states, _edge_goes(states), now), 0.0)
+    going = status.going(job, run, states, _edge_goes(states), now)
+    settled, after = scheduling.begun(job, going, agenda)
+    return _scheduled(job, Decision((), settled, 0.0), after, now)
 
 
-def _proceed(seen: Observation, settings: Settings, now: datetime) -> Decision:
-    run = seen.job.status.run
+def _resumed(run: Run | None, now: datetime) -> Run:
+    """Return the run that goes on; after a suspension its time counts anew."""
     assert run is not None  # noqa: S101  # the trigger's CONTINUE means that there is one
+    if run.suspend_time is None:
+        return run
+    return msgspec.structs.replace(run, suspend_time=None, resume_time=now.replace(microsecond=0))
+
+
+def _suspend(seen: Observation, settings: Settings, now: datetime) -> Decision:
+    """Stop a run so that it can go on later: what has delivered stays, as does a run's end."""
+    run = seen.job.status.run
+    assert run is not None  # noqa: S101  # the trigger's SUSPEND means that there is one
+    decision = _proceed(seen, run, settings, now)
+    if not decision.status.going:
+        return decision
+    leftovers = _leftovers(seen, None)
+    since = run.suspend_time or now.replace(microsecond=0)
+    stopped = msgspec.structs.replace(run, suspend_time=since)
+    states = tuple(
+        state if state.phase in ("Succeeded", "Failed") else NodeStatus(name=state.name)
+        for state in decision.status.nodes
+    )
+    told = status.suspended(seen.job, stopped, states, _edge_goes(states), now)
+    return Decision(leftovers, told, deadlines.WAITING_SECONDS if leftovers else None)
+
+
+def _proceed(seen: Observation, run: Run, settings: Settings, now: datetime) -> Decision:
     states = stages.node_states(seen, run)
     if all(node.phase == "Succeeded" for node in states):
         return _aggregate(seen, run, states, settings, now)
@@ -195,7 +244,7 @@ def _aggregate(
         cause = conditions.NO_SUMMARY
         fact = f"Pod {driver.name} ended without a report of what it did"
         return _aggregation_failed(seen, run, states, cause.about(fact), now)
-    if driver is not None and driver.phase == "Failed" and not driver.disrupted:
+    if driver is not None and driver.phase == "Failed" and not _ended_from_outside(driver):
         found = diagnosis.failed(driver, stages.report(driver))
         told = f"{found.reason.code}: {found.message}"
         return _aggregation_failed(seen, run, states, told, now)
@@ -213,6 +262,11 @@ def _aggregate(
     pending = driver is None or driver.phase == "Pending" or waits is not None
     going = status.going(job, run, states, edge_done, now, odd, finding)
     return Decision(actions, going, deadlines.look_again(job, run, now, waits=pending))
+
+
+def _ended_from_outside(driver: Pod) -> bool:
+    """Tell whether a driver failed because it was evicted or deleted: then it is made again."""
+    return driver.disrupted or driver.metadata.deletion_timestamp is not None
 
 
 def _aggregate_actions(

@@ -42,6 +42,9 @@ def _node_state(seen: Observation, run: Run, before: NodeStatus) -> NodeStatus:
         summary = _summary(pod)
         if pod.phase == "Succeeded" and summary is not None and summary.succeeded:
             return _delivered(before.name, summary)
+    if job.metadata.deletion_timestamp is not None:
+        # Its pods are ended from outside, which says nothing about the node.
+        return _pending(before.name, None, "")
     if job.failure is not None:
         return _failed(before, job.failure.reason, job.failure.message, pods)
     if job.succeeded:

@@ -11,7 +11,9 @@ from edge_etl_operator.api import Condition, EdgeETLJob, NodeStatus, Run, Status
 from edge_etl_operator.conditions import Reason, Truth
 from edge_etl_operator.documents import AggregationReport
 
-_NOT_RUNNING = frozenset({conditions.NO_MATCHING_NODE.code, conditions.STOPPING.code})
+_NOT_RUNNING = frozenset(
+    {conditions.NO_MATCHING_NODE.code, conditions.STOPPING.code, conditions.WAITING.code}
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def refused(job: EdgeETLJob, reason: Reason, fact: str, now: datetime) -> Status
     """Return the status of a job that may not run."""
     accepted = Finding(conditions.ACCEPTED, "False", reason, fact)
     success = Finding(conditions.SUCCEEDED, "False", reason, fact)
-    return _with(job, _superseded(job.status), (accepted, success), now)
+    return _with(job, _superseded(off_schedule(job.status)), (accepted, success), now)
 
 
 def not_started(job: EdgeETLJob, reason: Reason, fact: str, now: datetime) -> Status:
@@ -51,8 +53,33 @@ def not_started(job: EdgeETLJob, reason: Reason, fact: str, now: datetime) -> St
 
 
 def resting(job: EdgeETLJob, now: datetime) -> Status:
-    """Return the status of a job whose last run is over: only that its spec was seen changes."""
+    """Return the status of a job whose last run is over, or that waits for its first one.
+
+    Only that its spec was seen changes, and that it is no longer refused.
+    """
+    accepted = job.status.condition(conditions.ACCEPTED)
+    refused_before = accepted is not None and accepted.status == "False"
+    if job.status.run is None or refused_before:
+        reason = conditions.SUSPENDED if job.spec.suspend else conditions.WAITING
+        waits = Finding(conditions.SUCCEEDED, "Unknown", reason, "No run goes on")
+        return _with(job, job.status, (_ACCEPTED, waits), now)
     return _with(job, job.status, (_ACCEPTED,), now)
+
+
+def suspended(
+    job: EdgeETLJob, run: Run, nodes: Sequence[NodeStatus], edge: Finding, now: datetime
+) -> Status:
+    """Return the status of a run that is stopped and goes on later, where it was."""
+    done = sum(node.phase == "Succeeded" for node in nodes)
+    fact = f"Run {run.id} is stopped; {done} of {len(nodes)} nodes have delivered, which is kept"
+    stage = conditions.AGGREGATED if done == len(nodes) else conditions.EDGE_COMPLETE
+    findings = (
+        _ACCEPTED,
+        edge,
+        Finding(stage, "False", conditions.SUSPENDED, fact),
+        Finding(conditions.SUCCEEDED, "Unknown", conditions.SUSPENDED, fact),
+    )
+    return _with(job, _counted(job, run, nodes), findings, now)
 
 
 def going(
@@ -125,7 +152,13 @@ def invalid(generation: int, known: Status, fact: str, now: datetime) -> Status:
         Finding(conditions.ACCEPTED, "False", conditions.INVALID_SPEC, fact),
         Finding(conditions.SUCCEEDED, "False", conditions.INVALID_SPEC, fact),
     )
-    return _finished(_superseded(known), generation, findings, now)
+    return _finished(_superseded(off_schedule(known)), generation, findings, now)
+
+
+def off_schedule(known: Status) -> Status:
+    """Forget when the next run begins: none does while the spec cannot be run."""
+    told = tuple(each for each in known.conditions if each.type != conditions.SCHEDULED)
+    return msgspec.structs.replace(known, next_run_time=None, schedule="", conditions=told)
 
 
 def _superseded(known: Status) -> Status:
@@ -163,6 +196,8 @@ def phase(status: Status) -> str:
     if is_(conditions.SUCCEEDED, "False"):
         return "Failed"
     success = status.condition(conditions.SUCCEEDED)
+    if success is not None and success.reason == conditions.SUSPENDED.code:
+        return "Suspended"
     if status.run is None or success is None or success.reason in _NOT_RUNNING:
         return "Pending"
     return "Aggregating" if is_(conditions.EDGE_COMPLETE, "True") else "Cleaning"

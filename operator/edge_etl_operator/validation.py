@@ -2,7 +2,8 @@
 
 Everything is taken from ``crd.yaml``, the same file that the cluster gets; the messages are those
 of ``kubectl apply``, with the file, line and column in front. The steps and their order are the
-API server's: unknown fields first (strict decoding), then defaults, the schema, and CEL rules.
+API server's: unknown fields first (strict decoding), then defaults, the schema, and CEL rules. Last
+comes what no schema can express, and what the operator would refuse in a condition.
 """
 
 import copy
@@ -14,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from edge_etl_operator import cel_rules, metadata_rules, structural
+from edge_etl_operator import api, cel_rules, metadata_rules, structural
+from edge_etl_operator.policies import schedule
 from edge_etl_operator.structural import BLOCKING, Problem, Schema
 from edge_etl_operator.yaml_reader import Document, read_documents
 
@@ -44,7 +46,10 @@ def load_job(path: Path) -> dict[str, Any]:
 
 def validate(document: Document) -> dict[str, Any]:
     """Return an EdgeETLJob with the defaults filled in, or raise InvalidJobError."""
-    found = list(envelope_problems(document.value)) or list(job_problems(document.value))
+    value = document.value
+    found = (
+        list(envelope_problems(value)) or list(job_problems(value)) or list(when_problems(value))
+    )
     if found:
         lines = [f"{document.place(problem.path)}: {problem}" for problem in found]
         raise InvalidJobError(document.source, lines)
@@ -80,6 +85,17 @@ def job_problems(value: dict[str, Any]) -> Iterator[Problem]:
     if any(problem.kind in BLOCKING for problem in found):
         return
     yield from cel_rules.problems(schema, job)
+
+
+def when_problems(value: dict[str, Any]) -> Iterator[Problem]:
+    """Find out whether the operator can tell when a job, right so far, is to run."""
+    spec = api.parse(structural.with_defaults(job_schema(), value)).spec
+    try:
+        schedule.cron(spec)
+    except schedule.TimeZoneError as error:
+        yield Problem(("spec", "timeZone"), "Invalid value", str(error))
+    except schedule.ScheduleError as error:
+        yield Problem(("spec", "schedule"), "Invalid value", str(error))
 
 
 def _kind(value: Any) -> Any:

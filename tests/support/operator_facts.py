@@ -125,6 +125,7 @@ class World:
     spec: dict[str, Any] = field(default_factory=spec)
     status: dict[str, Any] = field(default_factory=dict)
     generation: int = 1
+    annotations: dict[str, str] = field(default_factory=dict)
     now: datetime = START
     nodes: dict[str, Node] = field(default_factory=dict)
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -160,6 +161,8 @@ class World:
             "namespace": NAMESPACE,
             "uid": UID,
             "generation": self.generation,
+            "annotations": self.annotations,
+            "creationTimestamp": START,
         }
         return api.parse({"metadata": metadata, "spec": self.spec, "status": self.status})
 

@@ -1,9 +1,11 @@
 """What a person's mistakes on the command line get: exit code 2, the cause, no traceback."""
 
 import fcntl
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 from edge_etl_operator import cli
 
 SAMPLE = Path(__file__).parents[2] / "manifests/samples/air-quality.yaml"
@@ -121,3 +123,37 @@ def test_two_runs_at_once_are_refused(tmp_path: Path, capsys: pytest.CaptureFixt
         fcntl.flock(lock, fcntl.LOCK_EX)
         said = wrong(run(SAMPLE, tmp_path, "pi-1=."), capsys)
     assert "another run of this job is going on" in said
+
+
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        ("schedule: '61 * * * *'", "spec.schedule: the schedule '61 * * * *' is wrong: Bad minute"),
+        ("schedule: 0 0 */31 * MON#5", "has no moment that ever comes"),
+        (
+            "{schedule: '@daily', timeZone: Mars/Phobos}",
+            "spec.timeZone: there is no time zone 'Mars/Phobos'",
+        ),
+    ],
+)
+def test_a_schedule_that_never_comes_is_refused_with_its_place(
+    when: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = yaml.safe_load(SAMPLE.read_text())
+    document["spec"].update(yaml.safe_load(when))
+    job = tmp_path / "job.yaml"
+    job.write_text(yaml.safe_dump(document))
+    told = wrong(["validate", job], capsys)
+    assert said in told
+    assert re.match(rf"{re.escape(str(job))}:\d+:\d+: ", told)
+
+
+def test_a_local_run_says_that_it_does_not_wait_for_the_schedule(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = yaml.safe_load(SAMPLE.read_text())
+    document["spec"].update({"schedule": "@yearly", "suspend": True})
+    job = tmp_path / "job.yaml"
+    job.write_text(yaml.safe_dump(document))
+    (tmp_path / "results").write_text("a file")
+    assert "the job runs once, now" in wrong(run(job, tmp_path, "pi-1=."), capsys)

@@ -5,7 +5,11 @@ own order, as in a cluster; everything else is free.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
 
+from edge_etl_operator import names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -129,3 +133,105 @@ def test_an_edit_at_any_moment_ends_with_one_complete_run_of_the_new_spec(
     assert world.status["run"]["specHash"] == world.job.spec.hash
     running = [job for job in world.jobs.values() if world.run in job["metadata"]["name"]]
     assert len(running) == len(NODES)
+
+
+# What happens to a job with a schedule and to its clock: facts and crashes as above, time that
+# passes, a clock that is set, a person's request.
+EVENTS = st.one_of(
+    STEPS,
+    st.tuples(st.just("pass"), st.sampled_from([1, 299, 300, 1800, 3600, 4 * 3600])),
+    st.tuples(st.just("set"), st.sampled_from([-6 * 3600, -60, 0, 60, 6 * 3600])),
+    st.tuples(st.just("ask"), st.sampled_from([1, 2])),
+    st.tuples(st.just("suspend"), st.booleans()),
+)
+
+
+class ScheduledStory:
+    """A job that runs every hour; what its runs were begun for is written down."""
+
+    def __init__(self, policy: str) -> None:
+        spec = facts.spec(schedule="5 * * * *", concurrencyPolicy=policy)
+        self.world = World(spec={**spec, "activeDeadlineSeconds": 86400}).with_nodes(*NODES)
+        self.slots: list[str] = []
+        self.requests: list[str] = []
+        self._offset = 0
+
+    def happen(self, event: str | int | tuple[str, int]) -> None:
+        world = self.world
+        before = dict(world.status)
+        match event:
+            case ("pass", int(seconds)):
+                world.after(seconds)
+            case ("set", int(offset)):
+                world.after(offset - self._offset)
+                self._offset = offset
+            case ("ask", value):
+                world.annotations = {"pi-edge-spark.io/run-now": str(value)}
+            case ("suspend", value):
+                world.edit(suspend=bool(value))
+            case int(count):
+                world.reconcile(crash_after=None if count == 9 else count)
+            case str(part):
+                self._move(part)
+        self._note(before)
+
+    def _move(self, part: str) -> None:
+        """Let a node's pod, or the driver, of the current run come one step further."""
+        world = self.world
+        if "run" not in world.status:
+            return
+        if part == "driver":
+            if world.driver in world.pods:
+                world.pod_is(world.driver, "Succeeded", facts.report())
+            return
+        job = names.node_job("air", world.run, part)
+        if job not in world.jobs:
+            return
+        pod = next((each for each in world.pods if each.startswith(f"{job}-")), None)
+        if pod is None:
+            world.pod_of(part)
+        elif world.pods[pod]["status"]["phase"] == "Pending":
+            world.pod_is(pod, "Running")
+        else:
+            said = facts.summary(part, f"{pod}-uid")
+            world.pod_is(pod, "Succeeded", said).job_is(part, "Complete")
+
+    def _note(self, before: dict[str, Any]) -> None:
+        after = self.world.status
+        if before.get("run", {}).get("id") == after.get("run", {}).get("id"):
+            for key in ("lastScheduleTime", "lastRunRequest"):
+                assert before.get(key) == after.get(key)
+            return
+        assert before.get("run", {}).get("id", "") < after["run"]["id"]
+        reasons = 0
+        for key, known in (("lastScheduleTime", self.slots), ("lastRunRequest", self.requests)):
+            if after.get(key) != before.get(key):
+                known.append(after[key])
+                reasons += 1
+        assert reasons >= 1
+
+    def end(self) -> None:
+        """Set the clock right and let everything happen that has not happened yet."""
+        for event in [("set", 0), ("pass", 13 * 3600), ("suspend", 0)]:
+            self.happen(event)
+        for _ in range(40):
+            self.happen(9)
+            for what in (*NODES, "driver"):
+                self.happen(what)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(EVENTS, max_size=60), st.sampled_from(["Forbid", "Replace"]))
+def test_no_slot_and_no_request_ever_begins_two_runs(
+    events: list[str | int | tuple[str, int]], policy: str
+) -> None:
+    story = ScheduledStory(policy)
+    for event in events:
+        story.happen(event)
+    story.end()
+    assert story.slots == sorted(set(story.slots))
+    # The same value asks again only after another one.
+    assert all(one != other for one, other in pairwise(story.requests))
+    world = story.world
+    assert world.status["phase"] in ("Succeeded", "Pending")
+    assert datetime.fromisoformat(world.status["nextRunTime"]) > world.now

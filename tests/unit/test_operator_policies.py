@@ -8,6 +8,7 @@ import pytest
 from edge_etl_operator import api, conditions
 from edge_etl_operator.api import NodeStatus, Selector
 from edge_etl_operator.policies import acceptance, deadlines, nodes, quality, trigger
+from edge_etl_operator.policies.schedule import Agenda
 from edge_etl_operator.policies.trigger import Trigger
 from edge_etl_operator.settings import Landing
 
@@ -72,11 +73,11 @@ def test_when_a_run_begins(
         "lastTransitionTime": facts.START,
     }
     status = {"run": run, "conditions": [condition]}
-    assert trigger.decide(facts.job(status, **changes)) == expected
+    assert trigger.decide(facts.job(status, **changes), Agenda()) == expected
 
 
 def test_the_first_run_begins_at_once() -> None:
-    assert trigger.decide(facts.job()) == Trigger.START
+    assert trigger.decide(facts.job(), Agenda()) == Trigger.START
 
 
 def test_a_default_that_is_written_out_is_the_same_spec() -> None:

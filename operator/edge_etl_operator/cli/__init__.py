@@ -75,7 +75,8 @@ def _parser() -> argparse.ArgumentParser:
         help="run an EdgeETLJob on this machine",
         description="Run an EdgeETLJob on this machine: the same programs as processes instead of "
         "pods, one directory in the place of each node, Spark in local mode. As on a cluster, a "
-        "second run reads only what is new.",
+        "second run reads only what is new. It runs once and at once, whatever spec.schedule and "
+        "spec.suspend say.",
     )
     run.add_argument("job", type=Path, metavar="JOB.yaml")
     run.add_argument(

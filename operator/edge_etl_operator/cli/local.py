@@ -28,6 +28,9 @@ _NODE_NAME: Final = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 def command(options: argparse.Namespace) -> bool:
     """Run the job, print what happened, and return whether the table was published."""
     job = api.parse(load_job(options.job))
+    if job.spec.schedule is not None or job.spec.suspend:
+        said = "spec.schedule and spec.suspend are for a cluster: here the job runs once, now"
+        print(f"{options.job}: {said}", file=sys.stderr)
     nodes = _nodes(options.node)
     _need_programs()
     results = options.results.resolve()

@@ -3,6 +3,7 @@
 from edge_etl_operator import conditions
 from edge_etl_operator.api import EdgeETLJob
 from edge_etl_operator.conditions import Reason
+from edge_etl_operator.policies import schedule
 from edge_etl_operator.settings import Settings
 
 
@@ -15,6 +16,12 @@ def refusal(job: EdgeETLJob, settings: Settings) -> tuple[Reason, str] | None:
             conditions.SOURCE_NOT_ALLOWED,
             f"spec.source.name is {source!r}; the allowed sources are: {allowed}",
         )
+    try:
+        schedule.cron(job.spec)
+    except schedule.TimeZoneError as error:
+        return conditions.UNKNOWN_TIME_ZONE, f"spec.timeZone: {error}"
+    except schedule.ScheduleError as error:
+        return conditions.INVALID_SCHEDULE, f"spec.schedule: {error}"
     if job.spec.results.volume_claim is not None:
         return None
     landing = settings.landing

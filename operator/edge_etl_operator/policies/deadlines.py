@@ -1,6 +1,6 @@
 """How long a run may take, and when to look again."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from edge_etl_operator.api import EdgeETLJob, Run
@@ -13,8 +13,11 @@ RUNNING_SECONDS: Final = 60.0
 
 
 def run_end(job: EdgeETLJob, run: Run) -> datetime:
-    """Return when the run's time is up."""
-    return run.start_time + timedelta(seconds=job.spec.active_deadline_seconds)
+    """Return when the run's time is up: it counts from the start, or from when it was resumed."""
+    if run.suspend_time is not None:
+        return datetime.max.replace(tzinfo=UTC)
+    since = run.resume_time or run.start_time
+    return since + timedelta(seconds=job.spec.active_deadline_seconds)
 
 
 def seconds_left(job: EdgeETLJob, run: Run, now: datetime) -> int:
@@ -26,3 +29,14 @@ def look_again(job: EdgeETLJob, run: Run, now: datetime, *, waits: bool) -> floa
     """Return in how many seconds a run that goes on is looked at again without a bell."""
     left = max(0.5, (run_end(job, run) - now).total_seconds() + 0.1)
     return min(left, WAITING_SECONDS if waits else RUNNING_SECONDS)
+
+
+def until(moment: datetime | None, again: float | None, now: datetime) -> float | None:
+    """Return in how many seconds to look again when a moment to come is waited for besides.
+
+    Timers do not see a clock that is set: they are never longer than a minute.
+    """
+    if moment is None:
+        return again
+    left = min(RUNNING_SECONDS, (moment - now).total_seconds() + 0.01)
+    return left if again is None else min(left, again)
