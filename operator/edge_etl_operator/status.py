@@ -14,6 +14,7 @@ from edge_etl_operator.documents import AggregationReport
 _NOT_RUNNING = frozenset(
     {conditions.NO_MATCHING_NODE.code, conditions.STOPPING.code, conditions.WAITING.code}
 )
+_WAITING = frozenset({conditions.WAITING.code, conditions.SUSPENDED.code})
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ def resting(job: EdgeETLJob, now: datetime) -> Status:
     Only that its spec was seen changes, and that it is no longer refused.
     """
     accepted = job.status.condition(conditions.ACCEPTED)
+    success = job.status.condition(conditions.SUCCEEDED)
     refused_before = accepted is not None and accepted.status == "False"
-    if job.status.run is None or refused_before:
+    if success is None or success.reason in _WAITING or refused_before:
         reason = conditions.SUSPENDED if job.spec.suspend else conditions.WAITING
         waits = Finding(conditions.SUCCEEDED, "Unknown", reason, "No run goes on")
         return _with(job, job.status, (_ACCEPTED, waits), now)

@@ -89,7 +89,8 @@ def job_problems(value: dict[str, Any]) -> Iterator[Problem]:
 
 def when_problems(value: dict[str, Any]) -> Iterator[Problem]:
     """Find out whether the operator can tell when a job, right so far, is to run."""
-    spec = api.parse(structural.with_defaults(job_schema(), value)).spec
+    document = structural.with_defaults(job_schema(), value)
+    spec = api.parse({"metadata": {"name": "job"}, "spec": document["spec"]}).spec
     try:
         schedule.cron(spec)
     except schedule.TimeZoneError as error:

@@ -229,6 +229,17 @@ def test_while_suspended_nothing_begins_and_slots_are_not_made_up_for() -> None:
     assert world.status["nextRunTime"] == "2026-03-01T14:05:00Z"
 
 
+def test_a_suspension_that_a_mistake_met_is_over_when_both_are() -> None:
+    world = finish(hourly().after(300))
+    world.edit(suspend=True, timeZone="Mars/Phobos").settle()
+    assert world.status["phase"] == "Failed"
+    world.edit(timeZone="UTC").settle()
+    assert world.status["phase"] == "Suspended"
+    world.edit(suspend=False).settle()
+    assert world.status["phase"] == "Pending"
+    assert world.condition("Scheduled") == ("True", "OnSchedule")
+
+
 def test_each_new_value_of_the_annotation_starts_one_run() -> None:
     """Peers: run now (KF#1606, #1529)."""
     world = finish(World().with_nodes("pi-1"))
