@@ -57,6 +57,11 @@ format: setup ## format the code and mend what ruff can
 	$(RUN) ruff format
 	$(RUN) ruff check --fix
 
+.PHONY: bench-edge
+bench-edge: engine ## what the edge program costs, beside pandas, polars, duckdb and pyarrow
+	@$(UV) sync --frozen --quiet --inexact --group bench
+	$(RUN) python -m tests.benchmarks.bench_edge $(BENCH)
+
 .PHONY: demo
 demo: setup java ## run the sample EdgeETLJob here, without a cluster, on real data
 	rm -rf demo-results
