@@ -6,11 +6,13 @@ of any length is recognised.
 """
 
 import hashlib
-from typing import BinaryIO, Final
+from io import BufferedReader
+from typing import Final
 
 BLOCK: Final = 1 << 20
 _DIGEST: Final = 32
 _HEAD: Final = 4096
+_PIECE: Final = 1 << 17
 
 
 class ShrunkError(OSError):
@@ -25,19 +27,19 @@ def head_length(size: int) -> int:
     return min(_HEAD, 1 << (size.bit_length() - 1)) if size else 0
 
 
-def head(file: BinaryIO, length: int) -> bytes:
+def head(file: BufferedReader, length: int) -> bytes:
     """Return the digest of a file's first bytes."""
     file.seek(0)
     return hashlib.sha256(_read(file, length)).digest()
 
 
-def content(file: BinaryIO, end: int, known: bytes = b"", upto: int = 0) -> bytes:
+def content(file: BufferedReader, end: int, known: bytes = b"", upto: int = 0) -> bytes:
     """Return the digests of the first ``end`` bytes; ``known`` are those of the first ``upto``."""
     whole = upto // BLOCK
     return known[: whole * _DIGEST] + _digests(file, whole, end)
 
 
-def holds(file: BinaryIO, known: bytes, upto: int, *, thoroughly: bool) -> bool:
+def holds(file: BufferedReader, known: bytes, upto: int, *, thoroughly: bool) -> bool:
     """Tell whether the first ``upto`` bytes of a file have these digests.
 
     All of them are compared ``thoroughly``, otherwise only the last.
@@ -46,15 +48,25 @@ def holds(file: BinaryIO, known: bytes, upto: int, *, thoroughly: bool) -> bool:
     return _digests(file, first, upto) == known[first * _DIGEST :]
 
 
-def _digests(file: BinaryIO, block: int, end: int) -> bytes:
+def _digests(file: BufferedReader, block: int, end: int) -> bytes:
     file.seek(block * BLOCK)
-    result = b""
+    result = []
+    # Read again and again into the same memory, of which the system then has less to clear.
+    buffer = memoryview(bytearray(min(_PIECE, max(0, end - block * BLOCK))))
     for start in range(block * BLOCK, end, BLOCK):
-        result += hashlib.sha256(_read(file, min(BLOCK, end - start))).digest()
-    return result
+        digest = hashlib.sha256()
+        left = min(BLOCK, end - start)
+        while left:
+            read = file.readinto(buffer[: min(left, _PIECE)])
+            if not read:
+                raise ShrunkError("it became shorter while it was read")
+            digest.update(buffer[:read])
+            left -= read
+        result.append(digest.digest())
+    return b"".join(result)
 
 
-def _read(file: BinaryIO, size: int) -> bytes:
+def _read(file: BufferedReader, size: int) -> bytes:
     found = file.read(size)
     if len(found) < size:
         raise ShrunkError("it became shorter while it was read")

@@ -7,17 +7,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from edge_etl_job.errors import EdgeError
 from edge_etl_job.reasons import SOURCE_UNREADABLE
 
 
-@dataclass(frozen=True)
-class SourceFile:
+class SourceFile(msgspec.Struct, frozen=True):
     """A regular file as it was found."""
 
     name: str
     """Relative to the source, with ``/``; bytes that are not UTF-8 are shown as ``\\xff``."""
-    path: Path
+    location: str
+    """Its path."""
     identity: str
     """Device and inode."""
     size: int
@@ -25,6 +27,11 @@ class SourceFile:
     """Nanoseconds since 1970, as whoever wrote the file may have set it."""
     changed: int
     """Nanoseconds since 1970 of the last change of content, name or owner: nobody can set it."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return Path(self.location)
 
 
 @dataclass(frozen=True)
@@ -77,22 +84,23 @@ def discover(source: Path, include: Iterable[str]) -> Found:
     matches = matcher(include).fullmatch
     files: list[SourceFile] = []
     unreadable: list[str] = []
-    folders = [source]
+    # Names are put together here: to ask for the relative path of each file is slow.
+    folders = [(os.fspath(source), "")]
     while folders:
-        folder = folders.pop()
+        folder, above = folders.pop()
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        folders.append(Path(entry.path))
+                        folders.append((entry.path, f"{above}{entry.name}/"))
                         continue
-                    name = _name(source, entry.path)
+                    name = _shown(above + entry.name)
                     if matches(name) and (found := _regular(entry, name)):
                         files.append(found)
         except OSError as error:
-            if folder == source:
+            if not above:
                 raise EdgeError(SOURCE_UNREADABLE, _explained(source, error)) from error
-            unreadable.append(_name(source, os.fspath(folder)) + "/")
+            unreadable.append(_shown(above))
     return Found(tuple(sorted(files, key=lambda file: file.name)), tuple(sorted(unreadable)))
 
 
@@ -103,14 +111,14 @@ def _regular(entry: os.DirEntry[str], name: str) -> SourceFile | None:
         return None  # it vanished since the directory was listed
     if not stat.S_ISREG(state.st_mode):
         return None
-    return described(name, Path(entry.path), state)
+    return described(name, entry.path, state)
 
 
-def described(name: str, path: Path, state: os.stat_result) -> SourceFile:
+def described(name: str, location: str, state: os.stat_result) -> SourceFile:
     """Return a file as ``stat`` shows it."""
     return SourceFile(
         name=name,
-        path=path,
+        location=location,
         identity=f"{state.st_dev}:{state.st_ino}",
         size=state.st_size,
         modified=state.st_mtime_ns,
@@ -118,8 +126,10 @@ def described(name: str, path: Path, state: os.stat_result) -> SourceFile:
     )
 
 
-def _name(source: Path, path: str) -> str:
-    return os.fsencode(os.path.relpath(path, source)).decode("utf-8", "backslashreplace")
+def _shown(name: str) -> str:
+    if name.isascii():
+        return name
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _explained(source: Path, error: OSError) -> str:

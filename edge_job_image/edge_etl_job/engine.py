@@ -72,6 +72,8 @@ class OutputFile:
     kind: Literal["rows", "rejected", "features"]
     day: str | None
     rows: int
+    sha256: str | None = None
+    """In hexadecimal digits, when the engine knows it."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 import edge_etl_engine
 import msgspec
 
-from edge_etl_job.documents import Field, JobDocument
+from edge_etl_job.documents import Field, JobDocument, Schema
 from edge_etl_job.durations import seconds
 from edge_etl_job.engine import (
     EngineResult,
@@ -23,10 +23,10 @@ from edge_etl_job.engine import (
     Quarantined,
     missing_columns,
 )
-from edge_etl_job.engine_python.timestamps import limits, timestamp_parser
 from edge_etl_job.job import ISO8601, TIMESTAMP
 from edge_etl_job.reasons import UNREADABLE
 from edge_etl_job.sources import why_unreadable
+from edge_etl_job.times import limits
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -56,7 +56,7 @@ class NativeEngine:
             msgspec.json.encode(self._plan(job, now)).decode(),
             [(part.name, part.path, part.start, part.end, part.lines) for part in inputs],
             work_dir,
-            timestamp_parser(job.schema, now),
+            _strict(job.schema, now),
             progress,
         )
         latest = outcome["latest"]
@@ -65,8 +65,8 @@ class NativeEngine:
                 _result(part, read) for part, read in zip(inputs, outcome["inputs"], strict=True)
             ),
             files=tuple(
-                OutputFile(work_dir / name, cast("Literal['rows']", kind), day, rows)
-                for name, kind, day, rows, _, _ in outcome["files"]
+                OutputFile(work_dir / name, cast("Literal['rows']", kind), day, rows, sha256)
+                for name, kind, day, rows, _, sha256 in outcome["files"]
             ),
             watermark=None if latest is None else _EPOCH + timedelta(microseconds=latest),
             columns_seen=tuple(sorted(outcome["columns"])),
@@ -106,6 +106,21 @@ class NativeEngine:
             "ship_features": "features" in job.results.ship,
             "budget": self._budget,
         }
+
+
+def _strict(schema: Schema, now: datetime) -> Callable[[str], int]:
+    """Return what reads the times that the engine leaves to it; most jobs never need it."""
+    parse: Callable[[str], int] | None = None
+
+    def strict(cell: str) -> int:
+        nonlocal parse
+        if parse is None:
+            from edge_etl_job.engine_python.timestamps import timestamp_parser
+
+            parse = timestamp_parser(schema, now)
+        return parse(cell)
+
+    return strict
 
 
 def _field(field: Field, job: JobDocument) -> dict[str, object]:

@@ -9,7 +9,8 @@ from its start.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import BinaryIO, Final, Literal
+from io import BufferedReader
+from typing import Final, Literal
 
 from edge_etl_job.content import content, head, head_length, holds
 from edge_etl_job.discovery import SourceFile, described
@@ -54,7 +55,7 @@ def increment(
             return None
     try:
         with open_regular(file.path) as opened:
-            found = described(file.name, file.path, os.fstat(opened.fileno()))
+            found = described(file.name, file.location, os.fstat(opened.fileno()))
             return _compared(found, opened, entry, ledger, schema_version, settled_before)
     except OSError as error:
         return Increment(file.name, "unreadable", f"{UNREADABLE}: {why_unreadable(error)}")
@@ -71,7 +72,7 @@ def _unchanged(file: SourceFile, entry: Entry) -> bool:
 
 def _compared(
     file: SourceFile,
-    opened: BinaryIO,
+    opened: BufferedReader,
     entry: Entry | None,
     ledger: Ledger,
     schema_version: str,
@@ -129,14 +130,16 @@ def _before(known: Entry) -> str:
     return f"delivered before as {known.name}" if known.name else "delivered before"
 
 
-def _known(file: SourceFile, opened: BinaryIO, entry: Entry | None, ledger: Ledger) -> Entry | None:
+def _known(
+    file: SourceFile, opened: BufferedReader, entry: Entry | None, ledger: Ledger
+) -> Entry | None:
     """Return the entry with the most delivered bytes that the file begins with."""
     if entry is not None and entry.offset > 0 and _begins(file, opened, entry):
         return entry
     return max(_copies(file, opened, ledger), key=lambda each: each.offset, default=None)
 
 
-def _begins(file: SourceFile, opened: BinaryIO, entry: Entry) -> bool:
+def _begins(file: SourceFile, opened: BufferedReader, entry: Entry) -> bool:
     return (
         entry.offset <= file.size
         and head(opened, entry.head_length) == entry.head
@@ -145,7 +148,7 @@ def _begins(file: SourceFile, opened: BinaryIO, entry: Entry) -> bool:
     )
 
 
-def _copies(file: SourceFile, opened: BinaryIO, ledger: Ledger) -> Iterator[Entry]:
+def _copies(file: SourceFile, opened: BufferedReader, ledger: Ledger) -> Iterator[Entry]:
     for length in ledger.head_lengths():
         if 0 < length <= file.size:
             for other in ledger.same_head(head(opened, length)):
@@ -156,7 +159,7 @@ def _copies(file: SourceFile, opened: BinaryIO, ledger: Ledger) -> Iterator[Entr
                     break  # shorter ones of the same head are no better
 
 
-def _after_newline(opened: BinaryIO, start: int, end: int) -> int:
+def _after_newline(opened: BufferedReader, start: int, end: int) -> int:
     """Return the offset behind the last newline of a range, ``start`` if it has none."""
     while end > start:
         begin = max(start, end - _STEP)
@@ -168,7 +171,7 @@ def _after_newline(opened: BinaryIO, start: int, end: int) -> int:
     return start
 
 
-def _whole_line(opened: BinaryIO, offset: int, end: int) -> int:
+def _whole_line(opened: BufferedReader, offset: int, end: int) -> int:
     """Return where to go on: at ``offset``, or at the start of the line that was cut there.
 
     A file that had settled without a last newline was delivered with its last line; when that

@@ -114,6 +114,17 @@ class Ledger:
         """Return the entry of a name."""
         return next(self._entries("name = ?", name), None)
 
+    def delivered(self) -> dict[str, tuple[str, int, int, int]]:
+        """Return the identity, size and times of all files that were delivered to their end.
+
+        To ask for the entry of each file takes longer than all else in a run without news.
+        """
+        query = (
+            "SELECT name, identity, size, modified, changed FROM entries "
+            "WHERE name IS NOT NULL AND quarantine IS NULL AND offset = size"
+        )
+        return {name: (*state,) for name, *state in self._db.execute(query)}
+
     def same_head(self, head: bytes) -> list[Entry]:
         """Return the entries of files that began with the same bytes, the longest first."""
         return list(self._entries("head = ? AND offset > 0 ORDER BY offset DESC", head))

@@ -1,9 +1,8 @@
 """One attempt of one node: find what is new, clean it, deliver it, move the ledger forward."""
 
-import hashlib
+import os
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from edge_etl_job.ledger import Entry, Ledger, Pending, refusal
 from edge_etl_job.logs import Progress, log
 from edge_etl_job.reasons import UNREADABLE, WORK_UNWRITABLE
 from edge_etl_job.results import ResultStore
+from edge_etl_job.results.durable import sha256_of
 
 _NOTHING: Final = EngineResult((), (), None, (), ())
 _NANOSECONDS: Final = 1_000_000_000
@@ -88,10 +88,12 @@ def _attempt(
     job = task.job
     found = discover(task.source, job.source.include)
     settled_before = int((now.timestamp() - job.source.settle_seconds) * _NANOSECONDS)
+    delivered = ledger.delivered()
     increments = [
         new
         for file in found.files
-        if (
+        if delivered.get(file.name) != (file.identity, file.size, file.modified, file.changed)
+        and (
             new := increment(
                 file, ledger, schema_version=job.schema_version, settled_before=settled_before
             )
@@ -212,8 +214,7 @@ def _input(name: str, status: str, message: str | None) -> Input:
 
 
 def _delivered(store: ResultStore, output: OutputFile) -> DeliveredFile:
-    with output.path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = output.sha256 or sha256_of(output.path)
     name, size = output.path.name, output.path.stat().st_size
     store.put(name, output.path, sha256)
     # What is stored needs no room here any more.
@@ -235,7 +236,8 @@ def _work_dir(work: Path) -> Iterator[Path]:
         work.mkdir(parents=True, exist_ok=True)
         for left in work.glob("attempt-*"):
             shutil.rmtree(left, ignore_errors=True)
-        path = Path(tempfile.mkdtemp(prefix="attempt-", dir=work))
+        path = work / f"attempt-{os.getpid()}"
+        path.mkdir(mode=0o700)
         try:
             yield path
         finally:

@@ -10,7 +10,6 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from edge_etl_job.documents import Schema
-from edge_etl_job.durations import seconds
 from edge_etl_job.engine_python.rejection import RejectionError, shown
 from edge_etl_job.job import ISO8601
 from edge_etl_job.reasons import (
@@ -20,11 +19,8 @@ from edge_etl_job.reasons import (
     TIMESTAMP_IN_FUTURE,
     TIMESTAMP_TOO_OLD,
 )
+from edge_etl_job.times import EPOCH, FIRST, LAST, MICROSECOND, limits, micros
 
-EPOCH: Final = datetime(1970, 1, 1)  # naive: a clock that shows UTC
-_MICROSECOND: Final = timedelta(microseconds=1)
-_FIRST: Final = (datetime.min - EPOCH) // _MICROSECOND
-_LAST: Final = (datetime.max - EPOCH) // _MICROSECOND
 _CACHED_HOURS: Final = 4096
 _ISO: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
@@ -33,20 +29,6 @@ _ISO: Final = re.compile(
 )
 # "MM:SS" of all seconds of an hour, in microseconds.
 _TAILS: Final = {f"{s // 60:02}:{s % 60:02}": s * 1_000_000 for s in range(3600)}
-
-
-def micros(time: datetime) -> int:
-    """Return a naive time, taken as UTC, or an aware one, in microseconds since 1970."""
-    if time.tzinfo is not None:
-        time = time.astimezone(UTC).replace(tzinfo=None)
-    return (time - EPOCH) // _MICROSECOND
-
-
-def limits(schema: Schema, now: datetime) -> tuple[int, int]:
-    """Return the first and the last believable time, in microseconds since 1970."""
-    rules = schema.timestamp
-    earliest = micros(datetime.fromisoformat(rules.not_before)) if rules.not_before else _FIRST
-    return earliest, min(_LAST, micros(now) + seconds(rules.max_future) * 1_000_000)
 
 
 def timestamp_parser(schema: Schema, now: datetime) -> Callable[[str], int]:
@@ -102,7 +84,7 @@ def _read(cell: str, form: str, zone: ZoneInfo) -> int | None:
         result = micros(time) if time.tzinfo is not None else _in_zone(time, zone)
     except (ValueError, OverflowError):
         return None
-    return result if _FIRST <= result <= _LAST else None
+    return result if FIRST <= result <= LAST else None
 
 
 def _strptime(cell: str, form: str) -> datetime | None:
@@ -144,7 +126,7 @@ def _in_zone(time: datetime, zone: ZoneInfo) -> int:
     if first > second:
         detail = f"{zone.key} clocks showed {time} twice, they were put back"
         raise RejectionError(AMBIGUOUS_TIMESTAMP, detail)
-    return (time - EPOCH - first) // _MICROSECOND
+    return (time - EPOCH - first) // MICROSECOND
 
 
 def _whole_hour(cell: str, zone: ZoneInfo) -> int | None:
@@ -155,4 +137,4 @@ def _whole_hour(cell: str, zone: ZoneInfo) -> int | None:
         first, final = _in_zone(start, zone), _in_zone(last, zone)
     except RejectionError:
         return None
-    return first if final - first == 3_600_000_000 - 1 and first >= _FIRST else None
+    return first if final - first == 3_600_000_000 - 1 and first >= FIRST else None

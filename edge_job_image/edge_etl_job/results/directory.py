@@ -4,7 +4,6 @@ The edge program uses it where the volume is mounted into its pod, the landing s
 receives the same over HTTP.
 """
 
-import uuid
 from dataclasses import fields
 from pathlib import Path
 from typing import Literal
@@ -52,6 +51,8 @@ def dataset_id(root: Path, dataset: Dataset) -> str:
     path = folder / DATASET
     if not path.exists():
         with Incoming(folder) as incoming:
+            import uuid  # seldom needed, and slow to import
+
             incoming.write(msgspec.json.encode(_DatasetDocument(str(uuid.uuid4()))))
             incoming.publish(DATASET)
     try:

@@ -8,7 +8,6 @@ import errno
 import hashlib
 import os
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -27,7 +26,7 @@ class Incoming:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.path = folder / f"{INCOMING}{uuid.uuid4().hex}"
+        self.path = folder / f"{INCOMING}{os.urandom(16).hex()}"
         self.size = 0
         self._digest = hashlib.sha256()
         self._file = self.path.open("xb")
