@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use crate::pages::width_of;
 use crate::strings::Dictionary;
 use crate::table::{Column, Table};
 
@@ -47,16 +48,74 @@ pub fn sort(table: &Table, key: &[usize]) -> Order {
         *place += 1;
     }
     order.kept.reserve_exact(times.len());
-    let mut items: Vec<(i64, u32, u32)> = Vec::new();
+    let mut slices = Slices { ranks: &ranks, times, packed: vec![], items: vec![] };
     let mut begin = 0;
     for &end in &ends {
-        let slice = &rows[begin..end as usize];
+        slices.sort(&rows[begin..end as usize], &mut order);
         begin = end as usize;
-        items.clear();
-        items.extend(slice.iter().map(|&row| (times[row as usize], ranks.of(row), row)));
-        items.sort();
+    }
+    order
+}
+
+/// Sorts slices, and keeps its memory from one to the next.
+struct Slices<'a> {
+    ranks: &'a Ranks<'a>,
+    times: &'a [i64],
+    packed: Vec<u64>,
+    items: Vec<(i64, u32, u32)>,
+}
+
+impl Slices<'_> {
+    fn sort(&mut self, rows: &[u32], order: &mut Order) {
+        let time = |row: u32| self.times[row as usize];
+        let (least, most) = rows
+            .iter()
+            .fold((i64::MAX, i64::MIN), |(a, b), &row| (a.min(time(row)), b.max(time(row))));
+        let rank = width_of(self.ranks.most().into());
+        let place = width_of(rows.len() as u64);
+        if rows.is_empty() {
+        } else if width_of(most.abs_diff(least)) + rank + place <= 64 {
+            self.sort_packed(rows, least, (rank, place), order);
+        } else {
+            self.sort_items(rows, order);
+        }
+    }
+
+    /// Sorts by one word a row: its time, its rank, its place among the rows.
+    fn sort_packed(
+        &mut self,
+        rows: &[u32],
+        least: i64,
+        (rank, place): (u32, u32),
+        order: &mut Order,
+    ) {
+        let Self { ranks, times, packed, .. } = self;
+        packed.clear();
+        packed.extend(rows.iter().enumerate().map(|(at, &row)| {
+            let time = times[row as usize].abs_diff(least);
+            (time << rank | u64::from(ranks.of(row))) << place | at as u64
+        }));
+        packed.sort_unstable();
         let mut previous = None;
-        for &(time, rank, row) in &items {
+        for &item in &*packed {
+            let row = rows[(item & ((1 << place) - 1)) as usize];
+            let key = item >> place;
+            if previous == Some(key) {
+                order.duplicates.push(row);
+            } else {
+                order.kept.push(row);
+                previous = Some(key);
+            }
+        }
+    }
+
+    fn sort_items(&mut self, rows: &[u32], order: &mut Order) {
+        let Self { ranks, times, items, .. } = self;
+        items.clear();
+        items.extend(rows.iter().map(|&row| (times[row as usize], ranks.of(row), row)));
+        items.sort_unstable();
+        let mut previous = None;
+        for &(time, rank, row) in &*items {
             if previous == Some((time, rank)) {
                 order.duplicates.push(row);
             } else {
@@ -65,7 +124,6 @@ pub fn sort(table: &Table, key: &[usize]) -> Order {
             }
         }
     }
-    order
 }
 
 /// A number for each row that sorts as its key does, and is equal where the key is.
@@ -98,6 +156,14 @@ impl<'a> Ranks<'a> {
             ranks[*row as usize] = rank;
         }
         Self::Rows(ranks)
+    }
+
+    /// A number that no rank is beyond.
+    const fn most(&self) -> u32 {
+        match self {
+            Self::None => 0,
+            Self::Strings(ranks, _) | Self::Rows(ranks) => ranks.len() as u32,
+        }
     }
 
     #[inline(always)]
