@@ -13,7 +13,7 @@ from edge_etl_job.errors import EdgeError
 from edge_etl_job.reasons import SOURCE_UNREADABLE
 
 
-class SourceFile(msgspec.Struct, frozen=True):
+class SourceFile(msgspec.Struct, frozen=True, gc=False):
     """A regular file as it was found."""
 
     name: str

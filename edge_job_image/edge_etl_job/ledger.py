@@ -123,7 +123,7 @@ class Ledger:
             "SELECT name, identity, size, modified, changed FROM entries "
             "WHERE name IS NOT NULL AND quarantine IS NULL AND offset = size"
         )
-        return {name: (*state,) for name, *state in self._db.execute(query)}
+        return {row[0]: row[1:] for row in self._db.execute(query)}
 
     def same_head(self, head: bytes) -> list[Entry]:
         """Return the entries of files that began with the same bytes, the longest first."""

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +46,10 @@ class Bench:
         # In a process of its own: this one has to stay small.
         subprocess.run([sys.executable, "-m", module, *arguments], check=True)
 
+    def run(self, command: Sequence[str], output: Path | None = None) -> Cost:
+        """Run a program on the core."""
+        return run(command, self.core, self.folder.absolute() / "pycache", output)
+
     def node(self, name: str, source: Path) -> Node:
         """Return a node that has delivered nothing yet."""
         root = self.folder / name
@@ -57,14 +62,14 @@ class Bench:
         shutil.rmtree(out, ignore_errors=True)
         module = f"tests.benchmarks.peers.{name}_peer"
         command = [sys.executable, "-m", module, str(source), str(out)]
-        return run(command, self.core, out.with_suffix(".json"))
+        return self.run(command, out.with_suffix(".json"))
 
     def side_by_side(self, source: Path, rounds: int) -> tuple[dict[str, Cost], float]:
         """Clean a folder with each program in turns; return the costs, and MB that were shipped."""
         costs: dict[str, list[Cost]] = {name: [] for name in ("edge", *PEERS)}
         for _ in range(rounds):
             node = self.node("edge", source)
-            costs["edge"].append(run(node.command(), self.core))
+            costs["edge"].append(self.run(node.command()))
             for name in PEERS:
                 costs[name].append(self.peer(name, source))
         peers = [str(self.folder / name) for name in PEERS]
@@ -75,7 +80,7 @@ class Bench:
     def alone(self, megabytes: float) -> Cost:
         """Clean so many million bytes with the edge program only."""
         node = self.node("edge-alone", self.data(megabytes))
-        return run(node.command(), self.core)
+        return self.run(node.command())
 
     def increments(self) -> Cost:
         """Deliver 1 MB that was appended to a file, several times."""
@@ -92,7 +97,7 @@ class Bench:
                 with growing.open("ab") as file:
                     while size < _INCREMENT:
                         size += file.write(lines.readline())
-                costs.append(run(node.command(), self.core))
+                costs.append(self.run(node.command()))
         return best(costs[1:])
 
     def nothing_new(self) -> Cost:
@@ -105,8 +110,8 @@ class Bench:
                 row = f"{time};aq{number:05};4.53;2.30;6.60;91.80\n"
                 (source / f"sensor-{number:05}.csv").write_text(HEADER + row)
         node = self.node("edge-many", source)
-        run(node.command(), self.core)
-        return best([run(node.command(), self.core) for _ in range(5)])
+        self.run(node.command())
+        return best([self.run(node.command()) for _ in range(5)])
 
 
 def table(result: dict[str, Any]) -> str:
@@ -151,6 +156,7 @@ def main() -> None:
     bench = Bench(chosen.folder, chosen.core, chosen.rounds)
     source = bench.data(chosen.megabytes)
     raw = sum(path.stat().st_size for path in source.iterdir()) / 1e6
+    bench.side_by_side(bench.data(1), 1)  # compiles what is imported
     large, shipped = bench.side_by_side(source, chosen.rounds)
     small = bench.data(1)
     increment = {name: best([bench.peer(name, small) for _ in range(3)]) for name in PEERS}
