@@ -9,11 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Final
 
-_IMAGE: Final = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_MMAP_THRESHOLD_": "262144"}
-_ONE_THREAD: Final = {
-    "OMP_NUM_THREADS": "1",
-    "POLARS_MAX_THREADS": "1",
-}
+_ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -29,9 +25,9 @@ class Cost:
 
 
 def _environment(compiled: Path) -> dict[str, str]:
-    # As in the edge image: with compiled modules, whatever this machine's own way is.
+    # Compiled modules, as in an image, whatever this machine's own way is.
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    return kept | _ONE_THREAD | _IMAGE | {"PYTHONPYCACHEPREFIX": str(compiled)}
+    return kept | _ONE_THREAD | {"PYTHONPYCACHEPREFIX": str(compiled)}
 
 
 def run(command: Sequence[str], core: int, compiled: Path, output: Path | None = None) -> Cost:
