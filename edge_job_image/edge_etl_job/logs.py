@@ -35,7 +35,7 @@ class _JsonLines(logging.Formatter):
         if record.exc_info:
             line["exc_info"] = self.formatException(record.exc_info)
         line["time"] = datetime.fromtimestamp(record.created, UTC).isoformat()
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        return msgspec.json.format(msgspec.json.encode(line, enc_hook=str), indent=0).decode()
 
 
 def configure(**context: str) -> None:
