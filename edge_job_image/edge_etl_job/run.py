@@ -89,15 +89,12 @@ def _attempt(
     found = discover(task.source, job.source.include)
     settled_before = int((now.timestamp() - job.source.settle_seconds) * _NANOSECONDS)
     delivered = ledger.delivered()
+    version = job.schema_version  # a digest of the rules: made once, not for each file
     increments = [
         new
         for file in found.files
         if delivered.get(file.name) != (file.identity, file.size, file.modified, file.changed)
-        and (
-            new := increment(
-                file, ledger, schema_version=job.schema_version, settled_before=settled_before
-            )
-        )
+        and (new := increment(file, ledger, schema_version=version, settled_before=settled_before))
     ]
     firsts, copies = _apart(increments)
     with _work_dir(task.work) as work_dir:

@@ -3,8 +3,6 @@
 import contextlib
 import secrets
 import socket
-from types import TracebackType
-from typing import Self
 
 from tests.support.cluster import lifetime
 from tests.support.cluster.control_plane import Address, ControlPlane
@@ -53,18 +51,6 @@ class ApiServer(Kube, lifetime.Closer):
         with lifetime.undisturbed():
             end(self.state)
             lifetime.closed(self)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _free_port() -> int:

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.support.cluster import addons, cgroups, image_store, lifetime, packages
 from tests.support.cluster.control_plane import Address, ControlPlane
@@ -152,15 +150,3 @@ class Cluster(AnyCluster, lifetime.Closer):
         with lifetime.undisturbed():
             end(self.state)
             lifetime.closed(self)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

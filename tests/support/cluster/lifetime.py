@@ -11,7 +11,8 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
+from typing import Self
 
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -51,11 +52,27 @@ def undisturbed() -> Iterator[None]:
 
 
 class Closer:
-    """Anything with a `close` that may be called twice."""
+    """Anything with a `start`, and with a `close` that may be called twice, as a `with` block."""
+
+    def start(self) -> None:
+        """Start everything, or nothing."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """End everything that was started."""
         raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
