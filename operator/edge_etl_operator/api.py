@@ -237,7 +237,10 @@ class NodeStatus(_Part, frozen=True, kw_only=True, omit_defaults=True):
     """What a node of the run did."""
 
     name: str
-    phase: Literal["Pending", "Running", "Succeeded", "Failed"] = "Pending"
+    # By a factory: omit_defaults leaves out values and empty containers, but never this.
+    phase: Literal["Pending", "Running", "Succeeded", "Failed"] = msgspec.field(
+        default_factory=lambda: "Pending"
+    )
     attempt: str = ""
     reason: str = ""
     message: str = ""
@@ -253,6 +256,20 @@ class NodeStatus(_Part, frozen=True, kw_only=True, omit_defaults=True):
     watermark: str | None = None
     columns_missing: tuple[str, ...] = ()
     columns_seen: tuple[str, ...] = ()
+
+
+class PastRun(_Part, frozen=True, kw_only=True, omit_defaults=True):
+    """What is kept of a run that is over."""
+
+    id: str
+    result: str
+    reason: str = ""
+    start_time: datetime
+    completion_time: datetime
+    nodes_summary: str = ""
+    rows_read: Count | None = None
+    rows_rejected: Count | None = None
+    missing: tuple[str, ...] = ()
 
 
 class Status(_Part, frozen=True, kw_only=True, omit_defaults=True):
@@ -273,7 +290,9 @@ class Status(_Part, frozen=True, kw_only=True, omit_defaults=True):
     last_schedule_time: datetime | None = None
     missed_schedule_time: datetime | None = None
     last_run_request: str = ""
+    node_counts: dict[str, Count] = {}
     nodes: tuple[NodeStatus, ...] = ()
+    runs: tuple[PastRun, ...] = ()
 
     @property
     def going(self) -> bool:

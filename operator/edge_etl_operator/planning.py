@@ -1,12 +1,12 @@
 """Decide: from what is seen to what is done and said. Pure; the clock is an argument."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from edge_etl_operator import conditions, names, scheduling, stages, status
+from edge_etl_operator import conditions, history, names, scheduling, stages, status
 from edge_etl_operator.api import EdgeETLJob, NodeStatus, Run, Status
 from edge_etl_operator.builders import aggregate, edge
 from edge_etl_operator.documents import Delivery
@@ -61,6 +61,12 @@ class Decision:
 
 def plan(seen: Observation, settings: Settings, now: datetime) -> Decision:
     """Decide what happens next with one job."""
+    decision = _decide(seen, settings, now)
+    told = history.recorded(seen.job.status, decision.status, now)
+    return replace(decision, status=told)
+
+
+def _decide(seen: Observation, settings: Settings, now: datetime) -> Decision:
     job = seen.job
     if refusal := acceptance.refusal(job, settings):
         leftovers = _leftovers(seen, None)

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from edge_etl_operator import api, conditions, observation, planning, status
+import msgspec
+
+from edge_etl_operator import api, conditions, history, observation, planning, status
 from edge_etl_operator.api import EdgeETLJob, InvalidResourceError, Status
 from edge_etl_operator.cluster import (
     ApiError,
@@ -33,6 +35,9 @@ class Reconciler:
         self._cluster = cluster
         self._settings = settings
         self._clock = clock
+        # What each job's status said before it was shortened; it is only a shorter way to what the
+        # cluster says too, so that it is gone after a restart costs nothing but time.
+        self._whole: dict[str, Status] = {}
 
     def reconcile(self, namespace: str, name: str) -> float | None:
         """Bring a job one step further; return in how many seconds to look again, if at all.
@@ -42,6 +47,7 @@ class Reconciler:
         try:
             resource = self._cluster.edge_etl_job(namespace, name)
         except NotFoundError:
+            self._whole.pop(f"{namespace}/{name}", None)
             return None
         # What a job owns goes with it, by its owner references.
         if resource["metadata"].get("deletionTimestamp"):
@@ -51,6 +57,9 @@ class Reconciler:
         except InvalidResourceError as error:
             self._refuse(resource, str(error))
             return None
+        whole = self._whole.get(f"{namespace}/{name}")
+        if whole is not None and history.kept(whole) == job.status:
+            job = msgspec.structs.replace(job, status=whole)
         try:
             return self._proceed(resource, job)
         except NotFoundError:
@@ -120,7 +129,11 @@ class Reconciler:
         """Write the status if it says anything new."""
         if told == known:
             return
-        self._cluster.replace_status(resource, api.as_document(told))
+        metadata = resource["metadata"]
+        kept = history.kept(told)
+        if kept != history.kept(known):
+            self._cluster.replace_status(resource, api.as_document(kept))
+        self._whole[f"{metadata['namespace']}/{metadata['name']}"] = told
         success = told.condition(conditions.SUCCEEDED)
         if told.phase != known.phase:
             log.info(

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from edge_etl_operator import conditions
+from edge_etl_operator import conditions, history
 from edge_etl_operator.api import Condition, EdgeETLJob, NodeStatus, Run, Status
 from edge_etl_operator.conditions import Reason, Truth
 from edge_etl_operator.documents import AggregationReport
@@ -230,6 +230,7 @@ def _counted(job: EdgeETLJob, run: Run, nodes: Sequence[NodeStatus]) -> Status:
         job.status,
         run=run,
         nodes=tuple(nodes),
+        node_counts=history.counted(nodes),
         nodes_summary=f"{done}/{len(nodes)}",
         rows_read=read,
         rows_rejected=rejected,
