@@ -94,6 +94,7 @@ TOOLS = {
         Tool("coredns"),
         Tool("local-path-provisioner", package="github.com/rancher/local-path-provisioner"),
         Tool("pause"),
+        Tool("kwok", package="sigs.k8s.io/kwok/cmd/kwok"),
     )
 }
 
