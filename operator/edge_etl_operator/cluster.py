@@ -22,6 +22,7 @@ _PATHS: Final = {
     "ConfigMap": ("/api/v1", "configmaps"),
     "Pod": ("/api/v1", "pods"),
     "Job": ("/apis/batch/v1", "jobs"),
+    "Event": ("/apis/events.k8s.io/v1", "events"),
 }
 
 _Item = TypeVar("_Item")
@@ -118,7 +119,7 @@ class Cluster:
         return found
 
     def create(self, manifest: dict[str, Any]) -> None:
-        """Create a ConfigMap, Pod or Job; ConflictError if the name is taken."""
+        """Create a ConfigMap, Pod, Job or Event; ConflictError if the name is taken."""
         prefix, plural = _PATHS[manifest["kind"]]
         place = f"{prefix}/namespaces/{manifest['metadata']['namespace']}/{plural}"
         self._call("POST", place, body=manifest)

@@ -1,6 +1,7 @@
 """Reconcile one job: gather, decide, act, then one write of the status."""
 
 import logging
+import socket
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import msgspec
 
 from edge_etl_operator import api, conditions, history, observation, planning, status
+from edge_etl_operator.announcing import Announcer
 from edge_etl_operator.api import EdgeETLJob, InvalidResourceError, Status
 from edge_etl_operator.cluster import (
     ApiError,
@@ -35,6 +37,7 @@ class Reconciler:
         self._cluster = cluster
         self._settings = settings
         self._clock = clock
+        self._announcer = Announcer(cluster, socket.gethostname())
         # What each job's status said before it was shortened; it is only a shorter way to what the
         # cluster says too, so that it is gone after a restart costs nothing but time.
         self._whole: dict[str, Status] = {}
@@ -133,6 +136,7 @@ class Reconciler:
         kept = history.kept(told)
         if kept != history.kept(known):
             self._cluster.replace_status(resource, api.as_document(kept))
+            self._announcer.tell(api.parse_metadata(resource), known, told, self._clock())
         self._whole[f"{metadata['namespace']}/{metadata['name']}"] = told
         success = told.condition(conditions.SUCCEEDED)
         if told.phase != known.phase:

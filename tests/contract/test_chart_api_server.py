@@ -184,6 +184,7 @@ ALLOWED = [
     ("operator", "get list watch create delete", "pods", NAMESPACE),
     ("operator", "get create", "configmaps", NAMESPACE),
     ("operator", "list", "events", NAMESPACE),
+    ("operator", "create", "events.events.k8s.io", NAMESPACE),
     ("operator", "list watch", "nodes", ""),
     ("landing", "create", "tokenreviews.authentication.k8s.io", ""),
     ("spark", "get list watch create delete deletecollection", "pods", NAMESPACE),

@@ -21,6 +21,7 @@ PERMISSIONS = (
     ("", "pods", ("get", "list", "watch", "create", "delete")),
     ("", "configmaps", ("get", "create")),
     ("", "events", ("list",)),
+    ("events.k8s.io", "events", ("create",)),
     ("", "nodes", ("list", "watch")),
 )
 

@@ -28,6 +28,11 @@ def test_a_run_from_apply_to_succeeded(site: Site) -> None:
         *("NAME", "PHASE", "NODES", "ROWS", "REJECTED", "LAST-RUN", "NEXT-RUN", "AGE")
     ]
     assert table[1].split()[:5] == ["air", "Succeeded", "3/3", "294", "2.0%"]
+    events = site.server.get("events.events.k8s.io", "-n", site.namespace)["items"]
+    told = [event["reason"] for event in events if event["regarding"]["name"] == "air"]
+    assert sorted(told) == ["AllNodesDelivered", "RunStarted", "RunSucceeded"]
+    described = site.server.kubectl("describe", "eej", "air", "-n", site.namespace)
+    assert "Run " + run + " began on 3 nodes" in described
     config = site.server.get("configmap", f"air-{run}-driver", "-n", site.namespace)
     document = json.loads(config["data"]["aggregation.json"])
     assert {each["node"] for each in document["nodes"]} == set(nodes)
@@ -61,7 +66,8 @@ def test_killed_at_every_write_it_ends_as_if_nothing_had_happened(site: Site) ->
     assert len(kills) >= 10
     created = [write for write in proxy.writes if write.method == "POST" and write.status == 201]
     _assert_complete(site)
-    made = [write.path.rsplit("/", 1)[-1] for write in created]
+    kinds = [write.path.rsplit("/", 1)[-1] for write in created]
+    made = [kind for kind in kinds if kind != "events"]
     assert sorted(made) == ["configmaps", "configmaps", "jobs", "jobs", "jobs", "pods"]
 
 
