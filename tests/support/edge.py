@@ -258,6 +258,27 @@ def reading(second: int, sensor: str = "a", value: str = "1.5") -> str:
 
 
 HEADER = "timestamp;sensor_id;P1"
+BROKEN = [
+    b"",
+    b";;",
+    b"\r",
+    HEADER.encode(),
+    b"2019-03-04T00:00:00;a",
+    b"2019-03-04T00:00:00;a;1;2",
+    b"2019-02-30T00:00:00;a;1",
+    b"1970-01-01T00:00:00;a;1",
+    b"2030-01-01T00:00:00;a;1",
+    b"2019-03-04T00:00:00;;1",
+    b";a;1",
+    b"2019-03-04T00:00:00;a;999.9",
+    b"2019-03-04T00:00:00;a;nan",
+    b'2019-03-04T00:00:00;a;"1',
+    b'2019-03-04T00:00:00;"a;1',
+    b'2019-03-04T00:00:00;"a"a;1',
+    b"2019-03-04T00:00:00;a;1\0",
+    b"2019-03-04T00:00:00;\xff;1",
+]
+"""Lines that are no good rows below that header."""
 
 
 def csv(*lines: str) -> str:

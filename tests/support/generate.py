@@ -15,6 +15,7 @@ from edge_etl_spark import documents as spark
 
 from tests.support import chart
 from tests.support.crd_reference import reference
+from tests.support.fuzz_seeds import seeds
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +31,7 @@ def _schema(document: type[msgspec.Struct]) -> Callable[[], str]:
     return render
 
 
-GENERATED: dict[str, Callable[[], str]] = {
+GENERATED: dict[str, Callable[[], str | bytes]] = {
     "docs/contracts/job.schema.json": _schema(edge.JobDocument),
     "docs/contracts/manifest.schema.json": _schema(edge.NodeManifest),
     "docs/contracts/summary.schema.json": _schema(edge.NodeSummary),
@@ -42,6 +43,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "charts/pi-edge-spark/values.schema.json": chart.values_schema,
     "charts/pi-edge-spark/README.md": chart.readme,
     "manifests/install.yaml": chart.install_yaml,  # after the files that it is rendered from
+    **seeds(),
 }
 
 
@@ -50,12 +52,13 @@ def main(arguments: list[str]) -> int:
     check = arguments == ["--check"]
     stale = []
     for name, render in GENERATED.items():
-        path, content = ROOT / name, render()
-        if not path.exists() or path.read_text() != content:
+        path, rendered = ROOT / name, render()
+        content = rendered.encode() if isinstance(rendered, str) else rendered
+        if not path.exists() or path.read_bytes() != content:
             stale.append(name)
             if not check:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(content)
+                path.write_bytes(content)
     for name in stale:
         print(f"{'stale, run make generate' if check else 'written'}: {name}")
     return int(check and bool(stale))
