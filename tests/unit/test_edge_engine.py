@@ -372,6 +372,54 @@ def test_times(time: str, zone: str, expected: str | None, tmp_path: Path) -> No
     assert found == ([] if expected is None else [datetime.fromisoformat(expected)])
 
 
+def test_an_hour_that_clocks_cut_short_does_not_move_the_one_before(tmp_path: Path) -> None:
+    times = ["2018-10-07T01:15:00", "2018-10-07T02:30:00", "2018-10-07T01:20:00"]
+    cleaned = clean(
+        tmp_path,
+        [csv(*(f"{time};a;1" for time in times))],
+        schema={"timestamp": {"timeZone": "Australia/Lord_Howe"}},
+    )
+    found = [row["timestamp"].strftime("%H:%M") for row in cleaned.rows]
+    assert found == ["14:45", "14:50", "15:30"]
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_columns_may_stand_in_any_order_and_cells_in_quotes(ending: str, tmp_path: Path) -> None:
+    lines = [
+        "P1,note,timestamp,sensor_id",
+        '"1.5","x, y","2019-03-04T00:00:01","a"',
+        "2.5,,2019-03-04T00:00:02,b",
+        '-0.25,"",2019-03-04 00:00:03 , "c"',
+        '123456.75,"a ""b""",2019-03-04T00:00:04,"d ""e"""',
+        "0.1234567890123,-,2019-03-04T00:00:05Z,\u00e9",
+        '3.5,5",2019-03-04T00:00:06,a',
+    ]
+    cleaned = clean(tmp_path, [ending.join([*lines, ""])], schema={"fields": UNBOUNDED})
+    found = [(row["sensor_id"], row["pm10"]) for row in cleaned.rows]
+    assert found == [
+        ("a", 1.5),
+        ("b", 2.5),
+        ("c", -0.25),
+        ('d "e"', 123456.75),
+        ("\u00e9", 0.1234567890123),
+        ("a", 3.5),
+    ]
+
+
+def test_a_number_can_mean_that_there_is_no_value(tmp_path: Path) -> None:
+    lines = [reading(second, value=value) for second, value in enumerate(["1", "-99.9", "-99"])]
+    cleaned = clean(
+        tmp_path, [csv(*lines)], schema={"fields": UNBOUNDED, "nullValues": ["", "-99.9"]}
+    )
+    assert [row["pm10"] for row in cleaned.rows] == [1.0, None, -99.0]
+
+
+def test_a_column_can_be_two_fields(tmp_path: Path) -> None:
+    fields = [*UNBOUNDED, {"name": "raw", "from": ["P1"], "type": "string"}]
+    (row,) = clean(tmp_path, [csv(reading(1))], schema={"fields": fields}).rows
+    assert (row["pm10"], row["raw"]) == (1.5, "1.5")
+
+
 def test_the_last_hour_of_all_time_is_no_trap(tmp_path: Path) -> None:
     times = ["9999-12-31T23:30:00", "9999-12-31T23:30:01-01:00", "0001-01-01T00:00:00+01:00"]
     cleaned = clean(

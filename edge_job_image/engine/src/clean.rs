@@ -1,11 +1,14 @@
 //! A block of lines to clean rows and rejected ones.
 
-use crate::cells::{MAX_LINE, is_blank, raw, split, text_of, trimmed};
+use std::cmp::Ordering;
+
+use crate::cells::{is_blank, raw, split, text_of};
 use crate::header::{Header, Layout};
+use crate::lines::Lines;
 use crate::number;
-use crate::plan::{Field, Plan};
+use crate::plan::{Field, Plan, order};
 use crate::reason::{Reason, Rejection};
-use crate::records::{Index, Record};
+use crate::scan::is_text;
 use crate::shown;
 use crate::table::{Column, Table};
 use crate::timestamp;
@@ -52,17 +55,28 @@ pub struct Nulls {
     texts: Vec<Vec<u8>>,
     /// Bit n is set when there is one of n bytes; the highest bit is for all longer ones.
     lengths: u64,
+    /// Whether one of them begins as a number does.
+    numbers: bool,
 }
 
 impl Nulls {
     pub fn new(plan: &Plan) -> Self {
         let texts: Vec<Vec<u8>> = plan.nulls.iter().map(|text| text.as_bytes().to_vec()).collect();
         let lengths = texts.iter().fold(1, |lengths, text| lengths | 1 << text.len().min(63));
-        Self { texts, lengths }
+        let number =
+            |text: &Vec<u8>| text.first().is_some_and(|first| !first.is_ascii_alphabetic());
+        let numbers = texts.iter().any(number);
+        Self { texts, lengths, numbers }
+    }
+
+    /// Whether a number can be one of them.
+    #[inline(always)]
+    pub const fn has_numbers(&self) -> bool {
+        self.numbers
     }
 
     #[inline(always)]
-    fn contain(&self, cell: &[u8]) -> bool {
+    pub fn contain(&self, cell: &[u8]) -> bool {
         cell.is_empty()
             || (self.lengths >> cell.len().min(63) & 1 == 1
                 && self.texts.iter().any(|text| text == cell))
@@ -82,12 +96,13 @@ pub struct Cleaner<'a> {
     nulls: &'a Nulls,
     header: &'a Header,
     layout: &'a Layout,
+    lines: Option<Lines<'a>>,
     times: timestamp::Parser<'a>,
     outside: Outside<'a>,
 }
 
 impl<'a> Cleaner<'a> {
-    pub const fn new(
+    pub fn new(
         plan: &'a Plan,
         nulls: &'a Nulls,
         header: &'a Header,
@@ -95,42 +110,43 @@ impl<'a> Cleaner<'a> {
         outside: Outside<'a>,
     ) -> Self {
         let times = timestamp::Parser::new(&plan.timestamp, outside.strict, outside.repr);
-        Self { plan, nulls, header, layout, times, outside }
+        let lines = Lines::new(plan, nulls, header, layout);
+        Self { plan, nulls, header, layout, lines, times, outside }
     }
 
     /// Cleans a block of whole lines, the last of which ends with a newline too.
-    pub fn block(&mut self, block: &[u8], index: &mut Index, batch: &mut Batch) {
-        index.build(block, self.header.delimiter);
-        let plain = index.is_ascii() || std::str::from_utf8(block).is_ok();
-        let plain = plain && !index.has_nul();
-        let mut quotes = index.quotes().iter().copied().peekable();
-        let mut rows = batch.rows.len();
-        for number in 0..index.count() {
-            let record = index.record(number);
-            let end = record.end();
-            let line = &block[record.start as usize..end];
-            let mut quoted = false;
-            while quotes.next_if(|&at| (at as usize) < end).is_some() {
-                quoted = true;
-            }
-            let result = if plain && !quoted && line.len() <= MAX_LINE {
-                let ends_early = usize::from(line.last() == Some(&b'\r'));
-                self.row(&Plain { block, record, end: end - ends_early }, &mut batch.rows)
-            } else {
-                self.odd_row(line, &mut batch.rows)
-            };
-            match result {
-                Ok(()) => rows += 1,
-                Err(rejection) => {
+    pub fn block(&mut self, block: &[u8], batch: &mut Batch) {
+        let is_text = is_text(block);
+        let mut start = 0;
+        while start < block.len() {
+            let rows = batch.rows.len();
+            let lines = self.lines.as_ref().filter(|_| is_text);
+            let next =
+                lines.and_then(|lines| lines.read(block, start, &mut self.times, &mut batch.rows));
+            start = match next {
+                Some(next) => next,
+                None => {
                     batch.rows.truncate(rows);
-                    let at = batch.lines + number as u64;
-                    let offset = batch.bytes + u64::from(record.start);
-                    self.refuse(line, rejection, at, offset, batch);
+                    self.odd_line(block, start, batch)
                 }
-            }
+            };
+            batch.lines += 1;
         }
-        batch.lines += index.count() as u64;
         batch.bytes += block.len() as u64;
+    }
+
+    /// Cleans the line that begins at a position; returns where the next one begins.
+    #[cold]
+    fn odd_line(&mut self, block: &[u8], start: usize, batch: &mut Batch) -> usize {
+        let rest = &block[start..];
+        let length = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+        let rows = batch.rows.len();
+        if let Err(rejection) = self.odd_row(&rest[..length], &mut batch.rows) {
+            batch.rows.truncate(rows);
+            let offset = batch.bytes + start as u64;
+            self.refuse(&rest[..length], rejection, batch.lines, offset, batch);
+        }
+        start + length + 1
     }
 
     /// Rejects a line that is too long for a block: its first bytes, and how many there were.
@@ -142,12 +158,11 @@ impl<'a> Cleaner<'a> {
         batch.bytes += size;
     }
 
-    #[inline]
-    fn row<C: Cells>(&mut self, cells: &C, rows: &mut Table) -> Result<(), Rejection> {
-        if cells.count() != self.header.columns.len() {
-            return Err(self.wrong_count(cells.count()));
+    fn row(&mut self, cells: &[Vec<u8>], rows: &mut Table) -> Result<(), Rejection> {
+        if cells.len() != self.header.columns.len() {
+            return Err(self.wrong_count(cells.len()));
         }
-        let cell = cells.get(self.layout.timestamp);
+        let cell = &cells[self.layout.timestamp];
         if self.nulls.contain(cell) {
             return Err(no_time());
         }
@@ -156,7 +171,7 @@ impl<'a> Cleaner<'a> {
             self.plan.fields.iter().zip(&self.layout.fields).zip(&mut rows.columns)
         {
             match position {
-                Some(position) => self.value(field, cells.get(*position), column)?,
+                Some(position) => self.value(field, &cells[*position], column)?,
                 None => column.push_null(),
             }
         }
@@ -164,7 +179,6 @@ impl<'a> Cleaner<'a> {
         Ok(())
     }
 
-    #[inline(always)]
     fn value(&self, field: &Field, cell: &[u8], column: &mut Column) -> Result<(), Rejection> {
         if self.nulls.contain(cell) {
             if field.missing.is_some() {
@@ -176,7 +190,7 @@ impl<'a> Cleaner<'a> {
         match column {
             Column::Double(values) => {
                 if let Some(value) = number::double(cell, self.plan.decimal as u8)
-                    && within(field, value)
+                    && field.holds(value)
                 {
                     values.push(value);
                     return Ok(());
@@ -188,7 +202,7 @@ impl<'a> Cleaner<'a> {
             }
             Column::Long { values, valid } => {
                 if let Some(value) = number::long(cell)
-                    && long_within(field, value)
+                    && field.holds_long(value)
                 {
                     values.push(value);
                     valid.push(true);
@@ -209,12 +223,11 @@ impl<'a> Cleaner<'a> {
         Err(self.invalid(field, cell))
     }
 
-    /// A line with quotes, or that is perhaps no text: read by the letter.
-    #[cold]
+    /// A line that is perhaps no clean row: read by the letter.
     fn odd_row(&mut self, line: &[u8], rows: &mut Table) -> Result<(), Rejection> {
         let text = text_of(line)?;
         let cells = split(text, self.header.delimiter, self.outside.repr)?;
-        self.row(&Split(cells), rows)
+        self.row(&cells, rows)
     }
 
     #[cold]
@@ -256,7 +269,7 @@ impl<'a> Cleaner<'a> {
                 })
             }
             crate::table::Kind::Long => number::long(cell)
-                .map(|value| (value.to_string(), beyond(field, |limit| compare(value, limit)))),
+                .map(|value| (value.to_string(), beyond(field, |limit| order(value, limit)))),
             _ => None,
         };
         let name = &field.name;
@@ -278,32 +291,8 @@ impl<'a> Cleaner<'a> {
     }
 }
 
-#[inline(always)]
-fn within(field: &Field, value: f64) -> bool {
-    field.min.as_ref().is_none_or(|limit| value >= limit.0)
-        && field.max.as_ref().is_none_or(|limit| value <= limit.0)
-}
-
-fn long_within(field: &Field, value: i64) -> bool {
-    field.min.as_ref().is_none_or(|limit| compare(value, limit.0).is_ge())
-        && field.max.as_ref().is_none_or(|limit| compare(value, limit.0).is_le())
-}
-
-/// An integer against a double, exactly: no integer is rounded to a double first.
-fn compare(value: i64, limit: f64) -> std::cmp::Ordering {
-    let floor = limit.floor();
-    // Each floor within these bounds is an integer that i128 holds.
-    let whole = if floor.abs() < 1e30 {
-        floor as i128
-    } else {
-        return 0.0_f64.total_cmp(&limit);
-    };
-    let order = i128::from(value).cmp(&whole);
-    if order.is_eq() && floor < limit { std::cmp::Ordering::Less } else { order }
-}
-
 /// Which limit a value is beyond, as messages say it.
-fn beyond(field: &Field, order: impl Fn(f64) -> std::cmp::Ordering) -> String {
+fn beyond(field: &Field, order: impl Fn(f64) -> Ordering) -> String {
     match (&field.min, &field.max) {
         (Some((limit, text)), _) if order(*limit).is_lt() => format!("below {text}"),
         (_, Some((_, text))) => format!("above {text}"),
@@ -320,47 +309,4 @@ fn no_time() -> Rejection {
 fn missing(field: &Field) -> Rejection {
     let reason = field.missing.map_or(Reason::MissingRequired, |missing| missing.reason());
     Rejection::new(reason, format!("{} has no value", field.name))
-}
-
-/// The cells of a record.
-trait Cells {
-    fn count(&self) -> usize;
-    fn get(&self, position: usize) -> &[u8];
-}
-
-/// Cells that are where the index says.
-struct Plain<'a> {
-    block: &'a [u8],
-    record: Record<'a>,
-    end: usize,
-}
-
-impl Cells for Plain<'_> {
-    #[inline(always)]
-    fn count(&self) -> usize {
-        self.record.marks.len()
-    }
-
-    #[inline(always)]
-    fn get(&self, position: usize) -> &[u8] {
-        let start = match position.checked_sub(1) {
-            None => self.record.start,
-            Some(before) => self.record.marks[before] + 1,
-        };
-        let end = (self.record.marks[position] as usize).min(self.end);
-        trimmed(&self.block[start as usize..end])
-    }
-}
-
-/// Cells that had to be copied.
-struct Split(Vec<Vec<u8>>);
-
-impl Cells for Split {
-    fn count(&self) -> usize {
-        self.0.len()
-    }
-
-    fn get(&self, position: usize) -> &[u8] {
-        &self.0[position]
-    }
 }

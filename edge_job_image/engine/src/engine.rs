@@ -12,7 +12,6 @@ use crate::clean::{Batch, Cleaner, Nulls, Outside};
 use crate::header::{self, Header, lay_out};
 use crate::plan::Plan;
 use crate::reason::{Quarantine, Reason};
-use crate::records::Index;
 use crate::rejects::Rejects;
 
 /// Bytes of a file that are read before its rows are let in among the others. A file that is to be
@@ -139,7 +138,6 @@ struct Work<'a> {
     nulls: &'a Nulls,
     buckets: Buckets<'a>,
     rejects: Rejects<'a>,
-    index: Index,
     batch: Batch,
     buffer: Vec<u8>,
     columns: BTreeSet<String>,
@@ -174,7 +172,6 @@ impl<'a> Work<'a> {
             nulls,
             buckets: Buckets::new(plan, folder, inputs.len())?,
             rejects: Rejects::new(folder),
-            index: Index::default(),
             batch: Batch::new(plan),
             buffer: vec![],
             columns: BTreeSet::new(),
@@ -270,7 +267,7 @@ impl<'a> Work<'a> {
             match blocks.read() {
                 Ok(None) => break None,
                 Ok(Some(Part::Lines(block))) => {
-                    cleaner.block(block, &mut self.index, &mut self.batch);
+                    cleaner.block(block, &mut self.batch);
                 }
                 Ok(Some(Part::TooLong(line, size))) => {
                     cleaner.too_long(line, size, &mut self.batch);

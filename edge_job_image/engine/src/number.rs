@@ -1,5 +1,7 @@
 //! Numbers as sensors write them.
 
+use crate::scan::{HIGHS, byte, repeated, word};
+
 /// The powers of ten that a double holds exactly and that 15 digits can need.
 const POWERS: [f64; 16] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
@@ -39,6 +41,53 @@ pub fn double(cell: &[u8], mark: u8) -> Option<f64> {
     }
     let value = integer as f64 / POWERS[decimals];
     Some(if negative { -value } else { value })
+}
+
+/// A double of few digits at a position of a block, and where the byte `until` stands behind it.
+///
+/// None when it is not simply digits with a mark or not, or has more than seven bytes; then `double`
+/// is to be asked.
+#[inline(always)]
+pub fn short(block: &[u8], at: usize, mark: u8, until: u8) -> Option<(f64, usize)> {
+    let negative = *block.get(at)? == b'-';
+    let begin = at + usize::from(negative);
+    let word = word(block, begin)?;
+    let values = word ^ repeated(b'0');
+    // The bytes that are no digits: their values are beyond 9.
+    let others = (((values & !HIGHS) + repeated(0x7f - 9)) | values) & HIGHS;
+    let whole = others.trailing_zeros() / 8;
+    let (digits, count, length);
+    if whole < 8 && byte(word, whole) == mark {
+        length = (others & (others - 1)).trailing_zeros() / 8;
+        let before = (1 << (8 * whole)) - 1;
+        digits = values & before | values >> 8 & !before;
+        count = length - 1;
+    } else {
+        (digits, count, length) = (values, whole, whole);
+    }
+    if length > 7 || count == 0 {
+        return None;
+    }
+    let mut end = begin + length as usize;
+    if byte(word, length) != until {
+        if until != b'\n' || block[end..].first_chunk() != Some(b"\r\n") {
+            return None;
+        }
+        end += 1;
+    }
+    let value = eight(digits << (64 - 8 * count)) as f64 / POWERS[(count - whole) as usize];
+    Some((if negative { -value } else { value }, end))
+}
+
+/// The number that eight digits are, the first one lowest.
+#[inline(always)]
+const fn eight(digits: u64) -> u32 {
+    // Neighbours are joined to two digits, then to four, then to eight.
+    const EVEN: u64 = 0x0000_00ff_0000_00ff;
+    let pairs = digits * 10 + (digits >> 8);
+    let joined = (pairs & EVEN).wrapping_mul(100 + (1_000_000 << 32));
+    let others = (pairs >> 16 & EVEN).wrapping_mul(1 + (10_000 << 32));
+    (joined.wrapping_add(others) >> 32) as u32
 }
 
 #[cold]
@@ -120,6 +169,37 @@ pub const fn boolean(cell: &[u8]) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_doubles_are_the_same_as_others() {
+        let cells = [
+            "0", "7", "-0", "12.53", "-2.5", "999.8", "0.0001", "12345.6", "1234567", "-999999",
+            "5.", ".5", "-.25", "00012.0", "1.00000",
+        ];
+        for cell in cells {
+            for (behind, end) in [(";next cell", 0), ("\nnext line", 0), ("\r\nnext line", 1)] {
+                let block = format!("at;{cell}{behind}");
+                let until = if end == 1 { b'\n' } else { behind.as_bytes()[0] };
+                let found = short(block.as_bytes(), 3, b'.', until);
+                let (value, at) = found.unwrap_or_else(|| panic!("{cell:?} {behind:?}"));
+                let expected = double(cell.as_bytes(), b'.').unwrap();
+                assert_eq!((value.to_bits(), at), (expected.to_bits(), 3 + cell.len() + end));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_short_double_is_left_to_others() {
+        for cell in [
+            "", "-", ".", "-.", "1.2.3", "12345678", "123.4567", "1e5", " 1", "1 ", "+1", "1,5",
+            "--1", "\u{e9}", "1\r", "12:5", "1/2",
+        ] {
+            let block = format!("{cell};12345678;");
+            assert_eq!(short(block.as_bytes(), 0, b'.', b';'), None, "{cell:?}");
+        }
+        assert_eq!(short(b"1;2\n", 0, b'.', b';'), None);
+        assert_eq!(short(b"1;", 2, b'.', b';'), None);
+    }
 
     #[test]
     fn doubles_are_those_that_rust_parses() {

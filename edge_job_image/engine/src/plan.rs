@@ -1,6 +1,8 @@
 //! The job as the engine needs it: names resolved, durations in microseconds, texts of messages
 //! made beforehand.
 
+use std::cmp::Ordering;
+
 use serde::Deserialize;
 
 use crate::reason::Reason;
@@ -66,6 +68,34 @@ pub struct Field {
     pub min: Option<(f64, String)>,
     #[serde(default)]
     pub max: Option<(f64, String)>,
+}
+
+impl Field {
+    /// Whether a value is within the limits.
+    #[inline(always)]
+    pub fn holds(&self, value: f64) -> bool {
+        self.min.as_ref().is_none_or(|limit| value >= limit.0)
+            && self.max.as_ref().is_none_or(|limit| value <= limit.0)
+    }
+
+    /// Whether a value is within the limits.
+    pub fn holds_long(&self, value: i64) -> bool {
+        self.min.as_ref().is_none_or(|limit| order(value, limit.0).is_ge())
+            && self.max.as_ref().is_none_or(|limit| order(value, limit.0).is_le())
+    }
+}
+
+/// An integer against a double, exactly: no integer is rounded to a double first.
+pub fn order(value: i64, limit: f64) -> Ordering {
+    let floor = limit.floor();
+    // Each floor within these bounds is an integer that i128 holds.
+    let whole = if floor.abs() < 1e30 {
+        floor as i128
+    } else {
+        return 0.0_f64.total_cmp(&limit);
+    };
+    let order = i128::from(value).cmp(&whole);
+    if order.is_eq() && floor < limit { Ordering::Less } else { order }
 }
 
 #[derive(Clone, Copy, Deserialize)]

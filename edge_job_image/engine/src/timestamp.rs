@@ -2,6 +2,7 @@
 
 use crate::plan::TimeRules;
 use crate::reason::{Reason, Rejection};
+use crate::scan::{HIGHS, byte, word};
 use crate::shown;
 
 const SECOND: i64 = 1_000_000;
@@ -23,6 +24,9 @@ pub struct Parser<'a> {
     strict: &'a Strict<'a>,
     repr: &'a dyn Fn(&str) -> String,
     hour: [u8; PREFIX],
+    /// The first eight bytes of the hour, and the last eight.
+    first: u64,
+    second: u64,
     start: i64,
 }
 
@@ -32,7 +36,7 @@ impl<'a> Parser<'a> {
         strict: &'a Strict<'a>,
         repr: &'a dyn Fn(&str) -> String,
     ) -> Self {
-        Self { rules, strict, repr, hour: [0; PREFIX], start: 0 }
+        Self { rules, strict, repr, hour: [0; PREFIX], first: 0, second: 0, start: 0 }
     }
 
     /// The time of a cell that is neither empty nor a null value.
@@ -46,6 +50,30 @@ impl<'a> Parser<'a> {
             return Err(self.unbelievable(cell, time));
         }
         Ok(time)
+    }
+
+    /// The time of a cell of the hour that was read last, at a position of a block, and where the
+    /// byte `until` stands behind it. None when `parse` is to be asked.
+    #[inline(always)]
+    pub fn quick(&self, block: &[u8], at: usize, until: u8) -> Option<(i64, usize)> {
+        // The bytes of `:00:00`, and what takes each of them to its sign bit when it is too much.
+        const ZEROS: u64 = 0x3030_3a30_303a;
+        const ROOM: u64 = 0x767a_7f76_7a7f;
+        let start = word(block, at)? ^ self.first | word(block, at + 5)? ^ self.second;
+        let tail = word(block, at + PREFIX)?;
+        let values = (tail ^ ZEROS) & 0xffff_ffff_ffff;
+        let odd = (((values & !HIGHS) + ROOM) | values) & HIGHS;
+        if start | odd != 0 {
+            return None;
+        }
+        let digit = |place| i64::from(byte(values, place));
+        let seconds = digit(1) * 600 + digit(2) * 60 + digit(4) * 10 + digit(5);
+        let is_zulu = byte(tail, 6) == b'Z' && self.rules.native;
+        let behind = if is_zulu { 7 } else { 6 };
+        let time = self.start + seconds * SECOND;
+        let is_believable = self.rules.earliest <= time && time <= self.rules.latest;
+        (byte(tail, behind) == until && is_believable)
+            .then_some((time, at + PREFIX + behind as usize))
     }
 
     #[inline]
@@ -63,8 +91,10 @@ impl<'a> Parser<'a> {
         let text = String::from_utf8_lossy(cell);
         if !self.rules.native {
             let time = (self.strict)(&text)?;
-            if self.rules.iso && self.whole_hour(&text, time) {
-                self.hour.copy_from_slice(&cell[..PREFIX]);
+            if self.rules.iso
+                && let Some(start) = self.whole_hour(&text, time)
+            {
+                self.remember(cell, start);
             }
             return Ok(time);
         }
@@ -75,21 +105,25 @@ impl<'a> Parser<'a> {
         })?;
         // A cell with an offset is read by itself: its hour is another one without it.
         if tail(&cell[PREFIX..], true).is_some() {
-            self.hour.copy_from_slice(&cell[..PREFIX]);
-            self.start = time - time.rem_euclid(HOUR);
+            self.remember(cell, time - time.rem_euclid(HOUR));
         }
         Ok(time)
     }
 
-    /// Whether the clocks of the zone showed all of a cell's hour once; remembers its start.
-    fn whole_hour(&mut self, text: &str, time: i64) -> bool {
-        let Some(offset) = text.as_bytes().get(PREFIX..).and_then(|rest| tail(rest, false)) else {
-            return false;
-        };
+    fn remember(&mut self, cell: &[u8], start: i64) {
+        self.start = start;
+        self.hour.copy_from_slice(&cell[..PREFIX]);
+        self.first = word(&self.hour, 0).unwrap_or_default();
+        self.second = word(&self.hour, PREFIX - 8).unwrap_or_default();
+    }
+
+    /// Where a cell's hour starts, if the clocks of the zone showed all of it once.
+    fn whole_hour(&self, text: &str, time: i64) -> Option<i64> {
+        let start = time - tail(text.as_bytes().get(PREFIX..)?, false)?;
         let hour = &text[..PREFIX];
         let ask = |minutes: &str| (self.strict)(&format!("{hour}:{minutes}")).ok();
-        self.start = time - offset;
-        ask("00:00") == Some(self.start) && ask("59:59.999999") == Some(self.start + HOUR - 1)
+        let is_whole = ask("00:00") == Some(start) && ask("59:59.999999") == Some(start + HOUR - 1);
+        is_whole.then_some(start)
     }
 
     #[cold]
