@@ -143,6 +143,8 @@ class Results(_Part, frozen=True, kw_only=True):
     landing: Landing | None = None
     volume_claim: VolumeClaim | None = None
     ship: tuple[Literal["rows", "features"], ...] = ("rows", "features")
+    keep_versions: int = 3
+    grace_period_seconds: int = 600
 
 
 class Driver(_Part, frozen=True, kw_only=True):
@@ -189,9 +191,12 @@ class Spec(_Part, frozen=True, kw_only=True):
     @property
     def hash(self) -> str:
         """Identify what the job does: another value starts a new run even after a success."""
-        what = (
-            self.nodes.selector, self.source, self.schema, self.key, self.features, self.results
-        )  # fmt: skip
+        results = msgspec.structs.replace(
+            self.results,
+            keep_versions=Results().keep_versions,
+            grace_period_seconds=Results().grace_period_seconds,
+        )
+        what = (self.nodes.selector, self.source, self.schema, self.key, self.features, results)
         return _digest(what)
 
     @property

@@ -47,8 +47,12 @@ def aggregation_document(
     *,
     master: str,
     conf: Mapping[str, str] | None = None,
+    missing: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Return the task of a run's aggregation; ``master`` and ``conf`` are Spark's."""
+    """Return the task of a run's aggregation; ``master`` and ``conf`` are Spark's.
+
+    ``missing`` are the nodes of the run that have not delivered.
+    """
     fields = [
         {"name": field.name, "type": field.type, **({"unit": field.unit} if field.unit else {})}
         for field in job.spec.schema.fields
@@ -66,6 +70,9 @@ def aggregation_document(
         "groupBy": list(job.spec.features.group_by),
         "statistics": list(job.spec.features.statistics),
         "ship": list(job.spec.results.ship),
+        "missingNodes": list(missing),
+        "keepVersions": job.spec.results.keep_versions,
+        "gracePeriodSeconds": job.spec.results.grace_period_seconds,
         "spark": {"master": master, "conf": dict(conf or {})},
     }
 

@@ -285,10 +285,13 @@ def _aggregate_actions(
 ) -> tuple[Action, ...]:
     job = seen.job
     if driver is None:
-        deliveries = [Delivery(node.name, node.attempt) for node in states]
+        deliveries = [
+            Delivery(node.name, node.attempt) for node in states if node.phase == "Succeeded"
+        ]
+        missing = [node.name for node in states if node.phase != "Succeeded"]
         seconds = deadlines.seconds_left(job, run, now)
         return (
-            Create(aggregate.driver_config(job, run.id, deliveries, settings)),
+            Create(aggregate.driver_config(job, run.id, deliveries, settings, missing)),
             Create(aggregate.driver_pod(job, run.id, seconds, settings)),
         )
     if driver.phase == "Failed" and driver.metadata.deletion_timestamp is None:

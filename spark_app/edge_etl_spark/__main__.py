@@ -1,4 +1,8 @@
-"""The command line: ``run`` aggregates once; ``executor`` is how Spark starts its own pods."""
+"""The command line.
+
+``run`` aggregates once; ``executor`` is how Spark starts its own pods; ``table`` looks after a
+published table.
+"""
 
 import argparse
 import logging
@@ -10,7 +14,7 @@ from types import FrameType
 from typing import NoReturn
 
 from edge_etl_spark import document as documents
-from edge_etl_spark import executor, logs, report
+from edge_etl_spark import executor, logs, report, table_command
 from edge_etl_spark.aggregate import aggregate
 from edge_etl_spark.documents import AggregationReport
 from edge_etl_spark.errors import INTERNAL_ERROR, STOPPED, AggregationError
@@ -27,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         except AggregationError as error:
             log.error(error.message, extra={"event": "failed", "reason": error.reason})
         return 1
-    return _run(options)
+    return _table(options) if options.command == "table" else _run(options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,7 +43,25 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--summary", type=Path, required=True, help="where to write the report")
     run.add_argument("--java-home", type=Path, help="a Java 17 or 21; found by itself otherwise")
     commands.add_parser("executor", help="become a Spark executor (started by the driver)")
+    table_command.add_arguments(
+        commands.add_parser("table", help="look after a published table", prog="edge-etl table")
+    )
     return parser
+
+
+def _table(options: argparse.Namespace) -> int:
+    """Serve a person: what goes wrong is a sentence on standard error."""
+    from edge_etl_spark.failures import diagnose
+
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        return table_command.run(options)
+    except (Exception, Terminated) as error:
+        known = diagnose(error) if isinstance(error, Exception) else None
+        if known is None:
+            raise
+        print(f"{known.reason}: {known.message}", file=sys.stderr)
+        return 1
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -38,26 +38,32 @@ def aggregate(
         plan = make_plan(document, current, pending)
         if plan is None:
             return _unchanged(document, current)
-        progress("verify", "checking the delivered files", manifests=len(pending))
-        for delivery in pending:
-            manifests.verify(delivery)
-        version = _build(document, plan, current, paths, java)
-        publish.prune(paths.table)
+        number = current.manifest.version + 1 if current else 1
+        version = build(document, plan, current, number, paths, java)
+        publish.prune(paths.table, document.keep_versions, document.grace_period_seconds)
     return _report(document, version)
 
 
 def _not_merged(deliveries: Sequence[Delivery], current: Version | None) -> tuple[Delivery, ...]:
-    merged = set(current.manifest.merged) if current else set()
-    return tuple(delivery for delivery in deliveries if delivery.identity not in merged)
+    known = {*current.manifest.merged, *current.manifest.set_aside} if current else set()
+    return tuple(delivery for delivery in deliveries if delivery.identity not in known)
 
 
-def _build(
+def build(
     document: AggregationDocument,
     plan: MergePlan,
     current: Version | None,
+    number: int,
     paths: JobPaths,
-    java: Path | None,
+    java: Path | None = None,
 ) -> VersionManifest:
+    """Merge what the plan says onto ``current``, and publish it as the version ``number``.
+
+    The caller holds the table.
+    """
+    progress("verify", "checking the delivered files", manifests=len(plan.deliveries))
+    for delivery in plan.deliveries:
+        manifests.verify(delivery)
     # Spark is imported only when there is something to merge: it takes a second.
     from edge_etl_spark.session import session
     from edge_etl_spark.staging import Stage
@@ -76,8 +82,8 @@ def _build(
         namespace=document.namespace,
         job=document.job,
         run=document.run,
-        version=before.version + 1 if before else 1,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        version=number,
+        created_at=now(),
         rows=sum(file.rows for file in files if file.path.startswith(f"{ROWS}/")),
         feature_rows=sum(file.rows for file in files if file.path.startswith(f"{FEATURES}/")),
         rows_added=staged.rows_added,
@@ -88,16 +94,24 @@ def _build(
             *(before.merged if before else ()),
             *(delivery.identity for delivery in plan.deliveries),
         ),
+        set_aside=before.set_aside if before else (),
+        missing_nodes=document.missing_nodes,
         watermarks=_watermarks(before, plan.deliveries),
         fields=plan.fields,
         key=document.key,
         window=document.window,
         group_by=document.group_by,
+        statistics=document.statistics,
         ship=document.ship,
         files=files,
     )
     publish.publish(paths.table, staging, manifest)
     return manifest
+
+
+def now() -> str:
+    """Return the time in UTC, as the documents have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _watermarks(before: VersionManifest | None, deliveries: Sequence[Delivery]) -> dict[str, str]:

@@ -68,6 +68,10 @@ class AggregationDocument(_Document, frozen=True, kw_only=True):
     group_by: tuple[str, ...]
     statistics: tuple[str, ...]
     ship: tuple[Literal["rows", "features"], ...]
+    missing_nodes: tuple[Name, ...] = ()
+    """Nodes of the run that have not delivered; the version manifest names them."""
+    keep_versions: Annotated[int, Meta(ge=1)] = 3
+    grace_period_seconds: Count = 600
     spark: Spark
 
 
@@ -106,11 +110,15 @@ class MergedManifest(_Document, frozen=True, kw_only=True):
 
 
 class TableFile(_Document, frozen=True, kw_only=True):
-    """One Parquet file of a published version, its path relative to the version's directory."""
+    """One Parquet file of a published version, its path relative to the version's directory.
+
+    A name is never used twice: files with the same path have the same content in all versions.
+    """
 
     path: Annotated[str, Meta(pattern=r"^(rows|features)/day=[0-9]{4}-[0-9]{2}-[0-9]{2}/[^/]+$")]
     rows: Count
     bytes: Count
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
 class VersionManifest(_Document, frozen=True, kw_only=True):
@@ -130,11 +138,17 @@ class VersionManifest(_Document, frozen=True, kw_only=True):
     days_written: Count
     manifests_merged: Count
     merged: tuple[MergedManifest, ...]
+    set_aside: tuple[MergedManifest, ...] = ()
+    """Deliveries that a rollback took out: later runs leave them alone, a rebuild takes them."""
+    restored_from: Count | None = None
+    """The version whose content a rollback published again."""
+    missing_nodes: tuple[Name, ...] = ()
     watermarks: dict[str, str]
     fields: tuple[Field, ...]
     key: tuple[str, ...]
     window: str
     group_by: tuple[str, ...]
+    statistics: tuple[str, ...]
     ship: tuple[Literal["rows", "features"], ...]
     files: tuple[TableFile, ...]
 

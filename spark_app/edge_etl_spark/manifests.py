@@ -89,15 +89,20 @@ def verify(delivery: Delivery) -> None:
     for file in delivery.manifest.files:
         path = delivery.directory / file.name
         try:
-            with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-                size = stream.tell()
+            size, digest = measure(path)
         except FileNotFoundError:
             raise _corrupt(delivery, path, "is not there") from None
         if size != file.bytes:
             raise _corrupt(delivery, path, f"has {size} bytes instead of {file.bytes}")
         if digest != file.sha256:
             raise _corrupt(delivery, path, "has another SHA-256 than its manifest says")
+
+
+def measure(path: Path) -> tuple[int, str]:
+    """Return a file's size in bytes and its SHA-256."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return stream.tell(), digest
 
 
 _REMEDY = (

@@ -7,6 +7,7 @@ link ``current`` is replaced. A kill between the two leaves a version that `reco
 
 import errno
 import fcntl
+import itertools
 import os
 import shutil
 import time
@@ -23,8 +24,6 @@ from edge_etl_spark.errors import TABLE_BUSY, AggregationError
 from edge_etl_spark.logs import log
 from edge_etl_spark.versions import version_name, version_numbers
 
-KEPT_VERSIONS: Final = 3
-"""Readers that opened a version finish undisturbed while the next two are published."""
 _NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK}
 _NO_LOCKS: Final = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
@@ -115,15 +114,26 @@ def publish(table: Path, staging: Path, manifest: VersionManifest) -> Path:
     return version
 
 
-def prune(table: Path, keep: int = KEPT_VERSIONS) -> None:
-    """Remove all but the newest versions; the caller holds the table.
+def prune(table: Path, keep: int, grace_seconds: float) -> tuple[int, ...]:
+    """Remove old versions, and return their numbers; the caller holds the table.
 
-    Each leaves ``versions/`` by a rename first, so that no half of it is ever taken for one.
+    The newest ``keep`` stay, and all that were replaced less than ``grace_seconds`` ago: somebody
+    may still be reading them. A version was replaced when the next one was published. Each leaves
+    ``versions/`` by a rename first, so that no half of it is ever taken for one.
     """
-    for number in version_numbers(table)[:-keep]:
+    numbers = version_numbers(table)
+    replaced_by = dict(itertools.pairwise(numbers))
+    old = [number for number in numbers[:-keep] if _age(table, replaced_by[number]) > grace_seconds]
+    for number in old:
         trash = new_staging(table, "pruned")
         (table / "versions" / version_name(number)).rename(trash / "version")
     shutil.rmtree(table / "staging", ignore_errors=True)
+    return tuple(old)
+
+
+def _age(table: Path, number: int) -> float:
+    """Return how many seconds ago a version was published."""
+    return time.time() - (table / "versions" / version_name(number)).stat().st_mtime
 
 
 def _point_to(table: Path, number: int) -> None:

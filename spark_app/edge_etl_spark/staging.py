@@ -22,6 +22,7 @@ from edge_etl_spark.document import TIMESTAMP
 from edge_etl_spark.documents import AggregationDocument, TableFile
 from edge_etl_spark.errors import RESULTS_CORRUPT, AggregationError
 from edge_etl_spark.logs import progress
+from edge_etl_spark.manifests import measure
 from edge_etl_spark.plan import FEATURES, ROWS, MergePlan, day_of
 from edge_etl_spark.windows import window_seconds
 
@@ -157,8 +158,9 @@ class Stage:
             reader = packages.parquet.hadoop.ParquetFileReader.open(source)
             count = reader.getRecordCount()
             reader.close()
-            relative = path.relative_to(self.staging)
-            yield TableFile(path=relative.as_posix(), rows=count, bytes=path.stat().st_size)
+            relative = path.relative_to(self.staging).as_posix()
+            size, sha256 = measure(path)
+            yield TableFile(path=relative, rows=count, bytes=size, sha256=sha256)
 
 
 def _union(parts: Sequence[DataFrame]) -> DataFrame:

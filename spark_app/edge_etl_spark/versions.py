@@ -5,6 +5,7 @@ aggregation never trusts the link: one that died between the two is finished by 
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +45,12 @@ def latest_version(table: Path) -> Version | None:
     Raises AggregationError (TableCorrupt) when its manifest cannot be read.
     """
     numbers = version_numbers(table)
-    if not numbers:
-        return None
-    directory = table / "versions" / version_name(numbers[-1])
+    return read_version(table, numbers[-1]) if numbers else None
+
+
+def read_version(table: Path, number: int) -> Version:
+    """Return a published version; AggregationError (TableCorrupt) without a good manifest."""
+    directory = table / "versions" / version_name(number)
     try:
         content = (directory / "version.json").read_bytes()
         return Version(directory, msgspec.json.decode(content, type=VersionManifest))
@@ -54,5 +58,15 @@ def latest_version(table: Path) -> Version | None:
         raise AggregationError(
             TABLE_CORRUPT,
             f"{directory}/version.json cannot be used: {error}; remove {directory} to go back to "
-            "the version before, whose missing deliveries are then merged again",
+            "the version before, whose missing deliveries are then merged again, or run "
+            "`edge-etl table rebuild`",
         ) from None
+
+
+def readable_versions(table: Path) -> list[Version]:
+    """Return the versions whose manifests are good, the newest last."""
+    found = []
+    for number in version_numbers(table):
+        with suppress(AggregationError):
+            found.append(read_version(table, number))
+    return found

@@ -50,9 +50,12 @@ def table(job: Job, **changes: Any) -> Version:
         key=asked.key,
         window=asked.window,
         group_by=asked.group_by,
+        statistics=asked.statistics,
         ship=asked.ship,
         files=tuple(
-            TableFile(path=f"{kind}/day=2026-01-0{day}/a.parquet", rows=10, bytes=100)
+            TableFile(
+                path=f"{kind}/day=2026-01-0{day}/a.parquet", rows=10, bytes=100, sha256="0" * 64
+            )
             for kind in asked.ship
             for day in (1, 2, 3)
         ),

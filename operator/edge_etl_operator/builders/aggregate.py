@@ -30,9 +30,13 @@ _API_SERVER: Final = "k8s://https://kubernetes.default.svc"
 
 
 def driver_config(
-    job: EdgeETLJob, run: str, deliveries: Sequence[Delivery], settings: Settings
+    job: EdgeETLJob,
+    run: str,
+    deliveries: Sequence[Delivery],
+    settings: Settings,
+    missing: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the driver's ConfigMap."""
+    """Return the driver's ConfigMap; ``missing`` are the nodes that have not delivered."""
     aggregate = job.spec.aggregate
     master = _API_SERVER if _cluster(job) else f"local[{aggregate.driver.cores}]"
     conf = {"spark.driver.memory": aggregate.driver.memory}
@@ -40,7 +44,7 @@ def driver_config(
     if _cluster(job):
         conf |= _executor_conf(job, run, settings)
         files["executor.yaml"] = executor_template(job, run, settings)
-    document = aggregation_document(job, run, deliveries, master=master, conf=conf)
+    document = aggregation_document(job, run, deliveries, master=master, conf=conf, missing=missing)
     name = names.driver(job.name, run)
     return config_map(
         metadata(job, run, name, names.AGGREGATE), {"aggregation.json": document, **files}

@@ -4,8 +4,10 @@ Exit codes: 0 done, 1 the run failed (the reason is shown), 2 wrong usage or wro
 """
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +17,8 @@ from edge_etl_operator.yaml_reader import YamlError
 DONE: Final = 0
 FAILED: Final = 1
 WRONG_INPUT: Final = 2
+SPARK: Final = "edge_etl_spark"
+"""The module of the aggregation."""
 INTERRUPTED: Final = 130
 """What a shell reports of a program that Ctrl-C ended."""
 
@@ -25,7 +29,10 @@ class UsageError(ValueError):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["table"]:
+        return _table(given)
+    options = _parser().parse_args(given)
     try:
         command: str = options.command
         return _validate(options) if command == "validate" else _local_run(options)
@@ -37,6 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted; nothing half is left behind", file=sys.stderr)
         return INTERRUPTED
     return WRONG_INPUT
+
+
+def _table(arguments: Sequence[str]) -> int:
+    """Hand over to the aggregation, whose the table is."""
+    if find_spec(SPARK) is None:
+        print(f"edge-etl table needs the program {SPARK} in this environment", file=sys.stderr)
+        return WRONG_INPUT
+    return subprocess.run([sys.executable, "-m", SPARK, *arguments], check=False).returncode
 
 
 def _validate(options: argparse.Namespace) -> int:
@@ -69,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     validate.add_argument("job", type=Path, nargs="+", metavar="JOB.yaml")
 
+    commands.add_parser("table", help="look after a published table: versions, verify, …")
     local = commands.add_parser("local", help="work on this machine, without a cluster")
     run = local.add_subparsers(dest="local", required=True, metavar="COMMAND").add_parser(
         "run",

@@ -16,8 +16,8 @@ import msgspec
 from rich.console import Console
 
 from edge_etl_operator import api
-from edge_etl_operator.cli import UsageError, outcome, rows
-from edge_etl_operator.cli.local_run import EDGE, SPARK, LocalRun
+from edge_etl_operator.cli import SPARK, UsageError, outcome, rows
+from edge_etl_operator.cli.local_run import EDGE, LocalRun
 from edge_etl_operator.cli.outcome import Outcome
 from edge_etl_operator.cli.progress import Display, display
 from edge_etl_operator.validation import load_job

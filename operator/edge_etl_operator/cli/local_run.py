@@ -20,7 +20,7 @@ import msgspec
 
 from edge_etl_operator import names
 from edge_etl_operator.api import EdgeETLJob
-from edge_etl_operator.cli import program
+from edge_etl_operator.cli import SPARK, program
 from edge_etl_operator.cli.outcome import Outcome
 from edge_etl_operator.cli.program import Ending, Program
 from edge_etl_operator.cli.progress import Display
@@ -35,7 +35,6 @@ from edge_etl_operator.documents import (
 )
 
 EDGE: Final = "edge_etl_job"
-SPARK: Final = "edge_etl_spark"
 DEADLINE: Final = "DeadlineExceeded"
 CRASHED: Final = "Crashed"
 

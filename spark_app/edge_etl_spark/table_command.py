@@ -1,0 +1,157 @@
+"""``table``: the command line of what looks after a published table (`edge-etl table …`)."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge_etl_spark import table
+from edge_etl_spark.documents import Spark
+from edge_etl_spark.errors import DOCUMENT_INVALID, AggregationError
+from edge_etl_spark.paths import JobPaths
+from edge_etl_spark.versions import read_version, version_numbers
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommands and their options."""
+    commands = parser.add_subparsers(dest="table", required=True, metavar="COMMAND")
+    job = argparse.ArgumentParser(add_help=False)
+    job.add_argument(
+        "job", type=Path, metavar="DIR", help="the job's results: <results>/<namespace>/<job>"
+    )
+    job.add_argument("--json", action="store_true", help="print one JSON document")
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=f"{text}.", parents=[job])
+
+    add("versions", "list the versions")
+    checked = add("verify", "compare the files of a version with its checksums")
+    checked.add_argument("--version", type=int, metavar="N", help="default: all versions")
+    back = add("rollback", "publish an older version again, and set aside what came after it")
+    back.add_argument("--to", type=int, required=True, metavar="N", help="the version")
+    pruned = add("prune", "remove old versions")
+    pruned.add_argument("--keep", type=int, default=3, metavar="N", help="default: %(default)s")
+    pruned.add_argument(
+        "--grace-seconds",
+        type=float,
+        default=600,
+        metavar="S",
+        help="keep what was replaced less than so long ago (default: %(default)s)",
+    )
+    again = add("rebuild", "merge all that the nodes ever delivered into a new version")
+    again.add_argument("--memory", default="1g", help="of Spark's heap (default: %(default)s)")
+    again.add_argument("--java-home", type=Path, help="a Java 17 or 21; found by itself otherwise")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run one command, print what came out, and return the exit code; 1 if something is wrong."""
+    paths = _paths(options.job)
+    answer, good = _COMMANDS[options.table](paths, options)
+    if options.json:
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(answer)) + b"\n")
+    else:
+        print(_text(answer))
+    return 0 if good else 1
+
+
+def _paths(job: Path) -> JobPaths:
+    job = job.resolve()
+    if not (job / "table").is_dir():
+        raise AggregationError(
+            DOCUMENT_INVALID,
+            f"{job} holds no table; name the job's directory: <results>/<namespace>/<job>",
+        )
+    return JobPaths(job.parents[1], job.parent.name, job.name)
+
+
+_Answer = tuple[list[dict[str, Any]], bool]
+
+
+def _versions(paths: JobPaths, options: argparse.Namespace) -> _Answer:
+    lines = []
+    for item in table.versions(paths.table):
+        manifest = item.manifest
+        lines.append(
+            {
+                "version": item.number,
+                "current": item.current,
+                "published": item.published,
+                "run": manifest.run if manifest else None,
+                "rows": manifest.rows if manifest else None,
+                "rowsAdded": manifest.rows_added if manifest else None,
+                "bytes": sum(file.bytes for file in manifest.files) if manifest else None,
+                "restoredFrom": manifest.restored_from if manifest else None,
+            }
+        )
+    return lines, True
+
+
+def _verify(paths: JobPaths, options: argparse.Namespace) -> _Answer:
+    numbers = [options.version] if options.version else version_numbers(paths.table)
+    lines = []
+    for number in numbers:
+        try:
+            problems = list(table.verify(paths.table, read_version(paths.table, number)))
+        except AggregationError as error:
+            problems = [error.message]
+        lines.append({"version": number, "good": not problems, "problems": problems})
+    return lines, all(line["good"] for line in lines)
+
+
+def _rollback(paths: JobPaths, options: argparse.Namespace) -> _Answer:
+    made = table.rollback(paths.table, options.to)
+    aside = [f"{item.run}/{item.node}" for item in made.set_aside]
+    return [{"version": made.version, "rows": made.rows, "setAside": aside}], True
+
+
+def _prune(paths: JobPaths, options: argparse.Namespace) -> _Answer:
+    if options.keep < 1:
+        raise AggregationError(DOCUMENT_INVALID, "--keep: at least 1, the current version stays")
+    removed = table.prune(paths.table, options.keep, options.grace_seconds)
+    return [{"removed": list(removed), "left": version_numbers(paths.table)}], True
+
+
+def _rebuild(paths: JobPaths, options: argparse.Namespace) -> _Answer:
+    cores = len(os.sched_getaffinity(0))
+    spark = Spark(master=f"local[{cores}]", conf={"spark.driver.memory": options.memory})
+    made = table.rebuild(paths, spark, options.java_home)
+    return [
+        {"version": made.version, "rows": made.rows, "duplicates": made.rows_duplicate,
+         "deliveries": made.manifests_merged}
+    ], True  # fmt: skip
+
+
+_COMMANDS = {
+    "versions": _versions,
+    "verify": _verify,
+    "rollback": _rollback,
+    "prune": _prune,
+    "rebuild": _rebuild,
+}
+
+
+def _text(lines: list[dict[str, Any]]) -> str:
+    """Lay out lines of the same keys as columns."""
+    if not lines:
+        return "nothing"
+    table = [list(lines[0]), *([_cell(value) for value in line.values()] for line in lines)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    )
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(map(str, value)) or "-"
+        case _:
+            return str(value)
