@@ -1,7 +1,6 @@
 """The compiled engine, behind the same interface as the plain one.
 
-Everything that happens for each row is in ``edge_job_image/engine``. Only times in local zones or
-of other formats than ISO 8601 are read by the plain engine's own parser.
+Everything that happens for each row is in ``edge_job_image/engine``.
 """
 
 import os
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 import edge_etl_engine
 import msgspec
 
-from edge_etl_job.documents import Field, JobDocument, Schema
+from edge_etl_job.documents import Field, JobDocument
 from edge_etl_job.durations import seconds
 from edge_etl_job.engine import (
     EngineResult,
@@ -23,10 +22,10 @@ from edge_etl_job.engine import (
     Quarantined,
     missing_columns,
 )
-from edge_etl_job.job import ISO8601, TIMESTAMP
+from edge_etl_job.job import TIMESTAMP
 from edge_etl_job.reasons import UNREADABLE
 from edge_etl_job.sources import why_unreadable
-from edge_etl_job.times import limits
+from edge_etl_job.times import limits, zone_file
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -56,7 +55,6 @@ class NativeEngine:
             msgspec.json.encode(self._plan(job, now)).decode(),
             [(part.name, part.path, part.start, part.end, part.lines) for part in inputs],
             work_dir,
-            _strict(job.schema, now),
             progress,
         )
         latest = outcome["latest"]
@@ -76,7 +74,6 @@ class NativeEngine:
     def _plan(self, job: JobDocument, now: datetime) -> dict[str, object]:
         """Return the job as ``engine/src/plan.rs`` wants it."""
         rules, csv = job.schema.timestamp, job.source.csv
-        only_iso = rules.formats == (ISO8601,)
         earliest, latest = limits(job.schema, now)
         positions = {field.name: at for at, field in enumerate(job.schema.fields)}
         return {
@@ -84,11 +81,10 @@ class NativeEngine:
             "decimal": csv.decimal,
             "timestamp": {
                 "from": rules.from_,
-                "native": only_iso and rules.time_zone == "UTC",
-                "iso": only_iso,
+                "formats": rules.formats,
+                "zone": _zone(rules.time_zone),
                 "earliest": earliest,
                 "latest": latest,
-                "formats": " or ".join(rules.formats),
                 "not_before": rules.not_before or "",
                 "max_future": rules.max_future,
             },
@@ -108,19 +104,8 @@ class NativeEngine:
         }
 
 
-def _strict(schema: Schema, now: datetime) -> Callable[[str], int]:
-    """Return what reads the times that the engine leaves to it; most jobs never need it."""
-    parse: Callable[[str], int] | None = None
-
-    def strict(cell: str) -> int:
-        nonlocal parse
-        if parse is None:
-            from edge_etl_job.engine_python.timestamps import timestamp_parser
-
-            parse = timestamp_parser(schema, now)
-        return parse(cell)
-
-    return strict
+def _zone(name: str) -> dict[str, str] | None:
+    return None if name == "UTC" else {"name": name, "tzif": zone_file(name).hex()}
 
 
 def _field(field: Field, job: JobDocument) -> dict[str, object]:

@@ -1,7 +1,6 @@
 """Load the job document, and refuse one that cannot be meant, naming the field."""
 
 import re
-import warnings
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from edge_etl_job.documents import JobDocument, Timestamp
 from edge_etl_job.durations import seconds
 from edge_etl_job.errors import EdgeError
 from edge_etl_job.reasons import JOB_INVALID
+from edge_etl_job.times import EPOCHS
 
 ISO8601: Final = "ISO8601"
 TIMESTAMP: Final = "timestamp"
@@ -85,7 +85,7 @@ def _check_timestamp(timestamp: Timestamp) -> Iterator[str]:
     except (KeyError, ValueError, OSError):
         yield f"{where}.timeZone: there is no time zone {timestamp.time_zone!r}"
     for index, pattern in enumerate(timestamp.formats):
-        if pattern != ISO8601 and (problem := _strptime_problem(pattern)):
+        if pattern != ISO8601 and pattern not in EPOCHS and (problem := _pattern_problem(pattern)):
             yield f"{where}.formats[{index}]: {pattern!r} {problem}"
     if timestamp.not_before is not None:
         try:
@@ -97,20 +97,21 @@ def _check_timestamp(timestamp: Timestamp) -> Iterator[str]:
                 yield f"{where}.notBefore: {timestamp.not_before!r} lacks its zone, such as Z"
 
 
-def _strptime_problem(pattern: str) -> str | None:
-    """Return what keeps a pattern from giving whole times, found by trying it on one."""
-    if "%Z" in pattern:
-        return "cannot be used: %Z knows few zones; use %z, or timeZone"
-    sample = datetime(2018, 11, 23, 14, 45, 56)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # a day without a year, from 3.13 on
-        try:
-            read = datetime.strptime(sample.strftime(pattern.replace("%z", "+0000")), pattern)
-        except ValueError as error:
-            return f"is not a pattern of strptime ({error})"
-    if read.date() != sample.date():
+def _pattern_problem(pattern: str) -> str | None:
+    """Return what keeps a pattern from giving whole times."""
+    letters = re.findall(r"%(.?)", pattern)
+    known = "YymBbdAaHIMSfpz%"
+    if unknown := [letter for letter in letters if letter not in known or not letter]:
+        return f"cannot be used: %{unknown[0]} is not one of %{' %'.join(known)}"
+    used = [letter for letter in letters if letter != "%"]
+    if twice := [letter for letter in used if used.count(letter) > 1]:
+        return f"holds %{twice[0]} twice"
+    for part in ("Yy", "mBb", "HI"):
+        if len(both := [letter for letter in used if letter in part]) > 1:
+            return f"holds both %{both[0]} and %{both[1]}"
+    if not ("d" in used and set("Yy") & set(used) and set("mBb") & set(used)):
         return "does not hold the whole date (such as %Y-%m-%d)"
-    if read.hour not in (0, sample.hour):
+    if ("I" in used) != ("p" in used):
         return "does not tell morning from evening: use %H, or %p beside %I"
     return None
 

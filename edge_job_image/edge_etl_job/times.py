@@ -1,6 +1,9 @@
 """Times in microseconds since 1970 (UTC), and which of them are believable."""
 
+import zoneinfo
 from datetime import UTC, datetime, timedelta
+from importlib import resources
+from pathlib import Path
 from typing import Final
 
 from edge_etl_job.documents import Schema
@@ -10,6 +13,9 @@ EPOCH: Final = datetime(1970, 1, 1)  # naive: a clock that shows UTC
 MICROSECOND: Final = timedelta(microseconds=1)
 FIRST: Final = (datetime.min - EPOCH) // MICROSECOND
 LAST: Final = (datetime.max - EPOCH) // MICROSECOND
+
+EPOCHS: Final = {"EpochSeconds": 6, "EpochMillis": 3, "EpochMicros": 0, "EpochNanos": -3}
+"""Formats that count from 1970: ten to the power of how many microseconds is their unit."""
 
 
 def micros(time: datetime) -> int:
@@ -24,3 +30,12 @@ def limits(schema: Schema, now: datetime) -> tuple[int, int]:
     rules = schema.timestamp
     earliest = micros(datetime.fromisoformat(rules.not_before)) if rules.not_before else FIRST
     return earliest, min(LAST, micros(now) + seconds(rules.max_future) * 1_000_000)
+
+
+def zone_file(name: str) -> bytes:
+    """Return the file of the time zone database that ``zoneinfo`` reads for a zone (RFC 8536)."""
+    for folder in zoneinfo.TZPATH:
+        path = Path(folder, name)
+        if path.is_file():
+            return path.read_bytes()
+    return resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).read_bytes()

@@ -30,7 +30,6 @@ def clean(
     plan: str,
     inputs: Sequence[tuple[str, PathLike[str], int, int, int]],
     work_dir: PathLike[str],
-    strict: Callable[[str], int],
     progress: Callable[[int], object],
 ) -> Outcome:
     """Clean the inputs, each (name, path, start, end, lines), as the plan (JSON) says."""

@@ -67,6 +67,11 @@ GOOD: dict[str, Change] = {
     "a schedule by name": {"spec.schedule": "@hourly"},
     "the longest name": {"metadata.name": "a" * 52},
     "seconds in parts": {"spec.schema.timestamp": {"notBefore": "2015-01-01T00:00:00.5+01:00"}},
+    "times of many kinds": {
+        "spec.schema.timestamp": {
+            "formats": ["ISO8601", "EpochMillis", "%d %b %Y %I:%M %p", "%y/%m/%d %H.%M.%S.%f%z"]
+        }
+    },
     "local with least memory": {"spec.aggregate": {"mode": "Local", "driver": {"memory": "512m"}}},
 }
 
@@ -133,6 +138,12 @@ BAD: dict[str, Change] = {
     "a range of text": {"spec.schema.fields.0.min": "low", "spec.schema.fields.0.max": True},
     "a date that is none": {"spec.schema.timestamp": {"notBefore": "2015-13-01T00:00:00Z"}},
     "a date without time": {"spec.schema.timestamp": {"notBefore": "2015-01-01"}},
+    "a time format without its year": {"spec.schema.timestamp": {"formats": ["%d.%m. %H:%M"]}},
+    "a time format of an unknown directive": {
+        "spec.schema.timestamp": {"formats": ["%Y-%m-%d %Q"]}
+    },
+    "a time of morning or evening": {"spec.schema.timestamp": {"formats": ["%Y-%m-%d %I:%M"]}},
+    "a count of unknown units": {"spec.schema.timestamp": {"formats": ["EpochDays"]}},
     "a time format without pattern": {"spec.schema.timestamp": {"formats": ["YYYY-MM-DD"]}},
     "a duration without unit": {"spec.schema.timestamp": {"maxFuture": "60"}},
     "an unknown policy": {"spec.schema.onInvalidField": "Ignore"},

@@ -109,7 +109,7 @@ def refusal(tmp_path: Path, content: str) -> str:
         ),
         (
             {"schema": {"timestamp": {"formats": ["ISO8601", "%Y-%m-%d %Q"]}}},
-            "schema.timestamp.formats[1]: '%Y-%m-%d %Q' is not a pattern of strptime",
+            "schema.timestamp.formats[1]: '%Y-%m-%d %Q' cannot be used: %Q is not one of %Y",
         ),
         (
             {"schema": {"timestamp": {"formats": ["%H:%M:%S"]}}},
@@ -125,7 +125,15 @@ def refusal(tmp_path: Path, content: str) -> str:
         ),
         (
             {"schema": {"timestamp": {"formats": ["%Y-%m-%d %H:%M %Z"]}}},
-            "schema.timestamp.formats[0]: '%Y-%m-%d %H:%M %Z' cannot be used: %Z knows few zones",
+            "schema.timestamp.formats[0]: '%Y-%m-%d %H:%M %Z' cannot be used: %Z is not one of %Y",
+        ),
+        (
+            {"schema": {"timestamp": {"formats": ["%Y-%m-%d %d"]}}},
+            "schema.timestamp.formats[0]: '%Y-%m-%d %d' holds %d twice",
+        ),
+        (
+            {"schema": {"timestamp": {"formats": ["%d %b %m %Y"]}}},
+            "schema.timestamp.formats[0]: '%d %b %m %Y' holds both %b and %m",
         ),
         (
             {"schema": {"timestamp": {"formats": ["iso8601"]}}},
@@ -158,7 +166,8 @@ def test_a_document_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["%Y-%m-%d", "%d/%m/%Y %H.%M.%S", "%Y%m%dT%H%M%S%z", "%d %b %y %I:%M:%S %p", "%c"]
+    "pattern",
+    ["%Y-%m-%d", "%d/%m/%Y %H.%M.%S", "%Y%m%dT%H%M%S%z", "%d %b %y %I:%M:%S %p", "EpochMillis"],
 )
 def test_patterns_that_hold_a_whole_time_are_good(pattern: str, tmp_path: Path) -> None:
     path = tmp_path / "job.json"

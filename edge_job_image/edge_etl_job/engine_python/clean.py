@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from operator import itemgetter
 from pathlib import Path
 from typing import cast
@@ -65,7 +66,8 @@ class PythonEngine:
         progress: Callable[[int], None],
     ) -> EngineResult:
         """Clean the inputs; see ``edge_etl_job.engine.Engine``."""
-        rules = Rules(job, timestamp_parser(job.schema, now), value_parsers(job))
+        times = cache(partial(timestamp_parser, job.schema, now))
+        rules = Rules(job, times, value_parsers(job))
         positions = {"timestamp": 0} | {
             each.name: at for at, each in enumerate(job.schema.fields, start=1)
         }

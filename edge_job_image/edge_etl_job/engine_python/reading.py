@@ -1,7 +1,8 @@
 """Read one range of a file into the spool, and count what becomes of each record."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
@@ -11,6 +12,7 @@ from edge_etl_job.engine_python.header import Header, Layout, lay_out, read_head
 from edge_etl_job.engine_python.records import lines, split, text_of
 from edge_etl_job.engine_python.rejection import QuarantineError, RejectionError
 from edge_etl_job.engine_python.spool import BATCH, Rejected, Row, Spool
+from edge_etl_job.engine_python.timestamps import has_orders, ruled_out
 from edge_etl_job.engine_python.values import Value, ValueParser
 from edge_etl_job.reasons import NOT_TEXT, REPEATED_HEADER, WRONG_FIELD_COUNT
 
@@ -36,7 +38,8 @@ class Rules:
     """The schema, compiled once for all files."""
 
     job: JobDocument
-    timestamp: Callable[[str], int]
+    timestamp: Callable[[frozenset[str]], Callable[[str], int]]
+    """Given the formats that a file is not written in, the function that reads its times."""
     fields: tuple[ValueParser, ...]
 
 
@@ -64,7 +67,8 @@ def read_range(
     if header is None:
         return Counts(part.lines), ()
     layout = lay_out(header, rules.job)
-    parse = row_parser(header, layout, rules, index)
+    unused = _unused_formats(file, part, header, layout, rules.job)
+    parse = row_parser(header, layout, rules, rules.timestamp(unused), index)
     start, passed = max((part.start, part.lines), (header.end, header.lines))
     counts = Counts(passed)
     rows: list[Row] = []
@@ -99,10 +103,29 @@ def _flush(spool: Spool, rows: list[Row], rejected: list[Rejected], counts: Coun
     rejected.clear()
 
 
-def row_parser(header: Header, layout: Layout, rules: Rules, index: int) -> Callable[[bytes], Row]:
+def _unused_formats(
+    file: BinaryIO, part: InputRange, header: Header, layout: Layout, job: JobDocument
+) -> frozenset[str]:
+    """Return the formats of times that the file's whole rows, from its first on, rule out."""
+    if not has_orders(job.schema):
+        return frozenset()
+
+    def cells() -> Iterator[str]:
+        for line, _ in lines(file, header.end, part.end):
+            with suppress(RejectionError):
+                row = split(text_of(line), header.delimiter)
+                if len(row) == len(header.columns):
+                    yield row[layout.timestamp]
+
+    return ruled_out(job.schema, cells())
+
+
+def row_parser(
+    header: Header, layout: Layout, rules: Rules, timestamp: Callable[[str], int], index: int
+) -> Callable[[bytes], Row]:
     """Return the function that makes a row of a line of this file, or raises RejectionError."""
     delimiter, width = header.delimiter, len(header.columns)
-    timestamp, at = rules.timestamp, layout.timestamp
+    at = layout.timestamp
     fields = [
         (parser, position) if position is not None else (Absent(), 0)
         for parser, position in zip(rules.fields, layout.fields, strict=True)

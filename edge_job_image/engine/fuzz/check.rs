@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use edge_etl_engine::clean::Outside;
 use edge_etl_engine::engine::{self, Input, Outcome, Refused};
 use edge_etl_engine::plan::Plan;
-use edge_etl_engine::reason::{Reason, Rejection};
 use serde_json::json;
 
 /// 2015-01-01 and 2030-01-01, in microseconds since 1970.
@@ -72,14 +71,8 @@ impl Site {
     }
 
     fn told(&self, plan: &Plan, inputs: &[Input], content: &[u8]) -> Told {
-        let strict = |cell: &str| {
-            let seconds: Result<u32, _> = cell.parse();
-            seconds
-                .map(|seconds| i64::from(seconds) * 1_000_000)
-                .map_err(|_| Rejection::new(Reason::InvalidTimestamp, String::new()))
-        };
         let repr = |text: &str| format!("{text:?}");
-        let outside = Outside { strict: &strict, repr: &repr };
+        let outside = Outside { repr: &repr };
         let out = self.folder.join("out");
         let outcome = engine::run(plan, inputs, &out, outside, &|_| true).expect("it can write");
         let files = outcome.files.iter().map(|finished| {
@@ -127,7 +120,12 @@ fn plan(rules: u8, flags: u8, budget: usize) -> Plan {
     let (mut rules, mut flags) = (Choices(rules), Choices(flags));
     let delimiter = [None, Some(","), Some(";"), Some("\t"), Some("|")][rules.of(5)];
     let decimal = [".", ","][rules.of(2)];
-    let zone = rules.of(3);
+    let formats = [
+        json!(["ISO8601"]),
+        json!(["ISO8601", "EpochMillis", "EpochSeconds"]),
+        json!(["%d/%m/%Y %H.%M.%S", "%m/%d/%Y %H.%M.%S", "%b %d %y %I:%M%p%z"]),
+    ][rules.of(3)]
+    .clone();
     let key = [json!([0]), json!([0, 2]), json!([]), json!([1])][rules.of(4)].clone();
     let set_null = flags.yes();
     let (ship_rows, ship_features) = [(true, true), (true, false), (false, true)][flags.of(3)];
@@ -139,11 +137,9 @@ fn plan(rules: u8, flags: u8, budget: usize) -> Plan {
         "decimal": decimal,
         "timestamp": {
             "from": ["timestamp", "time"],
-            "native": zone == 0,
-            "iso": zone != 2,
+            "formats": formats,
             "earliest": EARLIEST,
             "latest": LATEST,
-            "formats": "ISO8601",
             "not_before": "2015-01-01T00:00:00Z",
             "max_future": "1h",
         },

@@ -11,7 +11,7 @@ use crate::reason::{Reason, Rejection};
 use crate::scan::is_text;
 use crate::shown;
 use crate::table::{Column, Table};
-use crate::timestamp;
+use crate::timestamp::{self, Evidence};
 
 /// A rejected line of a block.
 #[derive(Debug)]
@@ -86,7 +86,6 @@ impl Nulls {
 /// The outside world's part in reading cells.
 #[derive(Clone, Copy)]
 pub struct Outside<'a> {
-    pub strict: &'a timestamp::Strict<'a>,
     pub repr: &'a dyn Fn(&str) -> String,
 }
 
@@ -109,7 +108,7 @@ impl<'a> Cleaner<'a> {
         layout: &'a Layout,
         outside: Outside<'a>,
     ) -> Self {
-        let times = timestamp::Parser::new(&plan.timestamp, outside.strict, outside.repr);
+        let times = timestamp::Parser::new(&plan.timestamp, outside.repr);
         let lines = Lines::new(plan, nulls, header, layout);
         Self { plan, nulls, header, layout, lines, times, outside }
     }
@@ -147,6 +146,25 @@ impl<'a> Cleaner<'a> {
             self.refuse(&rest[..length], rejection, batch.lines, offset, batch);
         }
         start + length + 1
+    }
+
+    /// Notes how the times of a block are written.
+    pub fn observe(&self, block: &[u8], evidence: &mut Evidence<'_>) {
+        for line in block.split(|&byte| byte == b'\n') {
+            let cells = text_of(line)
+                .and_then(|text| split(text, self.header.delimiter, self.outside.repr));
+            if let Ok(cells) = cells
+                && cells.len() == self.header.columns.len()
+                && !self.nulls.contain(&cells[self.layout.timestamp])
+            {
+                evidence.observe(&cells[self.layout.timestamp]);
+            }
+        }
+    }
+
+    /// Leaves formats of times aside that the file is not written in.
+    pub fn rule_out(&mut self, formats: Vec<bool>) {
+        self.times.rule_out(formats);
     }
 
     /// Rejects a line that is too long for a block: its first bytes, and how many there were.

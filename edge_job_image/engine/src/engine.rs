@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use crate::header::{self, Header, lay_out};
 use crate::plan::Plan;
 use crate::reason::{Quarantine, Reason};
 use crate::rejects::Rejects;
+use crate::timestamp::Evidence;
 
 /// Bytes of a file that are read before its rows are let in among the others. A file that is to be
 /// quarantined mostly shows it by then; one that does so later has the whole work done again
@@ -247,6 +249,13 @@ impl<'a> Work<'a> {
                 return Ok(Err(Refused::Quarantined(quarantine)));
             }
         };
+        let mut cleaner = Cleaner::new(self.plan, self.nulls, &header, &layout, self.outside);
+        if let Some(evidence) = Evidence::new(&self.plan.timestamp) {
+            match self.formats_ruled_out(&cleaner, evidence, &mut file, header.end..input.end) {
+                Ok(formats) => cleaner.rule_out(formats),
+                Err(refused) => return Ok(Err(refused)),
+            }
+        }
         let start = (input.start, input.lines).max((header.end, header.lines));
         if let Err(error) = file.seek(SeekFrom::Start(start.0)) {
             return Ok(Err(failed(&error)));
@@ -258,7 +267,6 @@ impl<'a> Work<'a> {
             widths: vec![],
             is_in: false,
         };
-        let mut cleaner = Cleaner::new(self.plan, self.nulls, &header, &layout, self.outside);
         let buffer = std::mem::take(&mut self.buffer);
         // What the header's reader holds in its own buffer is left behind by the seek.
         let mut blocks = Blocks::new(file.into_inner(), start.0, input.end, buffer);
@@ -295,6 +303,27 @@ impl<'a> Work<'a> {
         self.saw(&header.columns);
         reading.read.lines -= cut;
         Ok(Ok(reading.read))
+    }
+
+    /// Reads a file from its first row on, also what was delivered, for how its times are written.
+    fn formats_ruled_out(
+        &mut self,
+        cleaner: &Cleaner<'_>,
+        mut evidence: Evidence<'_>,
+        file: &mut BufReader<File>,
+        range: Range<u64>,
+    ) -> Result<Vec<bool>, Refused> {
+        file.seek(SeekFrom::Start(range.start)).map_err(|error| failed(&error))?;
+        let again = file.get_ref().try_clone().map_err(|error| failed(&error))?;
+        let mut blocks =
+            Blocks::new(again, range.start, range.end, std::mem::take(&mut self.buffer));
+        while let Some(part) = blocks.read()? {
+            if let Part::Lines(block) = part {
+                cleaner.observe(block, &mut evidence);
+            }
+        }
+        self.buffer = blocks.into_buffer();
+        Ok(evidence.ruled_out())
     }
 
     /// Lets the rows of the batch in among those of other files.

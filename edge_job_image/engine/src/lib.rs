@@ -2,17 +2,20 @@
 
 pub mod blocks;
 pub mod buckets;
+pub mod calendar;
 pub mod cells;
 pub mod clean;
 pub mod column;
 pub mod delivered;
 pub mod engine;
 pub mod exact;
+pub mod format;
 pub mod header;
 pub mod lines;
 pub mod number;
 pub mod order;
 pub mod pages;
+pub mod pattern;
 pub mod plan;
 pub mod reader;
 pub mod reason;
@@ -27,6 +30,7 @@ pub mod table;
 pub mod thrift;
 pub mod timestamp;
 pub mod windows;
+pub mod zone;
 
 #[cfg(feature = "python")]
 mod python;

@@ -5,8 +5,10 @@ use std::cmp::Ordering;
 
 use serde::Deserialize;
 
+use crate::format::Format;
 use crate::reason::Reason;
 use crate::table::Kind;
+use crate::zone::Zone;
 
 /// What a run of the engine is to do, the same for all its inputs.
 #[derive(Deserialize)]
@@ -39,17 +41,34 @@ impl Plan {
 pub struct TimeRules {
     /// Names that the column can have in a file.
     pub from: Vec<String>,
-    /// Whether the times are ISO 8601, and UTC where they do not say otherwise.
-    pub native: bool,
-    /// Whether they are ISO 8601 only, in any zone.
-    pub iso: bool,
+    /// How the times are written.
+    pub formats: Vec<Format>,
+    /// Where the clocks stand that name no zone; None: they show UTC.
+    #[serde(default)]
+    pub zone: Option<Zone>,
     /// The first and the last time to believe, in microseconds since 1970.
     pub earliest: i64,
     pub latest: i64,
-    /// For messages: the formats, and the limits as the job states them.
-    pub formats: String,
+    /// For messages: the limits as the job states them.
     pub not_before: String,
     pub max_future: String,
+}
+
+#[cfg(test)]
+impl TimeRules {
+    /// Rules without limits, in UTC.
+    pub fn of(formats: &[&str]) -> Self {
+        let format = |text: &&str| Format::try_from((*text).to_owned()).unwrap();
+        Self {
+            from: vec![],
+            formats: formats.iter().map(format).collect(),
+            zone: None,
+            earliest: i64::MIN,
+            latest: i64::MAX,
+            not_before: String::new(),
+            max_future: String::new(),
+        }
+    }
 }
 
 /// A column of the clean table.

@@ -11,20 +11,18 @@ use pyo3::types::PyDict;
 use crate::clean::Outside;
 use crate::engine::{self, Failure, Input, Outcome, Read, Refused};
 use crate::plan::Plan;
-use crate::reason::{Quarantine, Reason, Rejection};
+use crate::reason::Quarantine;
 use crate::timestamp::date;
 
 /// Cleans the inputs, each (name, path, start, end, lines), as the plan (JSON) says.
 ///
-/// `strict` reads a time that is not simply ISO 8601 in UTC, or raises an exception with `reason`
-/// and `detail`. `progress` is told the bytes read so far; what it raises ends the work.
+/// `progress` is told the bytes read so far; what it raises ends the work.
 #[pyfunction]
 fn clean(
     py: Python<'_>,
     plan: &str,
     inputs: Vec<(String, PathBuf, u64, u64, u64)>,
     work_dir: PathBuf,
-    strict: Py<PyAny>,
     progress: Py<PyAny>,
 ) -> PyResult<Py<PyDict>> {
     let plan: Plan =
@@ -36,15 +34,6 @@ fn clean(
     let result = py.detach(|| {
         // An exception of a callback is kept until the engine has ended.
         let raised = RefCell::new(None);
-        let strict = |cell: &str| {
-            Python::attach(|py| match strict.call1(py, (cell,)).and_then(|time| time.extract(py)) {
-                Ok(time) => Ok(time),
-                Err(error) => Err(rejection(py, &error).unwrap_or_else(|| {
-                    raised.borrow_mut().get_or_insert(error);
-                    Rejection::new(Reason::InvalidTimestamp, String::new())
-                })),
-            })
-        };
         let repr = |text: &str| {
             Python::attach(|py| {
                 let shown =
@@ -62,7 +51,7 @@ fn clean(
             }
             raised.borrow().is_none()
         };
-        let outside = Outside { strict: &strict, repr: &repr };
+        let outside = Outside { repr: &repr };
         let result = engine::run(&plan, &inputs, &work_dir, outside, &go_on);
         match (result, raised.into_inner()) {
             (_, Some(error)) => Err(error),
@@ -81,14 +70,6 @@ fn os_error(error: &io::Error) -> PyErr {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     PyOSError::new_err((code, text.to_owned()))
-}
-
-/// The rejection that an exception means, if it has a reason and a detail.
-fn rejection(py: Python<'_>, error: &PyErr) -> Option<Rejection> {
-    let value = error.value(py);
-    let reason: String = value.getattr("reason").ok()?.extract().ok()?;
-    let detail = value.getattr("detail").ok()?.extract().ok()?;
-    Some(Rejection::new(Reason::named(&reason)?, detail))
 }
 
 fn described(py: Python<'_>, outcome: Outcome) -> PyResult<Py<PyDict>> {
