@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from edge_etl_job.documents import JobDocument
 
@@ -46,9 +46,22 @@ class Quarantined:
     message: str
 
 
+class Range(NamedTuple):
+    """Whole lines of a file."""
+
+    start: int
+    end: int
+    lines: int
+    """Newlines before ``start``."""
+
+
+MOST_RANGES: Final = 1000
+"""Ranges of rejected rows that are kept apart, of each input; the last goes on to the last row."""
+
+
 @dataclass(frozen=True)
 class InputResult:
-    """What became of one range."""
+    """What became of one range; ValueError when its rows do not add up."""
 
     rows_read: int
     rows_clean: int
@@ -57,6 +70,12 @@ class InputResult:
     lines: int
     """Newlines before the range's ``end``."""
     quarantined: Quarantined | None = None
+    refused: tuple[Range, ...] = ()
+    """Where the rejected rows are, at most ``MOST_RANGES``."""
+
+    def __post_init__(self) -> None:
+        if self.rows_read != self.rows_clean + self.rows_duplicate + self.rows_rejected:
+            raise ValueError(f"rows do not add up: {self}")
 
     @property
     def rows_rejected(self) -> int:

@@ -20,6 +20,7 @@ from edge_etl_job.engine import (
     InputResult,
     OutputFile,
     Quarantined,
+    Range,
     missing_columns,
 )
 from edge_etl_job.job import TIMESTAMP
@@ -127,12 +128,14 @@ def _result(part: InputRange, read: "edge_etl_engine.Input") -> InputResult:
     quarantined = _quarantined(read)
     if quarantined is not None:
         return InputResult(0, 0, 0, {}, part.lines, quarantined)
-    result = InputResult(
-        read["rows"], read["clean"], read["duplicate"], read["rejected"], read["lines"]
+    return InputResult(
+        read["rows"],
+        read["clean"],
+        read["duplicate"],
+        read["rejected"],
+        read["lines"],
+        refused=tuple(Range(*each) for each in read["refused"]),
     )
-    if result.rows_read != result.rows_clean + result.rows_duplicate + result.rows_rejected:
-        raise AssertionError(f"{part.name}: rows do not add up: {result}")
-    return result
 
 
 def _quarantined(read: "edge_etl_engine.Input") -> Quarantined | None:

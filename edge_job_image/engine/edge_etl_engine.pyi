@@ -11,6 +11,7 @@ class Input(TypedDict, total=False):
     clean: int
     duplicate: int
     rejected: dict[str, int]
+    refused: list[tuple[int, int, int]]
     lines: int
     quarantined: tuple[str, str]
     shrunk: tuple[int, int]

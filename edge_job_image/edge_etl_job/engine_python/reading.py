@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
 from edge_etl_job.documents import JobDocument
-from edge_etl_job.engine import InputRange
+from edge_etl_job.engine import MOST_RANGES, InputRange, Range
 from edge_etl_job.engine_python.header import Header, Layout, lay_out, read_header
 from edge_etl_job.engine_python.records import lines, split, text_of
 from edge_etl_job.engine_python.rejection import QuarantineError, RejectionError
@@ -31,6 +31,16 @@ class Counts:
     rejected: Counter[str] = field(default_factory=Counter)
     widths: Counter[int] = field(default_factory=Counter)
     """Field counts of the records that disagree with the header."""
+    refused: list[Range] = field(default_factory=list)
+
+    def refuse(self, reason: str, offset: int, size: int) -> None:
+        """Count a rejected line, and remember where it is."""
+        self.rejected[reason] += 1
+        last = self.refused[-1] if self.refused else None
+        if last and (last.end == offset or len(self.refused) == MOST_RANGES):
+            self.refused[-1] = last._replace(end=offset + size)
+        else:
+            self.refused.append(Range(offset, offset + size, self.lines))
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,7 @@ def read_range(
             rows.append(parse(line))
         except RejectionError as error:
             if (reason := _reason(line, header, error, counts)) is not None:
-                counts.rejected[reason] += 1
+                counts.refuse(reason, offset, size)
                 raw = line[:_RAW].decode("utf-8", "backslashreplace")
                 rejected.append((index, counts.lines + 1, offset, reason, error.detail, raw))
         offset += size

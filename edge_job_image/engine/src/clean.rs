@@ -19,6 +19,8 @@ pub struct Rejected {
     /// Lines and bytes of the batch before it.
     pub line: u64,
     pub offset: u64,
+    /// Bytes of the line, with its newline.
+    pub size: u64,
     pub reason: Reason,
     pub detail: String,
     pub raw: String,
@@ -142,8 +144,8 @@ impl<'a> Cleaner<'a> {
         let rows = batch.rows.len();
         if let Err(rejection) = self.odd_row(&rest[..length], &mut batch.rows) {
             batch.rows.truncate(rows);
-            let offset = batch.bytes + start as u64;
-            self.refuse(&rest[..length], rejection, batch.lines, offset, batch);
+            let place = (batch.bytes + start as u64, length as u64 + 1);
+            self.refuse(&rest[..length], rejection, place, batch);
         }
         start + length + 1
     }
@@ -170,7 +172,7 @@ impl<'a> Cleaner<'a> {
     /// Rejects a line that is too long for a block: its first bytes, and how many there were.
     pub fn too_long(&self, line: &[u8], size: u64, batch: &mut Batch) {
         if let Err(rejection) = text_of(line) {
-            self.refuse(line, rejection, batch.lines, batch.bytes, batch);
+            self.refuse(line, rejection, (batch.bytes, size), batch);
         }
         batch.lines += 1;
         batch.bytes += size;
@@ -249,7 +251,7 @@ impl<'a> Cleaner<'a> {
     }
 
     #[cold]
-    fn refuse(&self, line: &[u8], found: Rejection, at: u64, offset: u64, batch: &mut Batch) {
+    fn refuse(&self, line: &[u8], found: Rejection, (offset, size): (u64, u64), batch: &mut Batch) {
         if is_blank(line, self.header.delimiter) {
             return;
         }
@@ -268,7 +270,14 @@ impl<'a> Cleaner<'a> {
                 }
             }
         }
-        batch.rejected.push(Rejected { line: at, offset, reason, detail, raw: raw(line) });
+        batch.rejected.push(Rejected {
+            line: batch.lines,
+            offset,
+            size,
+            reason,
+            detail,
+            raw: raw(line),
+        });
     }
 
     #[cold]

@@ -12,6 +12,7 @@ use crate::buckets::{Buckets, Finished};
 use crate::clean::{Batch, Cleaner, Nulls, Outside};
 use crate::header::{self, Header, lay_out};
 use crate::plan::Plan;
+use crate::ranges::{Range, Ranges};
 use crate::reason::{Quarantine, Reason};
 use crate::rejects::Rejects;
 use crate::timestamp::Evidence;
@@ -50,6 +51,7 @@ pub enum Refused {
 pub struct Read {
     pub rows: u64,
     pub rejected: BTreeMap<Reason, u64>,
+    pub refused: Ranges,
     /// Newlines before the range's end.
     pub lines: u64,
     pub clean: u64,
@@ -334,6 +336,9 @@ impl<'a> Work<'a> {
             let kit = &mut self.buckets.kit;
             self.rejects.add((&input.name, line, offset), row, kit)?;
             *reading.read.rejected.entry(row.reason).or_default() += 1;
+            // The last line of a file can lack the newline that was counted.
+            let end = (offset + row.size).min(input.end);
+            reading.read.refused.add(Range { start: offset, end, lines: line - 1 });
         }
         self.buckets.add(&batch.rows, reading.number)?;
         reading.read.rows += (batch.rows.len() + batch.rejected.len()) as u64;

@@ -17,6 +17,7 @@ pub mod order;
 pub mod pages;
 pub mod pattern;
 pub mod plan;
+pub mod ranges;
 pub mod reader;
 pub mod reason;
 pub mod rejects;
