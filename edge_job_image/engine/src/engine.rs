@@ -12,7 +12,7 @@ use crate::buckets::{Buckets, Finished};
 use crate::clean::{Batch, Cleaner, Nulls, Outside};
 use crate::header::{self, Header, lay_out};
 use crate::plan::Plan;
-use crate::ranges::{Range, Ranges};
+use crate::ranges::{Lines, Ranges};
 use crate::reason::{Quarantine, Reason};
 use crate::rejects::Rejects;
 use crate::timestamp::Evidence;
@@ -338,7 +338,7 @@ impl<'a> Work<'a> {
             *reading.read.rejected.entry(row.reason).or_default() += 1;
             // The last line of a file can lack the newline that was counted.
             let end = (offset + row.size).min(input.end);
-            reading.read.refused.add(Range { start: offset, end, lines: line - 1 });
+            reading.read.refused.add(Lines { start: offset, end, lines: line - 1 });
         }
         self.buckets.add(&batch.rows, reading.number)?;
         reading.read.rows += (batch.rows.len() + batch.rejected.len()) as u64;

@@ -7,7 +7,7 @@ const MOST: usize = 1000;
 
 /// Whole lines of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
+pub struct Lines {
     pub start: u64,
     pub end: u64,
     /// Newlines before `start`.
@@ -16,11 +16,11 @@ pub struct Range {
 
 /// The ranges of one file, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ranges(Vec<Range>);
+pub struct Ranges(Vec<Lines>);
 
 impl Ranges {
     /// Adds a range behind all others; one that follows the last directly becomes its part.
-    pub fn add(&mut self, range: Range) {
+    pub fn add(&mut self, range: Lines) {
         let full = self.0.len() == MOST;
         match self.0.last_mut() {
             Some(last) if full || last.end == range.start => last.end = range.end,
@@ -28,7 +28,7 @@ impl Ranges {
         }
     }
 
-    pub fn iter(&self) -> slice::Iter<'_, Range> {
+    pub fn iter(&self) -> slice::Iter<'_, Lines> {
         self.0.iter()
     }
 }
@@ -40,7 +40,7 @@ mod tests {
     fn ranges(of: impl IntoIterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
         let mut ranges = Ranges::default();
         for (start, end) in of {
-            ranges.add(Range { start, end, lines: start });
+            ranges.add(Lines { start, end, lines: start });
         }
         ranges.iter().map(|range| (range.start, range.end)).collect()
     }
