@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Seek, SeekFrom};
-use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -313,7 +312,7 @@ impl<'a> Work<'a> {
         cleaner: &Cleaner<'_>,
         mut evidence: Evidence<'_>,
         file: &mut BufReader<File>,
-        range: Range<u64>,
+        range: std::ops::Range<u64>,
     ) -> Result<Vec<bool>, Refused> {
         file.seek(SeekFrom::Start(range.start)).map_err(|error| failed(&error))?;
         let again = file.get_ref().try_clone().map_err(|error| failed(&error))?;
