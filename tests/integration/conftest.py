@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,13 +23,25 @@ __all__ = ["landing", "landing_token", "pods"]
 CRD = Path(__file__).parents[2] / "operator" / "edge_etl_operator" / "crd.yaml"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def spark() -> "Iterator[SparkSession]":
-    """Give a Spark session as the program makes it; the JVM is started once for all tests."""
+    """Give a Spark session as the program makes it, the same one to all tests."""
     from edge_etl_spark.session import session
 
     with java_home(None), session(Spark(master="local[2]"), "tests", bytes_read=0) as active:
         yield active
+
+
+@pytest.fixture
+def shared_session(spark: "SparkSession", monkeypatch: pytest.MonkeyPatch) -> "SparkSession":
+    """Let aggregations in this process use that session instead of one of their own each."""
+
+    @contextmanager
+    def same(*_: object) -> "Iterator[SparkSession]":
+        yield spark
+
+    monkeypatch.setattr("edge_etl_spark.session.session", same)
+    return spark
 
 
 @pytest.fixture(scope="session")

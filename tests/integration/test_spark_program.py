@@ -3,12 +3,14 @@
 import dataclasses
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -16,17 +18,27 @@ import pandas as pd
 import pyarrow.dataset as ds
 import pytest
 from edge_etl_spark import staging
+from edge_etl_spark import table as tools
 from edge_etl_spark.aggregate import aggregate
-from edge_etl_spark.documents import AggregationDocument, AggregationReport, VersionManifest
+from edge_etl_spark.documents import AggregationDocument, AggregationReport, Spark, VersionManifest
 from edge_etl_spark.errors import AggregationError
 from edge_etl_spark.failures import diagnose
+from edge_etl_spark.paths import JobPaths
+from edge_etl_spark.versions import Version
 from py4j.protocol import Py4JError
 
+from tests.support import publish_many
 from tests.support.cluster.kube import until
 from tests.support.node_results import Job, frame
 from tests.support.table_oracle import assert_table, day_files, read_features
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 FIRST, SECOND, THIRD = "20260101-000000", "20260102-000000", "20260103-000000"
+
+
+pytestmark = pytest.mark.usefixtures("shared_session")
 
 
 @pytest.fixture
@@ -167,6 +179,51 @@ def test_windows_that_changed_while_a_delivery_waited_are_computed_from_its_rows
     assert_table(changed, [one, two])
 
 
+def test_spark_reads_whole_versions_while_they_are_published(
+    spark: "SparkSession", tmp_path: Path
+) -> None:
+    table = tmp_path / "table"
+    publish_many.publish_next(table)
+    seen: list[int] = []
+    publisher = threading.Thread(
+        target=lambda: [publish_many.publish_next(table) for _ in range(20)], daemon=True
+    )
+    publisher.start()
+    while not seen or seen[-1] < 21:
+        current = (table / "current").resolve()
+        values = {
+            kind: sorted(
+                row["version"] for row in spark.read.parquet(f"{current}/{kind}").collect()
+            )
+            for kind in ("rows", "features")
+        }
+        (number,) = values["features"]
+        assert values["rows"] == sorted(publish_many.row_values(number))
+        assert publisher.is_alive() or (table / "current").resolve().name == "v000021"
+        seen.append(number)
+    assert seen == sorted(seen)
+
+
+def test_a_rebuild_gives_the_same_table_and_takes_in_what_was_set_aside(job: Job) -> None:
+    one, two = readings(1, "2026-01-01T00:00:00"), readings(2, "2026-01-01T10:40:00")
+    job.deliver(FIRST, "pi-1", one)
+    run(job, FIRST, "pi-1")
+    job.deliver(SECOND, "pi-2", two)
+    run(job, SECOND, "pi-2")
+    tools.rollback(job.table, to=1)
+    assert_table(job, [one])
+    assert run(job, SECOND, "pi-2").reason == "NothingNew", "what was set aside stays out"
+    paths = JobPaths(job.root, job.namespace, job.name)
+    made = tools.rebuild(paths, Spark(master="local[2]"))
+    assert_table(job, [one, two])
+    assert (made.version, made.manifests_merged, made.set_aside) == (4, 2, ())
+    assert not list(tools.verify(job.table, Version(job.table / "current", made)))
+
+    shutil.rmtree(job.directory / "runs" / FIRST)
+    with pytest.raises(AggregationError, match="its delivery is gone"):
+        tools.rebuild(paths, Spark(master="local[2]"))
+
+
 def test_features_alone_merge_without_rows(job: Job) -> None:
     job = dataclasses.replace(job, ship=("features",))
     one, two = readings(1, "2026-01-01T00:00:00"), readings(2, "2026-01-01T00:20:00")
@@ -218,25 +275,50 @@ def finish(process: "subprocess.Popen[str]", tmp_path: Path) -> tuple[int, dict[
     return process.returncode, json.loads((tmp_path / "report.json").read_text()), log
 
 
-def test_the_program_survives_death_at_every_stage(
-    job: Job, program: Program, tmp_path: Path
+class Died(BaseException):
+    """What nothing catches, so that all is left as it is at that moment."""
+
+
+def test_the_next_run_mends_what_one_left_that_died_at_any_step(
+    job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed with -9 while it writes rows, writes features, and publishes; then run again."""
+    """The same as a kill for what is on disk; test_spark_publish.py dies at every line."""
     one, two = readings(1, "2026-01-01T00:00:00"), readings(2, "2026-01-02T00:00:00")
     job.deliver(FIRST, "pi-1", one)
     run(job, FIRST, "pi-1")
     job.deliver(SECOND, "pi-2", two)
-    for sign in ("staging/*", "staging/*/rows", "staging/*/features"):
-        process = program(job, SECOND, "pi-2")
-        until(lambda: list(job.table.glob(sign)), sign)  # noqa: B023
-        process.kill()
-        process.communicate()
-        assert version(job).version in {1, 2}
-        assert_table(job, [one, two][: version(job).version])
+    for step in ("rows", "features", "publish"):
 
-    code, report, log = finish(program(job, SECOND, "pi-2"), tmp_path)
-    assert (code, report["reason"], report["version"]) == (0, "Published", 2)
+        def die(now: str, *_: object, at: str = step, **__: object) -> None:
+            if now == at:
+                raise Died
+
+        with monkeypatch.context() as patch:
+            for module in ("aggregate", "staging"):
+                patch.setattr(f"edge_etl_spark.{module}.progress", die)
+            with pytest.raises(Died):
+                run(job, SECOND, "pi-2")
+        assert version(job).version == 1
+        assert_table(job, [one])
+    run(job, SECOND, "pi-2")
     assert_table(job, [one, two])
+    assert {path.name for path in job.table.iterdir()} == {"current", "lock", "versions"}
+
+
+def test_the_program_survives_a_kill_while_it_writes(
+    job: Job, program: Program, tmp_path: Path
+) -> None:
+    one = readings(1, "2026-01-01T00:00:00")
+    job.deliver(FIRST, "pi-1", one)
+    process = program(job, FIRST, "pi-1")
+    until(lambda: list(job.table.glob("staging/*/rows")), "rows are written")
+    process.kill()
+    process.communicate()
+    assert not (job.table / "current").exists()
+
+    code, report, log = finish(program(job, FIRST, "pi-1"), tmp_path)
+    assert (code, report["reason"], report["version"]) == (0, "Published", 1)
+    assert_table(job, [one])
     assert {path.name for path in job.table.iterdir()} == {"current", "lock", "versions"}
     steps = [json.loads(line).get("step") for line in log.splitlines() if line.startswith("{")]
     assert [step for step in steps if step] == ["verify", "spark", "rows", "features", "publish"]
