@@ -43,10 +43,13 @@ class Selector(_Part, frozen=True, kw_only=True):
 
 
 class Nodes(_Part, frozen=True, kw_only=True):
-    """The nodes that take part, and how often and how long (seconds) each may try."""
+    """The nodes that take part, how many must deliver, how often and how long each may try."""
 
     selector: Selector
     tolerations: tuple[dict[str, Any], ...] = ()
+    min_success: int | str = "75%"
+    offline_policy: Literal["Skip", "Wait", "Fail"] = "Skip"
+    late_data_policy: Literal["NextRun", "Reaggregate", "Ignore"] = "NextRun"
     backoff_limit: int = 2
     active_deadline_seconds: int = 1200
 
@@ -224,8 +227,9 @@ class Condition(_Part, frozen=True, kw_only=True, omit_defaults=True):
 class Run(_Part, frozen=True, kw_only=True, omit_defaults=True):
     """A run: it is in the status before any of its objects exists.
 
-    The nodes are those that matched when it began; none joins or leaves it later. The time that
-    it may take counts from its start, or from when it was resumed last.
+    The nodes are those that matched when it began, and the late ones that it is completed with.
+    The time that it may take counts from its start, or from when it was resumed last. What is
+    missing is settled before the aggregation begins.
     """
 
     id: str
@@ -235,6 +239,9 @@ class Run(_Part, frozen=True, kw_only=True, omit_defaults=True):
     nodes: tuple[str, ...] = ()
     suspend_time: datetime | None = None
     resume_time: datetime | None = None
+    aggregation_start_time: datetime | None = None
+    aggregations: Count = 0
+    missing: tuple[str, ...] = ()
     completion_time: datetime | None = None
 
 
@@ -243,7 +250,7 @@ class NodeStatus(_Part, frozen=True, kw_only=True, omit_defaults=True):
 
     name: str
     # By a factory: omit_defaults leaves out values and empty containers, but never this.
-    phase: Literal["Pending", "Running", "Succeeded", "Failed"] = msgspec.field(
+    phase: Literal["Pending", "Running", "Succeeded", "Failed", "Offline"] = msgspec.field(
         default_factory=lambda: "Pending"
     )
     attempt: str = ""

@@ -40,4 +40,4 @@ def _typed(schema: Schema, value: Any) -> Any:
 
 
 def _type(schema: Schema) -> str:
-    return str(schema["type"])
+    return str(schema.get("type", ""))

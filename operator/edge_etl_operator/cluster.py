@@ -125,9 +125,13 @@ class Cluster:
         self._call("POST", place, body=manifest)
 
     def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
-        """Delete just this object and, in the background, what it owns."""
+        """Delete just this object and what it owns.
+
+        A Job stays until its pods have ended, so that what still works on a node can be seen.
+        """
         prefix, plural = _PATHS[kind]
-        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        policy = "Foreground" if kind == "Job" else "Background"
+        options = {"propagationPolicy": policy, "preconditions": {"uid": uid}}
         self._call("DELETE", f"{prefix}/namespaces/{namespace}/{plural}/{name}", body=options)
 
     def _list(

@@ -70,8 +70,13 @@ STOPPING: Final = Reason("StoppingEarlierRun")
 CLEANING: Final = Reason("Cleaning")
 AGGREGATING: Final = Reason("Aggregating")
 NODES_DELIVERED: Final = Reason("AllNodesDelivered")
+QUORUM_REACHED: Final = Reason("QuorumReached")
 PUBLISHED: Final = Reason("Published")
 RUN_SUCCEEDED: Final = Reason("RunSucceeded")
+PARTIALLY_SUCCEEDED: Final = Reason(
+    "PartiallySucceeded",
+    "What the missing nodes have comes as spec.nodes.lateDataPolicy says.",
+)
 AS_EXPECTED: Final = Reason("AsExpected")
 
 # Why nothing begins
@@ -81,7 +86,18 @@ NO_MATCHING_NODE: Final = Reason(
     "itself.",
 )
 
+TOO_FEW_NODES: Final = Reason(
+    "TooFewNodes",
+    "Label more nodes so that they match, or lower spec.nodes.minSuccess; the run then starts by "
+    "itself.",
+)
+
 # Why a stage failed
+NODE_OFFLINE: Final = Reason(
+    "NodeOffline",
+    "Switch the nodes on and ask for a run with the annotation pi-edge-spark.io/run-now, or let "
+    "runs do without them by spec.nodes.offlinePolicy and spec.nodes.minSuccess.",
+)
 NODE_FAILED: Final = Reason(
     "NodeFailed",
     "Remove the cause and change the spec, or apply the job anew, to run again; what the other "
@@ -106,6 +122,11 @@ UNSCHEDULABLE: Final = Reason(
 )
 NODE_NOT_READY: Final = Reason(
     "NodeNotReady", "Switch the node on and look at its network and kubelet."
+)
+NODE_CORDONED: Final = Reason("NodeCordoned", "Run `kubectl uncordon` for it to take part.")
+NODE_TAINTED: Final = Reason(
+    "NodeTainted",
+    "Remove the taint with `kubectl taint nodes`, or tolerate it in spec.nodes.tolerations.",
 )
 IMAGE_UNAVAILABLE: Final = Reason(
     "ImageUnavailable",
@@ -160,6 +181,17 @@ FILES_QUARANTINED: Final = Reason(
     "Look at these files on the nodes: they are no CSV files of this schema.",
 )
 NODES_CORDONED: Final = Reason("NodesCordoned", "Run `kubectl uncordon` for them to take part.")
+NODES_TAINTED: Final = Reason(
+    "NodesTainted",
+    "Remove their taints with `kubectl taint nodes`, or tolerate them in spec.nodes.tolerations.",
+)
+NODES_JOINED: Final = Reason(
+    "NodesJoined",
+    "They take part in the next run; the annotation pi-edge-spark.io/run-now asks for one.",
+)
+NODES_MISSING: Final = Reason(
+    "NodesMissing", "Look at these nodes in status.nodes, each says why and what to do."
+)
 
 
 def by_code(code: str) -> Reason:

@@ -64,6 +64,7 @@ def aggregation_document(
         "job": job.name,
         "run": run,
         "nodes": [{"node": done.node, "attempt": done.attempt} for done in deliveries],
+        "lateData": "Ignore" if job.spec.nodes.late_data_policy == "Ignore" else "Merge",
         "fields": fields,
         "key": list(job.spec.key),
         "window": job.spec.features.window,

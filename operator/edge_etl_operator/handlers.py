@@ -160,4 +160,4 @@ def _looks(node: Mapping[str, Any]) -> tuple[Any, ...]:
     spec, conditions = node.get("spec", {}), node.get("status", {}).get("conditions", [])
     ready = [each.get("status") for each in conditions if each.get("type") == "Ready"]
     labels = sorted(node["metadata"].get("labels", {}).items())
-    return (labels, spec.get("unschedulable"), ready)
+    return (labels, spec.get("unschedulable"), spec.get("taints"), ready)

@@ -49,9 +49,11 @@ def recorded(known: Status, told: Status, now: datetime) -> Status:
         known.run is not None and known.going and (told.run is None or told.run.id != known.run.id)
     ):
         ended = _past(known, known.run, REPLACED, "", now.replace(microsecond=0))
-    if ended is None or any(run.id == ended.id for run in known.runs):
+    if ended is None or ended in known.runs:
         return told
-    return msgspec.structs.replace(told, runs=(ended, *known.runs)[:MOST_RUNS])
+    # A run that was completed by late nodes ends once more.
+    others = (run for run in known.runs if run.id != ended.id)
+    return msgspec.structs.replace(told, runs=(ended, *others)[:MOST_RUNS])
 
 
 def _past(status: Status, run: Run, result: str, reason: str, ended: datetime) -> PastRun:

@@ -170,6 +170,7 @@ class Container(_Part, frozen=True, kw_only=True):
 class PodSpec(_Part, frozen=True, kw_only=True):
     """The specification of a pod."""
 
+    node_name: str = ""
     containers: tuple[Container, ...] = ()
 
 
@@ -210,6 +211,11 @@ class Pod(_Part, frozen=True, kw_only=True):
     def finished(self) -> bool:
         """Whether all its containers have ended for good."""
         return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def placed(self) -> bool:
+        """Whether it has its node."""
+        return bool(self.spec.node_name) or self.phase == "Running"
 
     @property
     def disrupted(self) -> bool:

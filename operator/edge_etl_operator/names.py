@@ -52,14 +52,15 @@ def edge_config(job: str, run: str) -> str:
     return _join(job, run, EDGE, LONGEST)
 
 
-def driver(job: str, run: str) -> str:
-    """Name the driver's pod and its ConfigMap."""
-    return _join(job, run, "driver", LONGEST)
+def driver(job: str, run: str, before: int = 0) -> str:
+    """Name the driver's pod and its ConfigMap; ``before`` aggregations of the run there were."""
+    return _join(job, run, f"driver-{before + 1}" if before else "driver", LONGEST)
 
 
-def executor_prefix(job: str, run: str) -> str:
-    """Return what the names of a run's executors begin with."""
-    return f"{_stem(job, LONGEST_EXECUTOR_PREFIX - len(run) - 1)}-{run}"
+def executor_prefix(job: str, run: str, before: int = 0) -> str:
+    """Return what the names of the executors of an aggregation begin with."""
+    which = f"{run}-{before + 1}" if before else run
+    return f"{_stem(job, LONGEST_EXECUTOR_PREFIX - len(which) - 1)}-{which}"
 
 
 def label_value(name: str) -> str:

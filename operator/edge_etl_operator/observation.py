@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from edge_etl_operator import names
-from edge_etl_operator.api import EdgeETLJob
+from edge_etl_operator.api import EdgeETLJob, Run
 from edge_etl_operator.cluster import Cluster
 from edge_etl_operator.kube import Event, Job, Node, Pod
 
@@ -29,9 +29,9 @@ class Observation:
         """Return the pods of a Kubernetes Job, the latest last."""
         return self._pods_by_owner[job.metadata.uid]
 
-    def driver(self, run: str) -> Pod | None:
-        """Return the driver's pod of a run."""
-        name = names.driver(self.job.name, run)
+    def driver(self, run: Run) -> Pod | None:
+        """Return the driver's pod of a run's current aggregation."""
+        name = names.driver(self.job.name, run.id, run.aggregations)
         return next(
             (pod for pod in self._pods_by_owner[self.job.metadata.uid] if pod.name == name), None
         )

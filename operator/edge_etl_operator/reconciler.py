@@ -19,7 +19,7 @@ from edge_etl_operator.cluster import (
     RefusedError,
 )
 from edge_etl_operator.conditions import Reason
-from edge_etl_operator.planning import Action, Create, Delete
+from edge_etl_operator.decisions import Action, Create, Delete
 from edge_etl_operator.settings import Settings
 
 log = logging.getLogger(__name__)

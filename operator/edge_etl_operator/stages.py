@@ -14,42 +14,69 @@ from edge_etl_operator.documents import (
 )
 from edge_etl_operator.kube import Job, Pod
 from edge_etl_operator.observation import Observation
-from edge_etl_operator.policies import diagnosis
+from edge_etl_operator.policies import absence, diagnosis
 from edge_etl_operator.policies.diagnosis import Diagnosis
 
 
 def node_states(seen: Observation, run: Run) -> tuple[NodeStatus, ...]:
-    """Return the state of each node of the run, in the run's order."""
+    """Return the state of each node of the run, in the run's order.
+
+    While the run is aggregated, what it does without stays as it was.
+    """
     known = seen.job.status
     same = known.run is not None and known.run.id == run.id
     before = {node.name: node for node in known.nodes} if same else {}
+    settled = set(run.missing) if _aggregating(run) else set[str]()
+    states = ((name, before.get(name, NodeStatus(name=name))) for name in run.nodes)
     return tuple(
-        _node_state(seen, run, before.get(name, NodeStatus(name=name))) for name in run.nodes
+        state if name in settled else _node_state(seen, run, state) for name, state in states
     )
 
 
+def _aggregating(run: Run) -> bool:
+    return run.aggregation_start_time is not None and run.completion_time is None
+
+
 def _node_state(seen: Observation, run: Run, before: NodeStatus) -> NodeStatus:
-    """Look at the Job and its pods; a delivery that the status knows needs neither any more."""
-    if before.phase == "Succeeded":
+    """Look at the Job and its pods; an end that the status knows needs neither any more."""
+    if before.phase in ("Succeeded", "Failed"):
         return before
-    job = seen.node_job(run.id, before.name)
-    if job is None:
-        node_gone = seen.node(before.name) is None
-        return _pending(before.name, _not_ready(before.name) if node_gone else None, "")
-    pods = seen.pods_of(job)
+    name, job = before.name, seen.node_job(run.id, before.name)
+    pods = seen.pods_of(job) if job is not None else []
     # The pod says so before the Job does.
     for pod in pods:
         summary = _summary(pod)
         if pod.phase == "Succeeded" and summary is not None and summary.succeeded:
-            return _delivered(before.name, summary)
-    if job.metadata.deletion_timestamp is not None:
-        # Its pods are ended from outside, which says nothing about the node.
-        return _pending(before.name, None, "")
+            return _delivered(name, summary)
+    attempt = pods[-1].uid if pods else before.attempt
+    if cause := _absent(seen, name, pods):
+        ended = job is not None and _ended_by_itself(job)
+        return _failed(before, job, pods) if ended else _offline(name, cause, attempt)
+    if job is None or job.metadata.deletion_timestamp is not None:
+        # Pods that are ended from outside say nothing about the node.
+        return NodeStatus(name=name)
+    if job.failure is not None and before.phase == "Offline" and not _ended_by_itself(job):
+        # Its time passed while it was off: it gets it anew.
+        return NodeStatus(name=name, reason=EVIDENCE_LOST)
     if job.failure is not None:
-        return _failed(before, job.failure.reason, job.failure.message, pods)
+        return _failed(before, job, pods)
     if job.succeeded:
-        return _unexplained(before.name, pods)
-    return _going(seen, job, before.name, pods)
+        return _unexplained(name, pods)
+    return _going(seen, job, name, pods)
+
+
+def _absent(seen: Observation, name: str, pods: Sequence[Pod]) -> Diagnosis | None:
+    """Say why a node cannot work now: a pod that has its place minds neither cordon nor taint."""
+    node = seen.node(name)
+    if pods and pods[-1].placed and not pods[-1].finished:
+        return absence.gone(name, node)
+    return absence.closed(name, node, seen.job.spec.nodes.tolerations)
+
+
+def _ended_by_itself(job: Job) -> bool:
+    """Tell whether a Job failed by what its pods did, and not because its time was over."""
+    going = job.metadata.deletion_timestamp is None
+    return going and job.failure is not None and job.failure.reason != "DeadlineExceeded"
 
 
 def _delivered(name: str, summary: NodeSummary) -> NodeStatus:
@@ -74,8 +101,10 @@ def _delivered(name: str, summary: NodeSummary) -> NodeStatus:
     )
 
 
-def _failed(before: NodeStatus, reason: str, message: str, pods: Sequence[Pod]) -> NodeStatus:
+def _failed(before: NodeStatus, job: Job | None, pods: Sequence[Pod]) -> NodeStatus:
     """Say why a Job failed: by its last failed pod, or by what it waited for to the end."""
+    failure = job.failure if job is not None else None
+    reason, message = (failure.reason, failure.message) if failure else ("", "")
     ended = [pod for pod in pods if pod.phase == "Failed"]
     if reason == "DeadlineExceeded":
         waited = f"; before: {before.message}" if before.message else ""
@@ -106,7 +135,8 @@ def _unexplained(name: str, pods: Sequence[Pod]) -> NodeStatus:
 
 
 EVIDENCE_LOST = "EvidenceLost"
-"""Reason of a node whose Job completed, but whose pod was gone before its summary was read."""
+"""Reason of a node whose Job is made again: its pod was gone before its summary was read, or its
+time passed while the node was off."""
 
 
 def _going(seen: Observation, job: Job, name: str, pods: Sequence[Pod]) -> NodeStatus:
@@ -114,11 +144,6 @@ def _going(seen: Observation, job: Job, name: str, pods: Sequence[Pod]) -> NodeS
         cause = diagnosis.refused(job, seen.warnings_of(job.metadata.uid))
         return _pending(name, cause, "")
     last = pods[-1]
-    node = seen.node(name)
-    if not last.finished and (node is None or not node.ready):
-        cause = _not_ready(name)
-        phase = "Running" if last.phase == "Running" else "Pending"
-        return _with(name, phase, cause.reason.code, cause.message, last.uid)
     if last.phase == "Running":
         return _with(name, "Running", "", _earlier(pods), last.uid)
     if last.finished:
@@ -128,8 +153,8 @@ def _going(seen: Observation, job: Job, name: str, pods: Sequence[Pod]) -> NodeS
     return _pending(name, diagnosis.waiting(last, warnings), last.uid)
 
 
-def _not_ready(node: str) -> Diagnosis:
-    return Diagnosis(conditions.NODE_NOT_READY, f"Node {node} is gone or not ready")
+def _offline(name: str, cause: Diagnosis, attempt: str) -> NodeStatus:
+    return _with(name, "Offline", cause.reason.code, cause.message, attempt)
 
 
 def _pending(name: str, cause: Diagnosis | None, attempt: str) -> NodeStatus:

@@ -12,8 +12,14 @@ from edge_etl_operator.conditions import Reason, Truth
 from edge_etl_operator.documents import AggregationReport
 
 _NOT_RUNNING = frozenset(
-    {conditions.NO_MATCHING_NODE.code, conditions.STOPPING.code, conditions.WAITING.code}
+    {
+        conditions.NO_MATCHING_NODE.code,
+        conditions.TOO_FEW_NODES.code,
+        conditions.STOPPING.code,
+        conditions.WAITING.code,
+    }
 )
+_SHOWN = 12
 _WAITING = frozenset({conditions.WAITING.code, conditions.SUSPENDED.code})
 
 
@@ -29,7 +35,7 @@ class Finding:
 
 _ACCEPTED = Finding(conditions.ACCEPTED, "True", conditions.VALID, "The spec can be run")
 _NOT_AGGREGATED = Finding(
-    conditions.AGGREGATED, "False", conditions.WAITING, "It begins when all nodes have delivered"
+    conditions.AGGREGATED, "False", conditions.WAITING, "It begins when enough nodes have delivered"
 )
 _AS_EXPECTED = Finding(
     conditions.DEGRADED, "False", conditions.AS_EXPECTED, "Nothing odd was found"
@@ -53,10 +59,12 @@ def not_started(job: EdgeETLJob, reason: Reason, fact: str, now: datetime) -> St
     return _with(job, _superseded(job.status), findings, now)
 
 
-def resting(job: EdgeETLJob, now: datetime) -> Status:
+def resting(
+    job: EdgeETLJob, now: datetime, run: Run | None = None, nodes: Sequence[NodeStatus] = ()
+) -> Status:
     """Return the status of a job whose last run is over, or that waits for its first one.
 
-    Only that its spec was seen changes, and that it is no longer refused.
+    Only that its spec was seen changes, that it is no longer refused, and what late nodes do.
     """
     accepted = job.status.condition(conditions.ACCEPTED)
     success = job.status.condition(conditions.SUCCEEDED)
@@ -65,7 +73,7 @@ def resting(job: EdgeETLJob, now: datetime) -> Status:
         reason = conditions.SUSPENDED if job.spec.suspend else conditions.WAITING
         waits = Finding(conditions.SUCCEEDED, "Unknown", reason, "No run goes on")
         return _with(job, job.status, (_ACCEPTED, waits), now)
-    return _with(job, job.status, (_ACCEPTED,), now)
+    return _with(job, _counted(job, run, nodes) if run else job.status, (_ACCEPTED,), now)
 
 
 def suspended(
@@ -74,7 +82,8 @@ def suspended(
     """Return the status of a run that is stopped and goes on later, where it was."""
     done = sum(node.phase == "Succeeded" for node in nodes)
     fact = f"Run {run.id} is stopped; {done} of {len(nodes)} nodes have delivered, which is kept"
-    stage = conditions.AGGREGATED if done == len(nodes) else conditions.EDGE_COMPLETE
+    aggregating = run.aggregation_start_time is not None
+    stage = conditions.AGGREGATED if aggregating else conditions.EDGE_COMPLETE
     findings = (
         _ACCEPTED,
         edge,
@@ -111,7 +120,7 @@ def failed(
 ) -> Status:
     """Return the status of a run that failed; ``cause`` is the condition of the stage."""
     waiting = Finding(
-        conditions.AGGREGATED, "False", conditions.EDGE_FAILED, "Not all nodes delivered"
+        conditions.AGGREGATED, "False", conditions.EDGE_FAILED, "Not enough nodes delivered"
     )
     before = (edge,) if edge else (waiting,)
     success = Finding(conditions.SUCCEEDED, "False", cause.reason, cause.fact)
@@ -128,10 +137,13 @@ def succeeded(
     now: datetime,
     odd: Sequence[tuple[Reason, str]],
 ) -> Status:
-    """Return the status of a run that published the table."""
+    """Return the status of a run that published the table, perhaps without some nodes."""
+    missing = [f"{node.name} ({node.phase})" for node in nodes if node.phase != "Succeeded"]
     fact = f"Version {report.version} of the table has {report.rows} rows"
     done = Finding(conditions.AGGREGATED, "True", conditions.PUBLISHED, fact)
-    success = Finding(conditions.SUCCEEDED, "True", conditions.RUN_SUCCEEDED, fact)
+    reason = conditions.PARTIALLY_SUCCEEDED if missing else conditions.RUN_SUCCEEDED
+    without = f", without {_listed(missing)}" if missing else ""
+    success = Finding(conditions.SUCCEEDED, "True", reason, fact + without)
     base = msgspec.structs.replace(_counted(job, _ended(run, now), nodes), rows=report.rows)
     return _with(job, base, (_ACCEPTED, edge, done, success, _degraded(odd)), now)
 
@@ -193,11 +205,12 @@ def phase(status: Status) -> str:
 
     if is_(conditions.ACCEPTED, "False"):
         return "Failed"
-    if is_(conditions.SUCCEEDED, "True"):
-        return "Succeeded"
+    success = status.condition(conditions.SUCCEEDED)
+    if success is not None and success.status == "True":
+        partly = success.reason == conditions.PARTIALLY_SUCCEEDED.code
+        return conditions.PARTIALLY_SUCCEEDED.code if partly else "Succeeded"
     if is_(conditions.SUCCEEDED, "False"):
         return "Failed"
-    success = status.condition(conditions.SUCCEEDED)
     if success is not None and success.reason == conditions.SUSPENDED.code:
         return "Suspended"
     if status.run is None or success is None or success.reason in _NOT_RUNNING:
@@ -237,6 +250,11 @@ def _counted(job: EdgeETLJob, run: Run, nodes: Sequence[NodeStatus]) -> Status:
         rejected_ratio=f"{100 * rejected / read:.1f}%" if read else "",
         last_run_time=run.start_time,
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _ended(run: Run, now: datetime) -> Run:

@@ -34,19 +34,14 @@ def aggregate(
     with publish.exclusive(paths.table):
         publish.recover(paths.table)
         current = latest_version(paths.table)
-        pending = _not_merged(deliveries, current)
+        pending, late = manifests.pending(document, deliveries, current)
         plan = make_plan(document, current, pending)
         if plan is None:
             return _unchanged(document, current)
         number = current.manifest.version + 1 if current else 1
-        version = build(document, plan, current, number, paths, java)
+        version = build(document, plan, current, number, paths, java, late)
         publish.prune(paths.table, document.keep_versions, document.grace_period_seconds)
     return _report(document, version)
-
-
-def _not_merged(deliveries: Sequence[Delivery], current: Version | None) -> tuple[Delivery, ...]:
-    known = {*current.manifest.merged, *current.manifest.set_aside} if current else set()
-    return tuple(delivery for delivery in deliveries if delivery.identity not in known)
 
 
 def build(
@@ -56,8 +51,11 @@ def build(
     number: int,
     paths: JobPaths,
     java: Path | None = None,
+    late: Sequence[Delivery] = (),
 ) -> VersionManifest:
     """Merge what the plan says onto ``current``, and publish it as the version ``number``.
+
+    What came too ``late`` is set aside.
 
     The caller holds the table.
     """
@@ -94,7 +92,10 @@ def build(
             *(before.merged if before else ()),
             *(delivery.identity for delivery in plan.deliveries),
         ),
-        set_aside=before.set_aside if before else (),
+        set_aside=(
+            *(before.set_aside if before else ()),
+            *(delivery.identity for delivery in late),
+        ),
         missing_nodes=document.missing_nodes,
         watermarks=_watermarks(before, plan.deliveries),
         fields=plan.fields,

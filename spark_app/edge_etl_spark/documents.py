@@ -70,6 +70,8 @@ class AggregationDocument(_Document, frozen=True, kw_only=True):
     ship: tuple[Literal["rows", "features"], ...]
     missing_nodes: tuple[Name, ...] = ()
     """Nodes of the run that have not delivered; the version manifest names them."""
+    late_data: Literal["Merge", "Ignore"] = "Merge"
+    """What becomes of a delivery that came after its own run had been published."""
     keep_versions: Annotated[int, Meta(ge=1)] = 3
     grace_period_seconds: Count = 600
     spark: Spark
@@ -139,7 +141,10 @@ class VersionManifest(_Document, frozen=True, kw_only=True):
     manifests_merged: Count
     merged: tuple[MergedManifest, ...]
     set_aside: tuple[MergedManifest, ...] = ()
-    """Deliveries that a rollback took out: later runs leave them alone, a rebuild takes them."""
+    """Deliveries that a rollback took out, or that came too late for a job that ignores these.
+
+    Later runs leave them alone, a rebuild takes them.
+    """
     restored_from: Count | None = None
     """The version whose content a rollback published again."""
     missing_nodes: tuple[Name, ...] = ()

@@ -1,7 +1,7 @@
 """Find what the nodes delivered, and make sure that it is what they committed."""
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from edge_etl_spark.documents import (
 )
 from edge_etl_spark.errors import MANIFEST_MISSING, RESULTS_CORRUPT, AggregationError
 from edge_etl_spark.paths import JobPaths
+from edge_etl_spark.versions import Version
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,25 @@ def _read(path: Path) -> Delivery:
             f"{path} names run {manifest.run} and node {manifest.node}; it was moved or altered",
         )
     return Delivery(manifest, path.parent / manifest.attempt)
+
+
+def pending(
+    document: AggregationDocument, deliveries: Iterable[Delivery], current: Version | None
+) -> tuple[tuple[Delivery, ...], tuple[Delivery, ...]]:
+    """Return what is to be merged now, and what is too late for it and to be set aside.
+
+    Late is what came when its own run had been published already; a delivery of a run that never
+    was is not.
+    """
+    if current is None:
+        return tuple(deliveries), ()
+    settled = {*current.manifest.merged, *current.manifest.set_aside}
+    new = [delivery for delivery in deliveries if delivery.identity not in settled]
+    if document.late_data == "Merge":
+        return tuple(new), ()
+    published = {merged.run for merged in current.manifest.merged} - {document.run}
+    late = [delivery for delivery in new if delivery.manifest.run in published]
+    return tuple(delivery for delivery in new if delivery not in late), tuple(late)
 
 
 def require_nodes(

@@ -73,7 +73,9 @@ def test_the_edge_program_reads_the_job_document(job: api.EdgeETLJob) -> None:
 
 @pytest.mark.parametrize("job", jobs())
 def test_the_aggregation_reads_its_document(job: api.EdgeETLJob) -> None:
-    config = aggregate.driver_config(job, RUN, [Delivery("pi-1", "a-b")], facts.SETTINGS)
+    config = aggregate.driver_config(
+        job, facts.run(), [Delivery("pi-1", "a-b")], facts.SETTINGS, ["pi-2"]
+    )
     text = config["data"]["aggregation.json"]
     jsonschema.validate(json.loads(text), schema("aggregation.schema.json"))
     parsed = msgspec.json.decode(text, type=spark.AggregationDocument)
@@ -149,8 +151,8 @@ def test_the_api_server_takes_what_we_build(
     for manifest in (
         edge_builder.edge_config(job, RUN),
         edge_builder.node_job(job, RUN, facts.node("pi-1"), facts.SETTINGS),
-        aggregate.driver_config(job, RUN, deliveries, facts.SETTINGS),
-        aggregate.driver_pod(job, RUN, 60, facts.SETTINGS),
+        aggregate.driver_config(job, facts.run(), deliveries, facts.SETTINGS),
+        aggregate.driver_pod(job, facts.run(), 60, facts.SETTINGS),
         template,
     ):
         manifest["metadata"]["namespace"] = api_namespace

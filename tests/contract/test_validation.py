@@ -64,6 +64,11 @@ GOOD: dict[str, Change] = {
         "spec.concurrencyPolicy": "Replace",
         "spec.suspend": True,
     },
+    "a number of nodes": {"spec.nodes.minSuccess": 2, "spec.nodes.offlinePolicy": "Wait"},
+    "a share of the nodes": {
+        "spec.nodes.minSuccess": "100%",
+        "spec.nodes.lateDataPolicy": "Reaggregate",
+    },
     "a schedule by name": {"spec.schedule": "@hourly"},
     "the longest name": {"metadata.name": "a" * 52},
     "seconds in parts": {"spec.schema.timestamp": {"notBefore": "2015-01-01T00:00:00.5+01:00"}},
@@ -99,6 +104,13 @@ BAD: dict[str, Change] = {
     "an unknown concurrency": {"spec.concurrencyPolicy": "Allow"},
     "a suspension in words": {"spec.suspend": "yes"},
     "no selector": {"spec.nodes": {}},
+    "no node": {"spec.nodes.minSuccess": 0},
+    "no share of the nodes": {"spec.nodes.minSuccess": "0%"},
+    "more than all nodes": {"spec.nodes.minSuccess": "101%"},
+    "half a node": {"spec.nodes.minSuccess": 0.5},
+    "a share without its sign": {"spec.nodes.minSuccess": "75"},
+    "an unknown policy for absent nodes": {"spec.nodes.offlinePolicy": "Ignore"},
+    "an unknown policy for late data": {"spec.nodes.lateDataPolicy": "Never"},
     "an expression without values": {
         "spec.nodes.selector": {"matchExpressions": [{"key": "a", "operator": "In"}]}
     },

@@ -10,9 +10,10 @@ from typing import Any, Self
 
 import msgspec
 from edge_etl_operator import api, names
+from edge_etl_operator.decisions import Action, Create, Decision, Delete
 from edge_etl_operator.kube import Event, Job, Node, Pod
 from edge_etl_operator.observation import Observation
-from edge_etl_operator.planning import Action, Create, Decision, Delete, plan
+from edge_etl_operator.planning import plan
 from edge_etl_operator.settings import Edge, Landing, Settings, Spark
 
 NAMESPACE = "edge"
@@ -48,9 +49,16 @@ def job(status: dict[str, Any] | None = None, **changes: Any) -> api.EdgeETLJob:
     return api.parse({"metadata": metadata, "spec": spec(**changes), "status": status or {}})
 
 
-def node(name: str, *, labels: dict[str, str] | None = None, **spec: Any) -> Node:
-    """Return a ready node."""
-    conditions = [{"type": "Ready", "status": "True"}]
+def run(**changes: Any) -> api.Run:
+    """Return a run that began at START."""
+    return api.Run(**{"id": "20260301-120000", "start_time": START, "spec_hash": "", **changes})
+
+
+def node(
+    name: str, *, labels: dict[str, str] | None = None, ready: str = "True", **spec: Any
+) -> Node:
+    """Return a node."""
+    conditions = [{"type": "Ready", "status": ready}]
     return msgspec.convert(
         {
             "metadata": {"name": name, "labels": labels or {"role": "edge"}},
@@ -141,6 +149,10 @@ class World:
             one = node(each) if isinstance(each, str) else each
             self.nodes[one.name] = one
         return self
+
+    def off(self, *names: str) -> Self:
+        """Let nodes go silent: what ran there is still said to run."""
+        return self.with_nodes(*(node(name, ready="Unknown") for name in names))
 
     def edit(self, **changes: Any) -> Self:
         """Edit the job's spec."""
@@ -258,7 +270,7 @@ class World:
     @property
     def driver(self) -> str:
         """The name of the driver's pod of the current run."""
-        return names.driver("air", self.run)
+        return names.driver("air", self.run, self.job.status.run.aggregations)  # type: ignore[union-attr]
 
     def _carry_out(self, action: Action) -> None:
         match action:

@@ -30,6 +30,7 @@ def test_names_fit_and_never_meet(one: str, other: str, node: str) -> None:
         names.node_job(one, RUN, node),
         names.edge_config(one, RUN),
         names.driver(one, RUN),
+        names.driver(one, RUN, before=12),
     ):
         assert len(name) <= 63
         assert RUN in name
@@ -50,7 +51,7 @@ def pods() -> Iterator[tuple[str, dict[str, Any]]]:
         job = facts.job(**changes)
         node_job = edge.node_job(job, RUN, node, SECRETS)
         yield f"edge-{label}", node_job["spec"]["template"]["spec"]
-        yield f"driver-{label}", aggregate.driver_pod(job, RUN, 60, SECRETS)["spec"]
+        yield f"driver-{label}", aggregate.driver_pod(job, facts.run(), 60, SECRETS)["spec"]
         yield f"executor-{label}", aggregate.executor_template(job, RUN, SECRETS)["spec"]
 
 
@@ -121,7 +122,7 @@ def test_with_a_claim_a_pod_has_the_claim_and_no_token() -> None:
 
 def test_the_driver_of_a_cluster_gives_its_executors_what_they_need() -> None:
     job = facts.job(**{**CLUSTER, **CLAIM})
-    config = aggregate.driver_config(job, RUN, [Delivery("pi-1", "a")], SECRETS)
+    config = aggregate.driver_config(job, facts.run(), [Delivery("pi-1", "a")], SECRETS)
     document = json.loads(config["data"]["aggregation.json"])
     conf = document["spark"]["conf"]
     assert document["spark"]["master"] == "k8s://https://kubernetes.default.svc"
@@ -140,7 +141,7 @@ def test_the_driver_of_a_cluster_gives_its_executors_what_they_need() -> None:
 
 
 def test_alone_the_driver_has_no_executors() -> None:
-    config = aggregate.driver_config(facts.job(), RUN, [Delivery("pi-1", "a")], SECRETS)
+    config = aggregate.driver_config(facts.job(), facts.run(), [Delivery("pi-1", "a")], SECRETS)
     assert list(config["data"]) == ["aggregation.json"]
     document = json.loads(config["data"]["aggregation.json"])
     assert document["spark"] == {"master": "local[1]", "conf": {"spark.driver.memory": "1g"}}
@@ -151,7 +152,7 @@ def test_alone_the_driver_has_no_executors() -> None:
 )
 def test_the_drivers_memory_is_heap_and_the_rest_of_the_process(heap: str, expected: str) -> None:
     job = facts.job(aggregate={"driver": {"memory": heap, "cores": 2}})
-    pod = aggregate.driver_pod(job, RUN, 60, SECRETS)["spec"]
+    pod = aggregate.driver_pod(job, facts.run(), 60, SECRETS)["spec"]
     assert pod["containers"][0]["resources"] == {
         "requests": {"cpu": "2", "memory": expected},
         "limits": {"memory": expected},

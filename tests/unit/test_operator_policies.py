@@ -123,11 +123,17 @@ def test_selectors_mean_what_they_mean_to_kubernetes(
     assert nodes.matches(parsed, LABELS) == expected
 
 
-def test_cordoned_nodes_are_left_out_and_named() -> None:
+def test_cordoned_and_tainted_nodes_are_left_out_and_named() -> None:
     known = [facts.node("b"), facts.node("a"), facts.node("c", unschedulable=True)]
     known.append(facts.node("z", labels={"role": "server"}))
-    choice = nodes.choose(facts.job().spec.nodes.selector, known)
-    assert choice == nodes.Choice(chosen=("a", "b"), cordoned=("c",))
+    known.append(facts.node("t", taints=[{"key": "gpu", "effect": "NoSchedule"}]))
+    off = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
+    known.append(facts.node("u", taints=[off]))
+    selector = facts.job().spec.nodes.selector
+    choice = nodes.choose(selector, known)
+    assert choice == nodes.Choice(chosen=("a", "b", "u"), cordoned=("c",), tainted=("t",))
+    tolerant = nodes.choose(selector, known, [{"key": "gpu", "operator": "Exists"}])
+    assert tolerant.chosen == ("a", "b", "t", "u")
 
 
 def test_a_selector_is_described_as_kubectl_takes_it() -> None:
@@ -161,29 +167,36 @@ def delivered(name: str, **changes: Any) -> NodeStatus:
 
 
 @pytest.mark.parametrize(
-    ("states", "cordoned", "expected"),
+    ("states", "left_out", "expected"),
     [
-        ([delivered("a"), delivered("b")], [], []),
-        ([delivered("a", columns_missing=("pm10",)), delivered("b")], [], []),
-        ([delivered("a", columns_missing=("pm10",))] * 2, [], ["FieldNotFound"]),
+        ([delivered("a"), delivered("b")], {}, []),
+        ([delivered("a", columns_missing=("pm10",)), delivered("b")], {}, []),
+        ([delivered("a", columns_missing=("pm10",))] * 2, {}, ["FieldNotFound"]),
         (
             [delivered("a", columns_missing=("pm10",)), delivered("b", **NO_FILES)],
-            [],
+            {},
             ["FieldNotFound", "NoFiles"],
         ),
-        ([delivered("a", **NO_FILES)], [], ["NoFiles"]),
-        ([delivered("a", files_read=0, reason="NothingNew")], [], []),
-        ([delivered("a", files_read=0, files_quarantined=2)], [], ["FilesQuarantined"]),
-        ([NodeStatus(name="a", phase="Running")], ["c"], ["NodesCordoned"]),
+        ([delivered("a", **NO_FILES)], {}, ["NoFiles"]),
+        ([delivered("a", files_read=0, reason="NothingNew")], {}, []),
+        ([delivered("a", files_read=0, files_quarantined=2)], {}, ["FilesQuarantined"]),
+        ([NodeStatus(name="a", phase="Running")], {"cordoned": ("c",)}, ["NodesCordoned"]),
+        ([delivered("a")], {"tainted": ("c",), "chosen": ("d",)}, ["NodesTainted", "NodesJoined"]),
+        ([delivered("a"), NodeStatus(name="b", phase="Offline")], {}, ["NodesMissing"]),
+        ([delivered("a"), NodeStatus(name="b", phase="Failed")], {}, ["NodesMissing"]),
     ],
 )
-def test_what_is_odd(states: list[NodeStatus], cordoned: list[str], expected: list[str]) -> None:
-    found = quality.oddities(facts.job(), states, cordoned)
+def test_what_is_odd(
+    states: list[NodeStatus], left_out: dict[str, tuple[str, ...]], expected: list[str]
+) -> None:
+    found = quality.oddities(facts.job(), states, nodes.Choice(**{"chosen": (), **left_out}))
     assert [reason.code for reason, _ in found] == expected
 
 
 def test_a_missing_field_is_told_with_the_columns_seen() -> None:
-    [(_, fact)] = quality.oddities(facts.job(), [delivered("a", columns_missing=("pm10",))], [])
+    [(_, fact)] = quality.oddities(
+        facts.job(), [delivered("a", columns_missing=("pm10",))], nodes.Choice(())
+    )
     assert "field pm10 (column P1)" in fact
     assert "P2" in fact
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from edge_etl_spark import document as documents
 from edge_etl_spark import manifests
-from edge_etl_spark.documents import AggregationDocument
+from edge_etl_spark.documents import AggregationDocument, MergedManifest, VersionManifest
 from edge_etl_spark.errors import AggregationError
 from edge_etl_spark.paths import JobPaths
+from edge_etl_spark.versions import Version
 
 from tests.support.node_results import Job, frame
 
@@ -144,3 +145,70 @@ def test_a_wrong_document_is_explained(
 def test_a_document_that_is_not_there_is_explained(tmp_path: Path) -> None:
     with pytest.raises(AggregationError, match="No such file"):
         documents.read(tmp_path / "aggregation.json")
+
+
+def published(*merged: tuple[str, str]) -> Version:
+    manifest = VersionManifest(
+        namespace="garden",
+        job="air-quality",
+        run=merged[-1][0],
+        version=1,
+        created_at="2026-01-01T00:00:00Z",
+        rows=0,
+        feature_rows=0,
+        rows_added=0,
+        rows_duplicate=0,
+        days_written=0,
+        manifests_merged=0,
+        merged=tuple(MergedManifest(run=run, node=node, attempt="a1") for run, node in merged),
+        watermarks={},
+        fields=(),
+        key=(),
+        window="1h",
+        group_by=(),
+        statistics=(),
+        ship=("rows",),
+        files=(),
+    )
+    return Version(Path(), manifest)
+
+
+UNPUBLISHED = "20260101-120000"
+
+
+@pytest.mark.parametrize(
+    ("policy", "merged", "left_out"),
+    [
+        ("Merge", ["pi-1", "pi-2", "pi-3"], []),
+        ("Ignore", ["pi-1", "pi-2"], ["pi-3"]),
+    ],
+)
+def test_what_came_after_its_run_was_published_is_late(
+    job: Job, tmp_path: Path, policy: str, merged: list[str], left_out: list[str]
+) -> None:
+    job.deliver(RUN, "pi-0", rows())
+    job.deliver(RUN, "pi-3", rows())
+    # That run failed after this delivery: it is not late.
+    job.deliver(UNPUBLISHED, "pi-1", rows())
+    job.deliver(LATER, "pi-2", rows())
+    document = read_document(job, tmp_path, "pi-2", run=LATER, lateData=policy)
+    found = manifests.discover(paths(job))
+    new, late = manifests.pending(document, found, published((RUN, "pi-0")))
+    assert sorted(each.manifest.node for each in new) == merged
+    assert [each.manifest.node for each in late] == left_out
+
+
+def test_a_run_that_is_aggregated_again_is_not_late(job: Job, tmp_path: Path) -> None:
+    job.deliver(RUN, "pi-0", rows())
+    job.deliver(RUN, "pi-3", rows())
+    document = read_document(job, tmp_path, "pi-0", "pi-3", lateData="Ignore")
+    found = manifests.discover(paths(job))
+    new, late = manifests.pending(document, found, published((RUN, "pi-0")))
+    assert ([each.manifest.node for each in new], late) == (["pi-3"], ())
+
+
+def test_before_the_first_version_nothing_is_late(job: Job, tmp_path: Path) -> None:
+    job.deliver(RUN, "pi-0", rows())
+    document = read_document(job, tmp_path, "pi-0", run=LATER, lateData="Ignore")
+    found = manifests.discover(paths(job))
+    assert manifests.pending(document, found, None) == (found, ())

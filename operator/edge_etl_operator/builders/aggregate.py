@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from edge_etl_operator import names
-from edge_etl_operator.api import EdgeETLJob
+from edge_etl_operator.api import EdgeETLJob, Run
 from edge_etl_operator.builders.common import (
     CONFIG_PATH,
     RESULTS_GROUP,
@@ -31,7 +31,7 @@ _API_SERVER: Final = "k8s://https://kubernetes.default.svc"
 
 def driver_config(
     job: EdgeETLJob,
-    run: str,
+    run: Run,
     deliveries: Sequence[Delivery],
     settings: Settings,
     missing: Sequence[str] = (),
@@ -43,23 +43,25 @@ def driver_config(
     files: dict[str, Any] = {}
     if _cluster(job):
         conf |= _executor_conf(job, run, settings)
-        files["executor.yaml"] = executor_template(job, run, settings)
-    document = aggregation_document(job, run, deliveries, master=master, conf=conf, missing=missing)
-    name = names.driver(job.name, run)
+        files["executor.yaml"] = executor_template(job, run.id, settings)
+    document = aggregation_document(
+        job, run.id, deliveries, master=master, conf=conf, missing=missing
+    )
+    name = names.driver(job.name, run.id, run.aggregations)
     return config_map(
-        metadata(job, run, name, names.AGGREGATE), {"aggregation.json": document, **files}
+        metadata(job, run.id, name, names.AGGREGATE), {"aggregation.json": document, **files}
     )
 
 
-def driver_pod(job: EdgeETLJob, run: str, seconds: int, settings: Settings) -> dict[str, Any]:
+def driver_pod(job: EdgeETLJob, run: Run, seconds: int, settings: Settings) -> dict[str, Any]:
     """Return the driver's pod, which may run for so many seconds."""
-    name = names.driver(job.name, run)
+    name = names.driver(job.name, run.id, run.aggregations)
     driver = job.spec.aggregate.driver
     memory = f"{_mebibytes(driver.memory) + _driver_overhead(driver.memory)}Mi"
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": metadata(job, run, name, names.AGGREGATE),
+        "metadata": metadata(job, run.id, name, names.AGGREGATE),
         "spec": {
             **_pod_spec(),
             "restartPolicy": "Never",
@@ -130,17 +132,19 @@ def executor_template(job: EdgeETLJob, run: str, settings: Settings) -> dict[str
     }
 
 
-def _executor_conf(job: EdgeETLJob, run: str, settings: Settings) -> dict[str, str]:
+def _executor_conf(job: EdgeETLJob, run: Run, settings: Settings) -> dict[str, str]:
     executor = job.spec.aggregate.executor
     # Spark's own rule for a JVM: a tenth, at least 384 MiB.
     overhead = max(384, _mebibytes(executor.memory) // 10)
     conf = {
         "spark.kubernetes.namespace": job.namespace,
-        "spark.kubernetes.driver.pod.name": names.driver(job.name, run),
+        "spark.kubernetes.driver.pod.name": names.driver(job.name, run.id, run.aggregations),
         "spark.kubernetes.container.image": settings.spark.image,
         "spark.kubernetes.container.image.pullPolicy": settings.spark.pull_policy,
         "spark.kubernetes.authenticate.executor.serviceAccountName": settings.spark.service_account,
-        "spark.kubernetes.executor.podNamePrefix": names.executor_prefix(job.name, run),
+        "spark.kubernetes.executor.podNamePrefix": names.executor_prefix(
+            job.name, run.id, run.aggregations
+        ),
         "spark.kubernetes.executor.podTemplateFile": f"{CONFIG_PATH}/executor.yaml",
         "spark.kubernetes.executor.podTemplateContainerName": "executor",
         "spark.kubernetes.executor.request.cores": str(executor.cores),

@@ -20,6 +20,12 @@ def run_end(job: EdgeETLJob, run: Run) -> datetime:
     return since + timedelta(seconds=job.spec.active_deadline_seconds)
 
 
+def absent_until(job: EdgeETLJob, run: Run) -> datetime:
+    """Return how long a node that is off is waited for where it is: as long as one may work."""
+    since = run.resume_time or run.start_time
+    return since + timedelta(seconds=job.spec.nodes.active_deadline_seconds)
+
+
 def seconds_left(job: EdgeETLJob, run: Run, now: datetime) -> int:
     """Return what is left of the run's time in whole seconds, at least 1."""
     return max(1, int((run_end(job, run) - now).total_seconds()))

@@ -1,34 +1,46 @@
 """Which nodes take part in a run that begins now."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from edge_etl_operator.api import LabelExpression, Selector
 from edge_etl_operator.kube import Node
+from edge_etl_operator.policies import absence
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The nodes that match, by name: those that take part, and those that are cordoned."""
+    """The nodes that match, by name: those that take part, and those that are left out."""
 
     chosen: tuple[str, ...]
-    cordoned: tuple[str, ...]
+    cordoned: tuple[str, ...] = ()
+    tainted: tuple[str, ...] = ()
 
 
-def choose(selector: Selector, nodes: Iterable[Node]) -> Choice:
+def choose(
+    selector: Selector, nodes: Iterable[Node], tolerations: Sequence[Mapping[str, Any]] = ()
+) -> Choice:
     """Choose the matching nodes on which pods may be put.
 
-    A cordoned node is left out: its pod could not be scheduled, and someone is at work there. A
-    node that is not ready takes part: nobody has said that it may be missing.
+    A cordoned node is left out: its pod could not be scheduled, and someone is at work there. So
+    is one with a taint that a person put there and the job does not tolerate. A node that is off
+    takes part: nobody has said that it may be missing.
     """
-    matching = sorted(
-        (node for node in nodes if matches(selector, node.metadata.labels)),
-        key=lambda node: node.name,
-    )
-    return Choice(
-        chosen=tuple(node.name for node in matching if not node.spec.unschedulable),
-        cordoned=tuple(node.name for node in matching if node.spec.unschedulable),
-    )
+    chosen: list[str] = []
+    cordoned: list[str] = []
+    tainted: list[str] = []
+    for node in sorted(nodes, key=lambda node: node.name):
+        if not matches(selector, node.metadata.labels):
+            continue
+        taint = absence.repelling(node, tolerations)
+        if node.spec.unschedulable:
+            cordoned.append(node.name)
+        elif taint is not None and not taint.key.startswith(absence.LIFECYCLE):
+            tainted.append(node.name)
+        else:
+            chosen.append(node.name)
+    return Choice(tuple(chosen), tuple(cordoned), tuple(tainted))
 
 
 def matches(selector: Selector, labels: Mapping[str, str]) -> bool:

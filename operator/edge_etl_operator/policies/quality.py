@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from edge_etl_operator import conditions
 from edge_etl_operator.api import EdgeETLJob, NodeStatus
 from edge_etl_operator.conditions import Reason
+from edge_etl_operator.policies.nodes import Choice
 
+_MISSING = frozenset({"Failed", "Offline"})
 _SHOWN = 12
 _TOLD = 5
 
 
 def oddities(
-    job: EdgeETLJob, nodes: Sequence[NodeStatus], cordoned: Sequence[str]
+    job: EdgeETLJob, nodes: Sequence[NodeStatus], left_out: Choice
 ) -> list[tuple[Reason, str]]:
     """Return what a person should look at, the most important first.
 
@@ -41,8 +43,15 @@ def oddities(
         found.append((conditions.FILES_QUARANTINED, fact))
     if empty := [node.name for node in done if node.reason == conditions.NO_FILES.code]:
         found.append((conditions.NO_FILES, f"No file matches on {_listed(empty)}"))
-    if cordoned:
-        found.append((conditions.NODES_CORDONED, f"Cordoned and left out: {_listed(cordoned)}"))
+    missing = [f"{node.name} ({node.phase})" for node in nodes if node.phase in _MISSING]
+    for reason, what, who in (
+        (conditions.NODES_MISSING, "Nothing came from", missing),
+        (conditions.NODES_CORDONED, "Cordoned and left out:", left_out.cordoned),
+        (conditions.NODES_TAINTED, "Tainted and left out:", left_out.tainted),
+        (conditions.NODES_JOINED, "Match since the run began:", left_out.chosen),
+    ):
+        if who:
+            found.append((reason, f"{what} {_listed(who)}"))
     return found
 
 

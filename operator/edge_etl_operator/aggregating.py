@@ -1,0 +1,94 @@
+"""Decide about a run whose deliveries are aggregated: pure."""
+
+from datetime import datetime
+
+from edge_etl_operator import cleaning, conditions, stages, status
+from edge_etl_operator.api import NodeStatus, Run
+from edge_etl_operator.builders import aggregate
+from edge_etl_operator.decisions import Action, Create, Decision, Delete
+from edge_etl_operator.documents import Delivery
+from edge_etl_operator.kube import Pod
+from edge_etl_operator.observation import Observation
+from edge_etl_operator.policies import deadlines, diagnosis
+from edge_etl_operator.settings import Settings
+from edge_etl_operator.status import Finding
+
+
+def aggregate_run(
+    seen: Observation,
+    run: Run,
+    states: tuple[NodeStatus, ...],
+    settings: Settings,
+    now: datetime,
+) -> Decision:
+    """Have Spark merge what the nodes delivered, once."""
+    job = seen.job
+    driver = seen.driver(run)
+    odd = cleaning.oddities(seen, run, states)
+    edge_done = cleaning.done(states)
+    if driver is not None and driver.phase == "Succeeded":
+        answer = stages.report(driver)
+        if answer is not None and answer.succeeded:
+            finished = status.succeeded(job, run, states, edge_done, answer, now, odd)
+            return Decision((), finished, 0.0)
+        cause = conditions.NO_SUMMARY
+        fact = f"Pod {driver.name} ended without a report of what it did"
+        return _failed(seen, run, states, cause.about(fact), now)
+    if driver is not None and driver.phase == "Failed" and not _ended_from_outside(driver):
+        found = diagnosis.failed(driver, stages.report(driver))
+        return _failed(seen, run, states, f"{found.reason.code}: {found.message}", now)
+    waits = stages.driver_waits(seen, driver) if driver is not None else None
+    if now >= deadlines.run_end(job, run):
+        told = f" {waits.message}" if waits else ""
+        reason = conditions.RUN_DEADLINE_EXCEEDED
+        fact = f"The run took longer than {job.spec.active_deadline_seconds} s.{told}".rstrip(".")
+        finding = Finding(conditions.AGGREGATED, "False", reason, fact)
+        return Decision((), status.failed(job, run, states, finding, now, edge_done, odd), 0.0)
+    actions = _actions(seen, run, states, driver, settings, now)
+    finding = Finding(conditions.AGGREGATED, "False", conditions.AGGREGATING, "Spark merges")
+    if waits:
+        finding = Finding(conditions.AGGREGATED, "False", waits.reason, waits.fact)
+    pending = driver is None or driver.phase == "Pending" or waits is not None
+    going = status.going(job, run, states, edge_done, now, odd, finding)
+    return Decision(actions, going, deadlines.look_again(job, run, now, waits=pending))
+
+
+def _ended_from_outside(driver: Pod) -> bool:
+    """Tell whether a driver failed because it was evicted or deleted: then it is made again."""
+    return driver.disrupted or driver.metadata.deletion_timestamp is not None
+
+
+def _actions(
+    seen: Observation,
+    run: Run,
+    states: tuple[NodeStatus, ...],
+    driver: Pod | None,
+    settings: Settings,
+    now: datetime,
+) -> tuple[Action, ...]:
+    job = seen.job
+    if driver is None:
+        deliveries = [
+            Delivery(node.name, node.attempt) for node in states if node.phase == "Succeeded"
+        ]
+        missing = [node.name for node in states if node.phase != "Succeeded"]
+        seconds = deadlines.seconds_left(job, run, now)
+        return (
+            Create(aggregate.driver_config(job, run, deliveries, settings, missing)),
+            Create(aggregate.driver_pod(job, run, seconds, settings)),
+        )
+    if driver.phase == "Failed" and driver.metadata.deletion_timestamp is None:
+        # Evicted or drained: not its fault, it is made again as soon as it is gone.
+        return (Delete("Pod", driver.name, driver.uid),)
+    return ()
+
+
+def _failed(
+    seen: Observation, run: Run, states: tuple[NodeStatus, ...], fact: str, now: datetime
+) -> Decision:
+    finding = Finding(
+        conditions.AGGREGATED, "False", conditions.AGGREGATION_FAILED, fact.rstrip(".")
+    )
+    odd = cleaning.oddities(seen, run, states)
+    failed = status.failed(seen.job, run, states, finding, now, cleaning.done(states), odd)
+    return Decision((), failed, 0.0)
