@@ -15,8 +15,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::delivered::{Daily, Delivered, Headers, Kit};
-use crate::order::sort;
+use crate::order::Order;
 use crate::plan::Plan;
+use crate::rows::{PIECE, Pool, Rows};
 use crate::runs::{COUNTED, Merge, Run, Source};
 use crate::seen::Seen;
 use crate::table::Table;
@@ -32,7 +33,7 @@ const HELD_FEATURES: usize = 16_384;
 
 /// The rows of whole days and windows.
 struct Bucket {
-    rows: Table,
+    rows: Rows,
     /// From which row on they are of which input.
     inputs: Vec<(u32, u32)>,
     /// Grows with each batch that has rows for the bucket.
@@ -44,7 +45,7 @@ struct Bucket {
 
 impl Bucket {
     fn new(plan: &Plan) -> Self {
-        let rows = Table::new(plan.kinds());
+        let rows = Rows::new(plan.fields.len());
         Self { rows, inputs: vec![], touched: 0, runs: vec![], memory: 0 }
     }
 }
@@ -65,7 +66,10 @@ pub struct Buckets<'a> {
     width: i64,
     open: BTreeMap<i64, Bucket>,
     clock: u64,
+    /// The memory of all buckets, without that of the pool.
     memory: usize,
+    pool: Pool,
+    order: Order,
     written: u32,
     seen: Option<Seen>,
     /// Files of buckets that were finished before the end: of rows, of features.
@@ -97,6 +101,8 @@ impl<'a> Buckets<'a> {
             open: BTreeMap::new(),
             clock: 0,
             memory: 0,
+            pool: Pool::default(),
+            order: Order::default(),
             written: 0,
             early: BTreeMap::new(),
             keeps_rows: true,
@@ -120,7 +126,10 @@ impl<'a> Buckets<'a> {
             self.add_to(number, rows, begin..begin + length, input)?;
             begin += length;
         }
-        while self.memory > self.plan.budget {
+        while self.memory + self.pool.memory() > self.plan.budget {
+            if self.pool.shrink() {
+                continue;
+            }
             let holding = self.open.iter().filter(|(_, bucket)| !bucket.rows.is_empty());
             let Some((&number, bucket)) = holding.min_by_key(|(_, bucket)| bucket.touched) else {
                 break;
@@ -152,13 +161,13 @@ impl<'a> Buckets<'a> {
         if let Some(seen) = &mut self.seen {
             for row in range {
                 if seen.is_new(rows, row, &self.plan.key.fields) {
-                    bucket.rows.extend(rows, row..row + 1);
+                    bucket.rows.extend(rows, row..row + 1, &mut self.pool);
                 } else {
                     self.counted.duplicate[input] += 1;
                 }
             }
         } else {
-            bucket.rows.extend(rows, range);
+            bucket.rows.extend(rows, range, &mut self.pool);
         }
         let memory = bucket.rows.memory() + bucket.inputs.capacity() * 8;
         self.memory += memory - bucket.memory;
@@ -202,15 +211,17 @@ impl<'a> Buckets<'a> {
     fn set_aside(&mut self, number: i64) -> io::Result<()> {
         let path = self.run_path();
         let bucket = self.open.get_mut(&number).expect("the bucket is open");
-        let rows = std::mem::replace(&mut bucket.rows, Table::new(self.plan.kinds()));
+        let rows = std::mem::replace(&mut bucket.rows, Rows::new(self.plan.fields.len()));
         let inputs = std::mem::take(&mut bucket.inputs);
         self.memory -= std::mem::take(&mut bucket.memory);
-        let order = sort(&rows, &self.plan.key.fields);
-        for &row in &order.duplicates {
+        self.order.sort(&rows, &self.plan.key.fields);
+        for &row in &self.order.duplicates {
             self.counted.duplicate[input_of(&inputs, row)] += 1;
         }
-        let numbers = order.kept.iter().map(|&row| input_of(&inputs, row) as u32);
-        bucket.runs.push(Run::write(path, &rows, &order.kept, numbers)?);
+        let kept = &self.order.kept;
+        let numbers = kept.iter().map(|&row| input_of(&inputs, row) as u32);
+        bucket.runs.push(Run::write(path, &rows, kept, self.plan, numbers)?);
+        self.pool.give(rows);
         if bucket.runs.len() > MOST_RUNS {
             let runs = std::mem::take(&mut bucket.runs);
             let path = self.run_path();
@@ -254,58 +265,80 @@ impl<'a> Buckets<'a> {
     /// Writes a bucket; `early` when more rows may come for it.
     fn finish_bucket(&mut self, bucket: Bucket, early: bool) -> io::Result<()> {
         self.keeps_rows = self.plan.ship_rows || early;
-        let order = sort(&bucket.rows, &self.plan.key.fields);
-        for &row in &order.duplicates {
-            self.counted.duplicate[input_of(&bucket.inputs, row)] += 1;
-        }
-        if bucket.runs.is_empty() {
-            for &row in &order.kept {
-                self.counted.clean[input_of(&bucket.inputs, row)] += 1;
-            }
-            self.write(&bucket.rows, &order.kept)?;
+        let Bucket { rows, inputs, runs, .. } = bucket;
+        let mut order = std::mem::take(&mut self.order);
+        order.sort(&rows, &self.plan.key.fields);
+        if runs.is_empty() {
+            self.count(&inputs, rows.len(), &order);
+            self.write(&rows, &order.kept)?;
         } else {
+            for &row in &order.duplicates {
+                self.counted.duplicate[input_of(&inputs, row)] += 1;
+            }
             let mut sources: Vec<Source<'_>> =
-                bucket.runs.iter().map(|run| run.read(self.plan)).collect::<io::Result<_>>()?;
-            let numbers = order.kept.iter().map(|&row| input_of(&bucket.inputs, row) as u32);
-            let numbers = numbers.collect();
-            sources.push(Source::of_table(bucket.rows, order.kept, numbers));
+                runs.iter().map(|run| run.read(self.plan)).collect::<io::Result<_>>()?;
+            let numbers = order.kept.iter().map(|&row| input_of(&inputs, row) as u32);
+            sources.push(Source::of_rows(&rows, &order.kept, numbers, self.plan)?);
             self.merge(Merge::new(sources, &self.plan.key.fields))?;
         }
+        self.order = order;
+        self.pool.give(rows);
         self.windows.close();
         self.write_features(0)?;
         self.rows.end_day()?;
         self.features.end_day()
     }
 
+    /// Counts the rows of each input, and those of them that are duplicates.
+    fn count(&mut self, inputs: &[(u32, u32)], rows: usize, order: &Order) {
+        let ends = inputs.iter().skip(1).map(|&(first, _)| first).chain([rows as u32]);
+        for (&(first, input), end) in inputs.iter().zip(ends) {
+            self.counted.clean[input as usize] += u64::from(end - first);
+        }
+        for &row in &order.duplicates {
+            let input = input_of(inputs, row);
+            self.counted.clean[input] -= 1;
+            self.counted.duplicate[input] += 1;
+        }
+    }
+
     fn merge(&mut self, mut merge: Merge<'_>) -> io::Result<()> {
-        let mut merged = Table::new(self.plan.kinds());
+        let mut table = Table::new(self.plan.kinds());
         let mut inputs = vec![];
         loop {
-            merged.clear();
-            inputs.clear();
-            let duplicate = &mut self.counted.duplicate;
-            merge.take(GROUP, &mut merged, &mut inputs, |input| duplicate[input] += 1)?;
+            let mut merged = Rows::new(self.plan.fields.len());
+            while merged.len() < GROUP {
+                table.clear();
+                inputs.clear();
+                let duplicate = &mut self.counted.duplicate;
+                merge.take(PIECE, &mut table, &mut inputs, |input| duplicate[input] += 1)?;
+                if table.is_empty() {
+                    break;
+                }
+                // Rows of a file that had been finished are counted already.
+                for &input in inputs.iter().filter(|&&input| input != COUNTED) {
+                    self.counted.clean[input as usize] += 1;
+                }
+                merged.extend(&table, 0..table.len(), &mut self.pool);
+            }
             if merged.is_empty() {
                 return Ok(());
             }
-            // Rows of a file that had been finished are counted already.
-            for &input in inputs.iter().filter(|&&input| input != COUNTED) {
-                self.counted.clean[input as usize] += 1;
-            }
             let order: Vec<u32> = (0..merged.len() as u32).collect();
             self.write(&merged, &order)?;
+            self.pool.give(merged);
         }
     }
 
     /// Writes sorted rows of a bucket, and the features of the windows that they close.
-    fn write(&mut self, table: &Table, order: &[u32]) -> io::Result<()> {
-        let last = order.last().map(|&row| table.times[row as usize]);
+    fn write(&mut self, rows: &Rows, order: &[u32]) -> io::Result<()> {
+        let last = order.last().map(|&row| rows.time(row));
         self.counted.latest = self.counted.latest.max(last);
         if self.keeps_rows {
-            self.rows.write(table, order, &mut self.kit)?;
+            self.rows.write_rows(rows, order, &mut self.kit)?;
         }
         if self.plan.ship_features {
-            self.windows.add(table, order);
+            self.windows.add(rows, order);
             self.write_features(HELD_FEATURES)?;
         }
         Ok(())
@@ -314,9 +347,7 @@ impl<'a> Buckets<'a> {
     fn write_features(&mut self, held: usize) -> io::Result<()> {
         let closed = &mut self.windows.closed;
         if closed.len() > held {
-            let order: Vec<u32> = (0..closed.len() as u32).collect();
-            self.features.write(closed, &order, &mut self.kit)?;
-            closed.clear();
+            self.features.write(closed, &mut self.kit)?;
         }
         Ok(())
     }

@@ -1,11 +1,12 @@
 //! A column of a row group: its values as pages.
 
 use std::io;
+use std::ops::Range;
 
 use crate::pages::{width_of, write_delta, write_hybrid};
 use crate::sink::{Encoding, Page, Press, Sink};
 use crate::strings::{Dictionary, NULL, mix};
-use crate::table::{Column, NULL_BOOLEAN};
+use crate::table::{NULL_BOOLEAN, View};
 
 /// Rows of a page, the same in all columns.
 pub const PAGE: usize = 32_768;
@@ -81,43 +82,36 @@ impl<'a> Pages<'a> {
     }
 }
 
-/// Writes the times of rows in an order; they have no nulls.
+/// Writes times; they have no nulls.
 pub fn write_times(
     sink: &mut Sink,
     press: &mut Press,
     times: &[i64],
-    order: &[u32],
     scratch: &mut Scratch,
 ) -> io::Result<Chunk> {
     let mut pages = Pages::new(sink, press);
-    let mut gathered = Vec::with_capacity(order.len().min(PAGE));
-    let mut range: Option<(i64, i64)> = None;
-    for rows in order.chunks(PAGE) {
-        gathered.clear();
-        gathered.extend(rows.iter().map(|&row| times[row as usize]));
-        for &time in &gathered {
-            range = Some(range.map_or((time, time), |(a, b)| (a.min(time), b.max(time))));
-        }
+    for times in times.chunks(PAGE) {
         scratch.content.clear();
-        write_delta(&mut scratch.content, &gathered);
-        pages.data(&scratch.content, rows.len(), Encoding::Delta)?;
+        write_delta(&mut scratch.content, times);
+        pages.data(&scratch.content, times.len(), Encoding::Delta)?;
     }
-    pages.chunk.range = range.map(|(a, b)| (a.to_le_bytes().to_vec(), b.to_le_bytes().to_vec()));
+    let plain = |time: &i64| time.to_le_bytes().to_vec();
+    let range = times.iter().min().zip(times.iter().max());
+    pages.chunk.range = range.map(|(least, most)| (plain(least), plain(most)));
     Ok(pages.finish())
 }
 
-/// Writes the values of a column of rows in an order.
+/// Writes the values of a column.
 pub fn write(
     sink: &mut Sink,
     press: &mut Press,
-    column: &Column,
-    order: &[u32],
+    column: View<'_>,
     scratch: &mut Scratch,
 ) -> io::Result<Chunk> {
     let mut pages = Pages::new(sink, press);
     match column {
-        Column::Double(values) => {
-            write_words(&mut pages, order, scratch, |row| {
+        View::Double(values) => {
+            write_words(&mut pages, values.len(), scratch, |row| {
                 let value = values[row];
                 (!value.is_nan()).then(|| value.to_bits())
             })?;
@@ -131,26 +125,32 @@ pub fn write(
             let plain = |value: f64| value.to_le_bytes().to_vec();
             pages.chunk.range = range.map(|(least, most)| (plain(least), plain(most)));
         }
-        Column::Long { values, valid } => {
-            write_words(&mut pages, order, scratch, |row| valid[row].then(|| values[row] as u64))?;
+        View::Long(values, valid) => {
+            let value = |row: usize| valid[row].then(|| values[row] as u64);
+            write_words(&mut pages, values.len(), scratch, value)?;
             let values = scratch.distinct.values.iter().map(|&bits| bits as i64);
             let range = values.clone().min().zip(values.max());
             let range = range.filter(|_| scratch.distinct.complete);
             let plain = |value: i64| value.to_le_bytes().to_vec();
             pages.chunk.range = range.map(|(least, most)| (plain(least), plain(most)));
         }
-        Column::Boolean(values) => write_booleans(&mut pages, order, scratch, values)?,
-        Column::String { numbers, dictionary } => {
-            write_strings(&mut pages, order, scratch, numbers, dictionary)?;
+        View::Boolean(values) => write_booleans(&mut pages, scratch, values)?,
+        View::String(numbers, dictionary) => {
+            write_strings(&mut pages, scratch, numbers, dictionary)?;
         }
     }
     Ok(pages.finish())
 }
 
+/// The rows of each page of so many.
+fn pages_of(rows: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..rows).step_by(PAGE).map(move |start| start..rows.min(start + PAGE))
+}
+
 /// Writes 64-bit values: by a dictionary, if that is smaller.
 fn write_words(
     pages: &mut Pages<'_>,
-    order: &[u32],
+    count: usize,
     scratch: &mut Scratch,
     value: impl Fn(usize) -> Option<u64>,
 ) -> io::Result<()> {
@@ -158,9 +158,9 @@ fn write_words(
     numbers.clear();
     distinct.clear();
     // Where three of four values are new, the dictionary is most of what it would save.
-    let most = MOST_DISTINCT.min(order.len() / 4 * 3 + 16);
-    for &row in order {
-        numbers.push(value(row as usize).map_or(NULL, |bits| distinct.number(bits)));
+    let most = MOST_DISTINCT.min(count / 4 * 3 + 16);
+    for row in 0..count {
+        numbers.push(value(row).map_or(NULL, |bits| distinct.number(bits)));
         if distinct.values.len() > most {
             distinct.complete = false;
             break;
@@ -173,13 +173,12 @@ fn write_words(
         pages.dictionary(content, count)?;
         return write_numbers(pages, scratch, count);
     }
-    for rows in order.chunks(PAGE) {
+    for rows in pages_of(count) {
         let Scratch { levels, content, .. } = &mut *scratch;
         levels.clear();
-        levels.extend(rows.iter().map(|&row| u32::from(value(row as usize).is_some())));
+        levels.extend(rows.clone().map(|row| u32::from(value(row).is_some())));
         begin_page(content, levels, &mut pages.chunk.nulls);
-        let words = rows.iter().filter_map(|&row| value(row as usize));
-        content.extend(words.flat_map(u64::to_le_bytes));
+        content.extend(rows.clone().filter_map(&value).flat_map(u64::to_le_bytes));
         pages.data(content, rows.len(), Encoding::Plain)?;
     }
     Ok(())
@@ -212,43 +211,36 @@ fn write_numbers(pages: &mut Pages<'_>, scratch: &mut Scratch, count: usize) -> 
     Ok(())
 }
 
-fn write_booleans(
-    pages: &mut Pages<'_>,
-    order: &[u32],
-    scratch: &mut Scratch,
-    values: &[u8],
-) -> io::Result<()> {
+fn write_booleans(pages: &mut Pages<'_>, scratch: &mut Scratch, values: &[u8]) -> io::Result<()> {
     let Scratch { levels, content, .. } = scratch;
-    for rows in order.chunks(PAGE) {
+    for values in values.chunks(PAGE) {
         levels.clear();
-        levels.extend(rows.iter().map(|&row| u32::from(values[row as usize] != NULL_BOOLEAN)));
+        levels.extend(values.iter().map(|&value| u32::from(value != NULL_BOOLEAN)));
         begin_page(content, levels, &mut pages.chunk.nulls);
         let start = content.len();
-        let some = rows.iter().map(|&row| values[row as usize]).filter(|&v| v != NULL_BOOLEAN);
+        let some = values.iter().copied().filter(|&value| value != NULL_BOOLEAN);
         for (at, value) in some.enumerate() {
             if at % 8 == 0 {
                 content.push(0);
             }
             content[start + at / 8] |= value << (at % 8);
         }
-        pages.data(content, rows.len(), Encoding::Plain)?;
+        pages.data(content, values.len(), Encoding::Plain)?;
     }
     Ok(())
 }
 
 fn write_strings(
     pages: &mut Pages<'_>,
-    order: &[u32],
     scratch: &mut Scratch,
     numbers: &[u32],
     dictionary: &Dictionary,
 ) -> io::Result<()> {
-    // The table's dictionary has strings of other rows too: those of these rows are numbered anew.
+    // The dictionary has strings of other rows too: those of these rows are numbered anew.
     let mut known = vec![NULL; dictionary.count()];
     let mut used = vec![];
     scratch.numbers.clear();
-    for &row in order {
-        let number = numbers[row as usize];
+    for &number in numbers {
         let own = if number == NULL {
             NULL
         } else {
@@ -267,20 +259,20 @@ fn write_strings(
         content.extend_from_slice(&(text.len() as u32).to_le_bytes());
         content.extend_from_slice(text);
     };
-    if used.len() <= MOST_DISTINCT.min(order.len() / 4 * 3 + 16) {
+    if used.len() <= MOST_DISTINCT.min(numbers.len() / 4 * 3 + 16) {
         scratch.content.clear();
         used.iter().for_each(|&number| write(&mut scratch.content, number));
         pages.dictionary(&scratch.content, used.len())?;
         return write_numbers(pages, scratch, used.len());
     }
-    for rows in order.chunks(PAGE) {
+    for numbers in numbers.chunks(PAGE) {
         let Scratch { levels, content, .. } = &mut *scratch;
-        let of_rows = rows.iter().map(|&row| numbers[row as usize]);
         levels.clear();
-        levels.extend(of_rows.clone().map(|number| u32::from(number != NULL)));
+        levels.extend(numbers.iter().map(|&number| u32::from(number != NULL)));
         begin_page(content, levels, &mut pages.chunk.nulls);
-        of_rows.filter(|&number| number != NULL).for_each(|number| write(content, number));
-        pages.data(content, rows.len(), Encoding::Plain)?;
+        let some = numbers.iter().filter(|&&number| number != NULL);
+        some.for_each(|&number| write(content, number));
+        pages.data(content, numbers.len(), Encoding::Plain)?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 
 use crate::column::{self, Chunk, Scratch};
+use crate::rows::{Gathered, Pool, Rows};
 use crate::sink::{Encoding, Press, Sink};
 use crate::table::{Kind, Table};
 use crate::thrift::{self, Struct, varint};
@@ -72,11 +73,18 @@ impl Headers {
 pub struct Kit {
     press: Press,
     scratch: Scratch,
+    times: Vec<i64>,
+    gathered: Gathered,
 }
 
 impl Kit {
     pub fn new() -> io::Result<Self> {
-        Ok(Self { press: Press::new()?, scratch: Scratch::default() })
+        Ok(Self {
+            press: Press::new()?,
+            scratch: Scratch::default(),
+            times: vec![],
+            gathered: Gathered::default(),
+        })
     }
 }
 
@@ -93,22 +101,37 @@ impl Writer {
         Ok(Self { name: name.to_owned(), sink, groups: vec![] })
     }
 
-    /// Writes rows of a table in an order as one row group.
-    pub fn write(
+    /// Writes the columns of a table as one row group, and its times if the file has some.
+    pub fn write(&mut self, has_times: bool, table: &Table, kit: &mut Kit) -> io::Result<()> {
+        let Kit { press, scratch, .. } = kit;
+        let Self { sink, .. } = self;
+        let mut columns = vec![];
+        if has_times {
+            columns.push(column::write_times(sink, press, &table.times, scratch)?);
+        }
+        for column in &table.columns {
+            columns.push(column::write(sink, press, column.view(), scratch)?);
+        }
+        self.groups.push(Group { rows: table.len(), columns });
+        Ok(())
+    }
+
+    /// Writes rows in an order as one row group.
+    pub fn write_rows(
         &mut self,
-        headers: &Headers,
-        table: &Table,
+        fields: usize,
+        rows: &Rows,
         order: &[u32],
         kit: &mut Kit,
     ) -> io::Result<()> {
-        let Kit { press, scratch } = kit;
-        let mut columns = Vec::with_capacity(headers.0.len());
-        if headers.0.len() > table.columns.len() {
-            let sink = &mut self.sink;
-            columns.push(column::write_times(sink, press, &table.times, order, scratch)?);
-        }
-        for column in &table.columns {
-            columns.push(column::write(&mut self.sink, press, column, order, scratch)?);
+        let Kit { press, scratch, times, gathered } = kit;
+        let Self { sink, .. } = self;
+        let mut columns = Vec::with_capacity(1 + fields);
+        rows.gather_times(order, times);
+        columns.push(column::write_times(sink, press, times, scratch)?);
+        for field in 0..fields {
+            let values = rows.gather(field, order, gathered);
+            columns.push(column::write(sink, press, values, scratch)?);
         }
         self.groups.push(Group { rows: order.len(), columns });
         Ok(())
@@ -237,25 +260,49 @@ impl<'a> Daily<'a> {
         Self { folder, kind, headers, open: None, delivered: vec![] }
     }
 
-    /// Writes rows of a table in the order of time.
-    pub fn write(&mut self, table: &Table, order: &[u32], kit: &mut Kit) -> io::Result<()> {
+    /// Writes rows in the order of time.
+    pub fn write_rows(&mut self, rows: &Rows, order: &[u32], kit: &mut Kit) -> io::Result<()> {
         let mut rest = order;
         while let Some(&first) = rest.first() {
-            let day = table.times[first as usize].div_euclid(DAY);
+            let day = rows.time(first).div_euclid(DAY);
             let end = (day + 1) * DAY;
-            let length = rest.partition_point(|&row| table.times[row as usize] < end);
+            let length = rest.partition_point(|&row| rows.time(row) < end);
             let (of_day, after) = rest.split_at(length);
             rest = after;
-            if self.open.as_ref().is_none_or(|(open, _)| *open != day) {
-                self.end_day()?;
-                let name = format!("{}-{}.parquet", self.kind, date(day));
-                self.open = Some((day, Writer::create(self.folder, &name)?));
-            }
-            if let Some((_, writer)) = &mut self.open {
-                writer.write(&self.headers, table, of_day, kit)?;
-            }
+            let fields = self.headers.0.len() - 1;
+            self.writer(day)?.write_rows(fields, rows, of_day, kit)?;
         }
         Ok(())
+    }
+
+    /// Writes a table that is in the order of time, and empties it.
+    pub fn write(&mut self, table: &mut Table, kit: &mut Kit) -> io::Result<()> {
+        let mut day_of = table.times.chunk_by(|a, b| a.div_euclid(DAY) == b.div_euclid(DAY));
+        if let (Some(times), None) = (day_of.next(), day_of.next()) {
+            let day = times[0].div_euclid(DAY);
+            self.writer(day)?.write(true, table, kit)?;
+        } else {
+            let mut rows = Rows::new(table.columns.len());
+            rows.extend(table, 0..table.len(), &mut Pool::default());
+            let order: Vec<u32> = (0..table.len() as u32).collect();
+            self.write_rows(&rows, &order, kit)?;
+        }
+        table.clear();
+        Ok(())
+    }
+
+    /// The writer of a day; that of another day ends.
+    fn writer(&mut self, day: i64) -> io::Result<&mut Writer> {
+        if self.open.as_ref().is_some_and(|(open, _)| *open != day) {
+            self.end_day()?;
+        }
+        match &mut self.open {
+            Some((_, writer)) => Ok(writer),
+            empty => {
+                let name = format!("{}-{}.parquet", self.kind, date(day));
+                Ok(&mut empty.insert((day, Writer::create(self.folder, &name)?)).1)
+            }
+        }
     }
 
     /// Ends the file of the open day.

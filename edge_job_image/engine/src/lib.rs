@@ -21,6 +21,7 @@ pub mod ranges;
 pub mod reader;
 pub mod reason;
 pub mod rejects;
+pub mod rows;
 pub mod runs;
 pub mod scan;
 pub mod seen;

@@ -71,8 +71,7 @@ impl<'a> Rejects<'a> {
             Some(writer) => writer,
             empty => empty.insert(Writer::create(self.folder, "rejected.parquet")?),
         };
-        let order: Vec<u32> = (0..self.held.len() as u32).collect();
-        writer.write(&self.headers, &self.held, &order, kit)?;
+        writer.write(false, &self.held, kit)?;
         self.held.clear();
         self.size = 0;
         Ok(())

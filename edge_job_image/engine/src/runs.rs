@@ -8,7 +8,7 @@ use crate::delivered::Group;
 use crate::order::compare;
 use crate::plan::Plan;
 use crate::reader::Reader;
-use crate::strings::Dictionary;
+use crate::rows::Rows;
 use crate::table::{Column, Table};
 
 /// Rows that are written and read at once.
@@ -33,17 +33,21 @@ impl Drop for Run {
 }
 
 impl Run {
-    /// Writes rows of a table in an order, with the input of each in that order.
+    /// Writes rows in an order, with the input of each in that order.
     pub fn write(
         path: PathBuf,
-        table: &Table,
+        rows: &Rows,
         order: &[u32],
+        plan: &Plan,
         mut inputs: impl Iterator<Item = u32>,
     ) -> io::Result<Self> {
         let mut file = BufWriter::new(File::create(&path)?);
         let run = Self { files: vec![(path, vec![])] };
-        for rows in order.chunks(CHUNK) {
-            write_chunk(&mut file, table, rows, &mut inputs)?;
+        let mut table = Table::new(plan.kinds());
+        for some in order.chunks(CHUNK) {
+            table.clear();
+            rows.copy(some, &mut table);
+            write_chunk(&mut file, &table, &mut inputs)?;
         }
         file.into_inner().map_err(io::IntoInnerError::into_error)?;
         Ok(run)
@@ -60,7 +64,6 @@ impl Run {
         let run = Self { files: vec![(path, vec![])] };
         let mut table = Table::new(plan.kinds());
         let mut inputs = vec![];
-        let all: Vec<u32> = (0..CHUNK as u32).collect();
         loop {
             table.clear();
             inputs.clear();
@@ -69,7 +72,7 @@ impl Run {
                 file.into_inner().map_err(io::IntoInnerError::into_error)?;
                 return Ok(run);
             }
-            write_chunk(&mut file, &table, &all[..table.len()], &mut inputs.iter().copied())?;
+            write_chunk(&mut file, &table, &mut inputs.iter().copied())?;
         }
     }
 
@@ -87,61 +90,45 @@ impl Run {
                 Origin::Parquet(Reader::new(files)?)
             }
         };
-        let table = Table::new(plan.kinds());
-        let mut source = Source { from, table, order: vec![], inputs: vec![], at: 0 };
-        source.next_chunk()?;
-        Ok(source)
+        Source::new(from, plan)
     }
 }
 
 fn write_chunk(
     file: &mut impl Write,
     table: &Table,
-    rows: &[u32],
     inputs: &mut impl Iterator<Item = u32>,
 ) -> io::Result<()> {
-    file.write_all(&(rows.len() as u32).to_le_bytes())?;
-    for &row in rows {
-        file.write_all(&table.times[row as usize].to_le_bytes())?;
+    file.write_all(&(table.len() as u32).to_le_bytes())?;
+    for time in &table.times {
+        file.write_all(&time.to_le_bytes())?;
     }
-    for input in inputs.take(rows.len()) {
+    for input in inputs.take(table.len()) {
         file.write_all(&input.to_le_bytes())?;
     }
     for column in &table.columns {
         match column {
             Column::Double(values) => {
-                for &row in rows {
-                    file.write_all(&values[row as usize].to_le_bytes())?;
+                for value in values {
+                    file.write_all(&value.to_le_bytes())?;
                 }
             }
             Column::Long { values, valid } => {
-                for &row in rows {
-                    file.write_all(&values[row as usize].to_le_bytes())?;
-                    file.write_all(&[u8::from(valid[row as usize])])?;
+                for (value, valid) in values.iter().zip(valid) {
+                    file.write_all(&value.to_le_bytes())?;
+                    file.write_all(&[u8::from(*valid)])?;
                 }
             }
-            Column::Boolean(values) => {
-                for &row in rows {
-                    file.write_all(&[values[row as usize]])?;
-                }
-            }
+            Column::Boolean(values) => file.write_all(values)?,
             Column::String { numbers, dictionary } => {
-                // The chunk has a dictionary of its own, of the strings that are in it.
-                let mut own = Dictionary::default();
-                let mut renumbered = Vec::with_capacity(rows.len());
-                for &row in rows {
-                    renumbered.push(match numbers[row as usize] {
-                        crate::strings::NULL => crate::strings::NULL,
-                        number => own.number(dictionary.get(number)),
-                    });
-                }
-                file.write_all(&(own.count() as u32).to_le_bytes())?;
-                for number in 0..own.count() as u32 {
-                    let text = own.get(number);
+                // The table was cleared before: all of its strings are of this chunk.
+                file.write_all(&(dictionary.count() as u32).to_le_bytes())?;
+                for number in 0..dictionary.count() as u32 {
+                    let text = dictionary.get(number);
                     file.write_all(&(text.len() as u32).to_le_bytes())?;
                     file.write_all(text)?;
                 }
-                for number in renumbered {
+                for number in numbers {
                     file.write_all(&number.to_le_bytes())?;
                 }
             }
@@ -150,33 +137,40 @@ fn write_chunk(
     Ok(())
 }
 
-/// Sorted rows that a merge reads: a run, or a table in memory.
+/// Sorted rows that a merge reads, a chunk at a time.
 pub struct Source<'a> {
     from: Origin<'a>,
     table: Table,
-    order: Vec<u32>,
     inputs: Vec<u32>,
     at: usize,
 }
 
 enum Origin<'a> {
-    Memory,
+    /// Rows, those that are left of their order, and the inputs of all in that order.
+    Memory(&'a Rows, &'a [u32], Box<dyn Iterator<Item = u32> + 'a>),
     Own(BufReader<File>),
     Parquet(Reader<'a>),
 }
 
-impl Source<'_> {
-    /// Rows of a table in an order, with the input of each in that order.
-    pub const fn of_table(table: Table, order: Vec<u32>, inputs: Vec<u32>) -> Self {
-        Self { from: Origin::Memory, table, order, inputs, at: 0 }
+impl<'a> Source<'a> {
+    /// Rows in an order, with the input of each in that order.
+    pub fn of_rows(
+        rows: &'a Rows,
+        order: &'a [u32],
+        inputs: impl Iterator<Item = u32> + 'a,
+        plan: &Plan,
+    ) -> io::Result<Self> {
+        Self::new(Origin::Memory(rows, order, Box::new(inputs)), plan)
+    }
+
+    fn new(from: Origin<'a>, plan: &Plan) -> io::Result<Self> {
+        let mut source = Self { from, table: Table::new(plan.kinds()), inputs: vec![], at: 0 };
+        source.next_chunk()?;
+        Ok(source)
     }
 
     const fn is_at_end(&self) -> bool {
-        self.at >= self.order.len()
-    }
-
-    fn row(&self) -> usize {
-        self.order[self.at] as usize
+        self.at >= self.table.len()
     }
 
     fn advance(&mut self) -> io::Result<()> {
@@ -186,18 +180,21 @@ impl Source<'_> {
 
     fn next_chunk(&mut self) -> io::Result<()> {
         self.at = 0;
-        self.order.clear();
         self.inputs.clear();
         self.table.clear();
         match &mut self.from {
-            Origin::Memory => {}
+            Origin::Memory(rows, order, inputs) => {
+                let (chunk, rest) = order.split_at(order.len().min(CHUNK));
+                *order = rest;
+                rows.copy(chunk, &mut self.table);
+                self.inputs.extend(inputs.take(chunk.len()));
+            }
             Origin::Own(file) => read_chunk(file, &mut self.table, &mut self.inputs)?,
             Origin::Parquet(reader) => {
                 reader.read(&mut self.table)?;
                 self.inputs.resize(self.table.len(), COUNTED);
             }
         }
-        self.order.extend(0..self.table.len() as u32);
         Ok(())
     }
 }
@@ -286,8 +283,8 @@ impl<'a> Merge<'a> {
             let Some(first) = self.first() else {
                 return Ok(());
             };
-            let (source, row) = (&self.sources[first], self.sources[first].row());
-            table.extend(&source.table, row..row + 1);
+            let source = &self.sources[first];
+            table.push(&source.table, source.at);
             inputs.push(source.inputs[source.at]);
             // Each source has a key once: the same one elsewhere stands first there, too.
             for other in first + 1..self.sources.len() {
@@ -308,8 +305,7 @@ impl<'a> Merge<'a> {
     }
 
     fn order(&self, a: &Source<'_>, b: &Source<'_>) -> std::cmp::Ordering {
-        let (row_a, row_b) = (a.row(), b.row());
-        let times = a.table.times[row_a].cmp(&b.table.times[row_b]);
-        times.then_with(|| compare(&a.table, row_a, &b.table, row_b, self.key))
+        let times = a.table.times[a.at].cmp(&b.table.times[b.at]);
+        times.then_with(|| compare(&a.table, a.at, &b.table, b.at, self.key))
     }
 }

@@ -9,33 +9,47 @@ pub struct Dictionary {
     ends: Vec<u32>,
     table: HashTable<u32>,
     last: u32,
+    /// The string that came behind each, when it came last.
+    next: Vec<u32>,
 }
 
 /// The number that stands for no string.
 pub const NULL: u32 = u32::MAX;
 
 impl Dictionary {
+    pub const fn new() -> Self {
+        Self { bytes: vec![], ends: vec![], table: HashTable::new(), last: 0, next: vec![] }
+    }
+
     /// The number of a string, which is added when it is new.
     #[inline]
     pub fn number(&mut self, text: &[u8]) -> u32 {
-        // Readings of one device mostly come one after the other.
-        if (self.last as usize) < self.ends.len() && same(self.get(self.last), text) {
-            return self.last;
+        // Devices mostly send in turns, or one sends all its readings.
+        if let Some(&next) = self.next.get(self.last as usize)
+            && same(self.get(next), text)
+        {
+            self.last = next;
+            return next;
         }
-        let Self { bytes, ends, table, .. } = self;
-        let hash = hash(text);
-        let found = table.find(hash, |&number| same(cut(bytes, ends, number), text));
-        let number = match found {
-            Some(&number) => number,
-            None => {
-                let number = ends.len() as u32;
-                bytes.extend_from_slice(text);
-                ends.push(bytes.len() as u32);
-                table.insert_unique(hash, number, |&other| self::hash(cut(bytes, ends, other)));
-                number
-            }
-        };
+        let number = self.find(text);
+        if let Some(next) = self.next.get_mut(self.last as usize) {
+            *next = number;
+        }
         self.last = number;
+        number
+    }
+
+    fn find(&mut self, text: &[u8]) -> u32 {
+        let Self { bytes, ends, table, next, .. } = self;
+        let hash = hash(text);
+        if let Some(&number) = table.find(hash, |&number| same(cut(bytes, ends, number), text)) {
+            return number;
+        }
+        let number = ends.len() as u32;
+        bytes.extend_from_slice(text);
+        ends.push(bytes.len() as u32);
+        next.push(number);
+        table.insert_unique(hash, number, |&other| self::hash(cut(bytes, ends, other)));
         number
     }
 
@@ -55,12 +69,13 @@ impl Dictionary {
         self.bytes.clear();
         self.ends.clear();
         self.table.clear();
+        self.next.clear();
         self.last = 0;
     }
 
     /// The memory that the strings take, in bytes.
     pub fn memory(&self) -> usize {
-        self.bytes.capacity() + self.ends.capacity() * 4 + self.table.capacity() * 6
+        self.bytes.capacity() + self.ends.capacity() * 8 + self.table.capacity() * 6
     }
 }
 

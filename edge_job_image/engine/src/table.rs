@@ -1,5 +1,7 @@
 //! Rows in memory, column by column.
 
+use std::cmp::Ordering;
+
 use crate::strings::{Dictionary, NULL};
 
 /// What a column holds.
@@ -67,45 +69,104 @@ impl Column {
         }
     }
 
-    /// Appends rows of a column of the same kind.
-    pub fn extend(&mut self, other: &Self, rows: std::ops::Range<usize>) {
-        let more = rows.len();
+    /// A column of the same kind without values.
+    fn empty(&self) -> Self {
+        match self {
+            Self::String { .. } => Self::new(Kind::String),
+            Self::Double(_) => Self::new(Kind::Double),
+            Self::Long { .. } => Self::new(Kind::Long),
+            Self::Boolean(_) => Self::new(Kind::Boolean),
+        }
+    }
+
+    fn reserve_exact(&mut self, more: usize) {
+        match self {
+            Self::String { numbers, .. } => numbers.reserve_exact(more),
+            Self::Double(values) => values.reserve_exact(more),
+            Self::Long { values, valid } => {
+                values.reserve_exact(more);
+                valid.reserve_exact(more);
+            }
+            Self::Boolean(values) => values.reserve_exact(more),
+        }
+    }
+
+    /// Appends values of a column of the same kind; strings get the numbers of a dictionary.
+    pub fn extend(&mut self, other: &Self, rows: std::ops::Range<usize>, own: &mut Dictionary) {
         match (self, other) {
-            (
-                Self::String { numbers, dictionary },
-                Self::String { numbers: from, dictionary: names },
-            ) => {
-                make_room(numbers, more);
-                let renumber = |number: u32, dictionary: &mut Dictionary| match number {
+            (Self::String { numbers, .. }, Self::String { numbers: from, dictionary: names }) => {
+                let renumber = |number: u32, own: &mut Dictionary| match number {
                     NULL => NULL,
-                    number => dictionary.number(names.get(number)),
+                    number => own.number(names.get(number)),
                 };
                 if rows.len() < names.count() {
                     for &number in &from[rows] {
-                        numbers.push(renumber(number, dictionary));
+                        numbers.push(renumber(number, own));
                     }
                 } else {
                     let known: Vec<u32> =
-                        (0..names.count() as u32).map(|n| renumber(n, dictionary)).collect();
+                        (0..names.count() as u32).map(|n| renumber(n, own)).collect();
                     let new = |&n: &u32| if n == NULL { NULL } else { known[n as usize] };
                     numbers.extend(from[rows].iter().map(new));
                 }
             }
-            (Self::Double(values), Self::Double(from)) => {
-                make_room(values, more);
-                values.extend_from_slice(&from[rows]);
-            }
+            (Self::Double(values), Self::Double(from)) => values.extend_from_slice(&from[rows]),
             (Self::Long { values, valid }, Self::Long { values: from, valid: are }) => {
-                make_room(values, more);
-                make_room(valid, more);
                 values.extend_from_slice(&from[rows.clone()]);
                 valid.extend_from_slice(&are[rows]);
             }
-            (Self::Boolean(values), Self::Boolean(from)) => {
-                make_room(values, more);
-                values.extend_from_slice(&from[rows]);
-            }
+            (Self::Boolean(values), Self::Boolean(from)) => values.extend_from_slice(&from[rows]),
             _ => unreachable!("columns of one plan have the same kinds"),
+        }
+    }
+
+    /// Appends a value of the column's kind.
+    pub fn push(&mut self, value: Value<'_>) {
+        match (self, value) {
+            (column, Value::Null) => column.push_null(),
+            (Self::String { numbers, dictionary }, Value::String(text)) => {
+                numbers.push(dictionary.number(text));
+            }
+            (Self::Double(values), Value::Double(value)) => values.push(value),
+            (Self::Long { values, valid }, Value::Long(value)) => {
+                values.push(value);
+                valid.push(true);
+            }
+            (Self::Boolean(values), Value::Boolean(value)) => values.push(u8::from(value)),
+            _ => unreachable!("columns of one plan have the same kinds"),
+        }
+    }
+
+    /// The value of a row; strings have the numbers of a dictionary.
+    pub fn value<'a>(&self, row: usize, dictionary: &'a Dictionary) -> Value<'a> {
+        match self {
+            Self::String { numbers, .. } if numbers[row] != NULL => {
+                Value::String(dictionary.get(numbers[row]))
+            }
+            _ if self.is_null(row) => Value::Null,
+            Self::Double(values) => Value::Double(values[row]),
+            Self::Long { values, .. } => Value::Long(values[row]),
+            Self::Boolean(values) => Value::Boolean(values[row] == 1),
+            Self::String { .. } => Value::Null,
+        }
+    }
+
+    /// The value of a row of a column with a dictionary of its own.
+    pub fn own_value(&self, row: usize) -> Value<'_> {
+        const NO_STRINGS: &Dictionary = &Dictionary::new();
+        match self {
+            Self::String { dictionary, .. } => self.value(row, dictionary),
+            _ => self.value(row, NO_STRINGS),
+        }
+    }
+
+    /// All values.
+    pub fn view(&self) -> View<'_> {
+        match self {
+            Self::String { numbers, dictionary } => View::String(numbers, dictionary),
+            Self::Double(values) => View::Double(values),
+            Self::Long { values, valid } => View::Long(values, valid),
+            Self::Boolean(values) => View::Boolean(values),
         }
     }
 
@@ -148,12 +209,31 @@ impl Column {
     }
 }
 
-/// Makes room for more values. What a bucket takes beyond its rows counts as much as they do: a
-/// quarter more of it is enough, where a vector would double itself.
-fn make_room<T>(values: &mut Vec<T>, more: usize) {
-    if values.capacity() - values.len() < more {
-        values.reserve_exact(more.max(values.len() / 4));
+/// One value. Null sorts before all others; zeros of either sign are equal.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub enum Value<'a> {
+    Null,
+    String(&'a [u8]),
+    Double(f64),
+    Long(i64),
+    Boolean(bool),
+}
+
+impl Value<'_> {
+    /// The order of two values of one kind.
+    pub fn order(self, other: Value<'_>) -> Ordering {
+        // Every two values can be compared: there are no NaNs.
+        self.partial_cmp(&other).unwrap_or(Ordering::Equal)
     }
+}
+
+/// Values of a column; strings as numbers of a dictionary.
+#[derive(Clone, Copy)]
+pub enum View<'a> {
+    String(&'a [u32], &'a Dictionary),
+    Double(&'a [f64]),
+    Long(&'a [i64], &'a [bool]),
+    Boolean(&'a [u8]),
 }
 
 /// Rows with their times (microseconds since 1970, UTC).
@@ -186,12 +266,23 @@ impl Table {
         self.columns.iter_mut().for_each(Column::clear);
     }
 
-    /// Appends rows of a table with the same columns.
-    pub fn extend(&mut self, other: &Self, rows: std::ops::Range<usize>) {
-        make_room(&mut self.times, rows.len());
-        self.times.extend_from_slice(&other.times[rows.clone()]);
+    /// A table with the same columns and no rows.
+    pub fn empty(&self) -> Self {
+        Self { times: vec![], columns: self.columns.iter().map(Column::empty).collect() }
+    }
+
+    /// Makes room for so many rows in all.
+    pub fn reserve_exact(&mut self, rows: usize) {
+        let more = rows.saturating_sub(self.times.len());
+        self.times.reserve_exact(more);
+        self.columns.iter_mut().for_each(|column| column.reserve_exact(more));
+    }
+
+    /// Appends a row of a table with the same columns.
+    pub fn push(&mut self, other: &Self, row: usize) {
+        self.times.push(other.times[row]);
         for (column, from) in self.columns.iter_mut().zip(&other.columns) {
-            column.extend(from, rows.clone());
+            column.push(from.own_value(row));
         }
     }
 

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use crate::exact::State;
 use crate::order::compare;
 use crate::plan::Plan;
+use crate::rows::{Gathered, Rows};
 use crate::strings::NULL;
-use crate::table::{Column, Kind, Table};
+use crate::table::{Column, Kind, Table, View};
 
 /// Collects the values of one window at a time; the rows must come in the order of time.
 ///
@@ -20,6 +21,11 @@ pub struct Windows {
     /// The group of each slot, as a row of this table.
     groups: Table,
     slots: HashMap<Vec<u64>, usize>,
+    /// The slot of each number of a string that makes groups alone, as far as it is known.
+    known: Vec<u32>,
+    /// The slot of each row that is being taken.
+    of_rows: Vec<u32>,
+    gathered: Gathered,
     /// The values of the open window: of each slot, of each numeric field.
     values: Vec<Vec<f64>>,
     start: Option<i64>,
@@ -49,51 +55,83 @@ impl Windows {
             group_by,
             numeric: plan.fields.iter().enumerate().filter_map(numeric).collect(),
             slots: HashMap::new(),
+            known: vec![],
+            of_rows: vec![],
+            gathered: Gathered::default(),
             values: vec![],
             start: None,
             closed: Table::new(kinds(plan)),
         }
     }
 
-    /// Takes rows of a table in their order.
-    pub fn add(&mut self, table: &Table, order: &[u32]) {
-        let mut known = Known::new(table, &self.group_by);
-        let mut slots = Vec::new();
+    /// Takes rows in their order, which is that of time.
+    pub fn add(&mut self, rows: &Rows, order: &[u32]) {
+        self.known.clear();
         let mut rest = order;
         while let Some(&first) = rest.first() {
-            let start = table.times[first as usize].div_euclid(self.width) * self.width;
+            let start = rows.time(first).div_euclid(self.width) * self.width;
             if self.start != Some(start) {
                 self.close();
-                known.forget();
                 self.start = Some(start);
             }
             let end = start.saturating_add(self.width);
-            let length = rest.partition_point(|&row| table.times[row as usize] < end);
+            let length = rest.partition_point(|&row| rows.time(row) < end);
             let (window, after) = rest.split_at(length);
             rest = after;
-            slots.clear();
-            slots.extend(window.iter().map(|&row| self.slot(table, row as usize, &mut known)));
-            self.take(table, window, &slots);
+            self.find_slots(rows, window);
+            self.take(rows, window);
         }
     }
 
-    fn take(&mut self, table: &Table, window: &[u32], slots: &[u32]) {
+    /// Finds the slot of each row.
+    fn find_slots(&mut self, rows: &Rows, window: &[u32]) {
+        let mut slots = std::mem::take(&mut self.of_rows);
+        slots.clear();
+        let mut gathered = std::mem::take(&mut self.gathered);
+        match *self.group_by {
+            [] => {
+                let slot = self.find_slot(rows, window[0]);
+                slots.resize(window.len(), slot);
+            }
+            [field]
+                if let View::String(numbers, names) = rows.gather(field, window, &mut gathered) =>
+            {
+                self.known.resize(names.count(), NULL);
+                for (&row, &number) in window.iter().zip(numbers) {
+                    slots.push(match self.known.get(number as usize) {
+                        Some(&slot) if slot != NULL => slot,
+                        _ => {
+                            let slot = self.find_slot(rows, row);
+                            if let Some(known) = self.known.get_mut(number as usize) {
+                                *known = slot;
+                            }
+                            slot
+                        }
+                    });
+                }
+            }
+            _ => slots.extend(window.iter().map(|&row| self.find_slot(rows, row))),
+        }
+        self.of_rows = slots;
+        self.gathered = gathered;
+    }
+
+    fn take(&mut self, rows: &Rows, window: &[u32]) {
         let width = self.numeric.len();
         for (nth, (field, _)) in self.numeric.iter().enumerate() {
-            let places = slots.iter().map(|&slot| slot as usize * width + nth);
-            match &table.columns[*field] {
-                Column::Double(values) => {
-                    for (&row, place) in window.iter().zip(places) {
-                        let value = values[row as usize];
+            let places = self.of_rows.iter().map(|&slot| slot as usize * width + nth);
+            match rows.gather(*field, window, &mut self.gathered) {
+                View::Double(values) => {
+                    for (&value, place) in values.iter().zip(places) {
                         if !value.is_nan() {
                             self.values[place].push(value);
                         }
                     }
                 }
-                Column::Long { values, valid } => {
-                    for (&row, place) in window.iter().zip(places) {
-                        if valid[row as usize] {
-                            self.values[place].push(values[row as usize] as f64);
+                View::Long(values, valid) => {
+                    for ((&value, &valid), place) in values.iter().zip(valid).zip(places) {
+                        if valid {
+                            self.values[place].push(value as f64);
                         }
                     }
                 }
@@ -102,23 +140,12 @@ impl Windows {
         }
     }
 
-    /// The slot of a row's group.
-    #[inline]
-    fn slot(&mut self, table: &Table, row: usize, known: &mut Known<'_>) -> u32 {
-        if let Some(slot) = known.slot(row) {
-            return slot;
-        }
-        let slot = self.find_slot(table, row);
-        known.remember(row, slot);
-        slot
-    }
-
-    fn find_slot(&mut self, table: &Table, row: usize) -> u32 {
+    fn find_slot(&mut self, rows: &Rows, row: u32) -> u32 {
         // The group's values as the numbers that they have in the table of groups.
         let before = self.groups.len();
         self.groups.times.push(0);
         for (column, &field) in self.groups.columns.iter_mut().zip(&self.group_by) {
-            column.extend(&table.columns[field], row..row + 1);
+            column.push(rows.value(field, row));
         }
         let identity: Vec<u64> = self
             .groups
@@ -157,6 +184,7 @@ impl Windows {
         if self.groups.len() > KEPT_SLOTS {
             self.groups.clear();
             self.slots.clear();
+            self.known.clear();
             self.values.clear();
         }
     }
@@ -166,7 +194,7 @@ fn push(closed: &mut Table, start: i64, groups: &Table, slot: usize, name: &str,
     closed.times.push(start);
     let (of_group, own) = closed.columns.split_at_mut(groups.columns.len());
     for (column, group) in of_group.iter_mut().zip(&groups.columns) {
-        column.extend(group, slot..slot + 1);
+        column.push(group.own_value(slot));
     }
     let numbers = [state.mean, state.m2, state.min, state.max];
     let mut doubles = numbers.into_iter();
@@ -181,58 +209,6 @@ fn push(closed: &mut Table, start: i64, groups: &Table, slot: usize, name: &str,
             }
             Column::Double(values) => values.extend(doubles.next()),
             Column::Boolean(_) => unreachable!("features have no boolean of their own"),
-        }
-    }
-}
-
-/// The slots of groups that have been found for a table's rows, where a string makes the group.
-enum Known<'a> {
-    One(u32),
-    ByString(&'a [u32], Vec<u32>),
-    No,
-}
-
-impl<'a> Known<'a> {
-    fn new(table: &'a Table, group_by: &[usize]) -> Self {
-        match group_by {
-            [] => Self::One(NULL),
-            [field] => match &table.columns[*field] {
-                Column::String { numbers, dictionary } => {
-                    Self::ByString(numbers, vec![NULL; dictionary.count()])
-                }
-                _ => Self::No,
-            },
-            _ => Self::No,
-        }
-    }
-
-    #[inline(always)]
-    fn slot(&self, row: usize) -> Option<u32> {
-        let slot = match self {
-            Self::One(slot) => *slot,
-            Self::ByString(numbers, slots) => *slots.get(numbers[row] as usize)?,
-            Self::No => NULL,
-        };
-        (slot != NULL).then_some(slot)
-    }
-
-    fn remember(&mut self, row: usize, slot: u32) {
-        match self {
-            Self::One(known) => *known = slot,
-            Self::ByString(numbers, slots) => {
-                if let Some(known) = slots.get_mut(numbers[row] as usize) {
-                    *known = slot;
-                }
-            }
-            Self::No => {}
-        }
-    }
-
-    fn forget(&mut self) {
-        match self {
-            Self::One(slot) => *slot = NULL,
-            Self::ByString(_, slots) => slots.fill(NULL),
-            Self::No => {}
         }
     }
 }
