@@ -56,6 +56,13 @@ class Timestamp(_Document, frozen=True, kw_only=True):
     max_future: Duration = "1h"
 
 
+class NullRange(_Document, frozen=True, kw_only=True):
+    """Numbers that mean that there is no value, the limits among them."""
+
+    min: float | None = None
+    max: float | None = None
+
+
 class Field(_Document, frozen=True, kw_only=True):
     """One column of the clean table."""
 
@@ -66,11 +73,18 @@ class Field(_Document, frozen=True, kw_only=True):
     unit: str | None = None
     min: float | None = None
     max: float | None = None
+    null_values: tuple[str, ...] = ()
+    null_ranges: tuple[NullRange, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of CSV columns that can hold this field, the first present one wins."""
         return self.from_ or (self.name,)
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values are numbers."""
+        return self.type in ("double", "long")
 
 
 class Schema(_Document, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ Everything that happens for each row is in ``edge_job_image/engine``.
 """
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from edge_etl_job.engine import (
     missing_columns,
 )
 from edge_etl_job.job import TIMESTAMP
+from edge_etl_job.nulls import null_ranges, null_texts
 from edge_etl_job.reasons import UNREADABLE
 from edge_etl_job.sources import why_unreadable
 from edge_etl_job.times import limits, zone_file
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from typing import Literal
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST: Final = sys.float_info.max
+"""The greatest double: JSON has no infinity, and no cell is beyond it."""
 _BUDGET: Final = 20 << 20
 """Bytes of rows that the engine holds before it sets some aside on the disk."""
 
@@ -118,6 +122,10 @@ def _field(field: Field, job: JobDocument) -> dict[str, object]:
         "from": field.columns,
         "kind": field.type,
         "missing": missing,
+        "nulls": sorted(null_texts(job, field)),
+        "null_ranges": [
+            (max(least, -_MOST), min(most, _MOST)) for least, most in null_ranges(job, field)
+        ],
         "set_null": job.schema.on_invalid_field == "SetNull",
         "min": None if field.min is None else (float(field.min), f"{field.min:g}"),
         "max": None if field.max is None else (float(field.max), f"{field.max:g}"),

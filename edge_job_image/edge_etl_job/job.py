@@ -50,8 +50,15 @@ def check(job: JobDocument) -> Iterator[str]:
             yield f"{where}.name: {field.name!r} is a column that every table has"
         if field.name in names[:index]:
             yield f"{where}.name: {field.name!r} is there twice"
-        if field.type not in ("double", "long") and (field.min, field.max) != (None, None):
+        if not field.is_number and (field.min, field.max) != (None, None):
             yield f"{where}: min and max are for fields of type double and long"
+        if not field.is_number and field.null_ranges:
+            yield f"{where}: nullRanges are for fields of type double and long"
+        for at, each in enumerate(field.null_ranges):
+            if each.min is None and each.max is None:
+                yield f"{where}.nullRanges[{at}]: min or max is needed"
+            elif each.min is not None and each.max is not None and each.min > each.max:
+                yield f"{where}.nullRanges[{at}]: min {each.min:g} is greater than max {each.max:g}"
         if field.min is not None and field.max is not None and field.min > field.max:
             yield f"{where}: min {field.min:g} is greater than max {field.max:g}"
     for index, name in enumerate(job.key):

@@ -80,6 +80,13 @@ class Timestamp(_Part, frozen=True, kw_only=True):
     max_future: str = "1h"
 
 
+class NullRange(_Part, frozen=True, kw_only=True):
+    """Numbers that mean that there is no value, the limits among them."""
+
+    min: float | None = None
+    max: float | None = None
+
+
 class Field(_Part, frozen=True, kw_only=True):
     """One column of the clean table."""
 
@@ -90,6 +97,8 @@ class Field(_Part, frozen=True, kw_only=True):
     unit: str | None = None
     min: float | None = None
     max: float | None = None
+    null_values: tuple[str, ...] = ()
+    null_ranges: tuple[NullRange, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:

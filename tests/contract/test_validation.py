@@ -72,6 +72,10 @@ GOOD: dict[str, Change] = {
     "a schedule by name": {"spec.schedule": "@hourly"},
     "the longest name": {"metadata.name": "a" * 52},
     "seconds in parts": {"spec.schema.timestamp": {"notBefore": "2015-01-01T00:00:00.5+01:00"}},
+    "null values of a field": {
+        "spec.schema.fields.0.nullValues": ["-200", "65535"],
+        "spec.schema.fields.0.nullRanges": [{"min": 999.9}, {"max": -5}, {"min": 1, "max": 1}],
+    },
     "times of many kinds": {
         "spec.schema.timestamp": {
             "formats": ["ISO8601", "EpochMillis", "%d %b %Y %I:%M %p", "%y/%m/%d %H.%M.%S.%f%z"]
@@ -147,6 +151,10 @@ BAD: dict[str, Change] = {
     "a field's name in capitals": {"spec.schema.fields.0.name": "P1"},
     "min above max": {"spec.schema.fields.0.min": 5, "spec.schema.fields.0.max": 3},
     "a range for text": {"spec.schema.fields.1.min": 5},
+    "null ranges for text": {"spec.schema.fields.1.nullRanges": [{"min": 5}]},
+    "null ranges without and beyond limits": {
+        "spec.schema.fields.0.nullRanges": [{}, {"min": 5, "max": 3}]
+    },
     "a range of text": {"spec.schema.fields.0.min": "low", "spec.schema.fields.0.max": True},
     "a date that is none": {"spec.schema.timestamp": {"notBefore": "2015-13-01T00:00:00Z"}},
     "a date without time": {"spec.schema.timestamp": {"notBefore": "2015-01-01"}},

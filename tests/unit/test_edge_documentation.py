@@ -36,6 +36,10 @@ def test_each_example_becomes_what_the_page_says(example: Example, tmp_path: Pat
             {"pm10": [8.45, 85.0, 0.45, None], "place": ["Aberdeen", 'the "old" town; upstairs']},
         ),
         ("Longs and booleans", {"ticks": [9007199254740993, 7], "raining": [True, False]}),
+        (
+            "Numbers that mean no value",
+            {"pm10": [None], "ticks": [1, None, 2], "sensor_id": ["-200.0", "a"]},
+        ),
         ("SetNull keeps the row", {"pm10": [None]}),
         ("Decimal comma", {"pm10": [8.45]}),
     ],

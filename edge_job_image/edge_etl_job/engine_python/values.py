@@ -7,6 +7,7 @@ from typing import Final
 
 from edge_etl_job.documents import Field, JobDocument
 from edge_etl_job.engine_python.rejection import RejectionError, shown
+from edge_etl_job.nulls import null_ranges, null_texts
 from edge_etl_job.reasons import INVALID_VALUE, MISSING_KEY, MISSING_REQUIRED, OUT_OF_RANGE
 
 Value = str | float | int | bool | None
@@ -46,19 +47,23 @@ def value_parsers(job: JobDocument) -> tuple[ValueParser, ...]:
 
 
 def _reader(field: Field, job: JobDocument) -> Callable[[str], Value]:
-    nulls = frozenset(job.schema.null_values) | {""}
+    nulls, ranges = null_texts(job, field), null_ranges(job, field)
     convert = _converter(field, job.source.csv.decimal)
     in_key = field.name in job.key
     missing = MISSING_KEY if in_key else MISSING_REQUIRED if field.required else None
     may_be_nulled = job.schema.on_invalid_field == "SetNull" and missing is None
 
+    def without() -> None:
+        if missing is not None:
+            raise RejectionError(missing, f"{field.name} has no value")
+
     def read(cell: str) -> Value:
         if cell in nulls:
-            if missing is not None:
-                raise RejectionError(missing, f"{field.name} has no value")
-            return None
+            return without()
         try:
             value = convert(cell)
+            if isinstance(value, int | float) and any(a <= value <= b for a, b in ranges):
+                return without()
             _check_range(field, value)
         except RejectionError:
             if may_be_nulled:

@@ -10,7 +10,7 @@ use crate::plan::{Field, Plan, order};
 use crate::reason::{Reason, Rejection};
 use crate::scan::is_text;
 use crate::shown;
-use crate::table::{Column, Table};
+use crate::table::{Column, Kind, Table};
 use crate::timestamp::{self, Evidence};
 
 /// A rejected line of a block.
@@ -52,39 +52,6 @@ impl Batch {
     }
 }
 
-/// Cells that mean that there is no value.
-pub struct Nulls {
-    texts: Vec<Vec<u8>>,
-    /// Bit n is set when there is one of n bytes; the highest bit is for all longer ones.
-    lengths: u64,
-    /// Whether one of them begins as a number does.
-    numbers: bool,
-}
-
-impl Nulls {
-    pub fn new(plan: &Plan) -> Self {
-        let texts: Vec<Vec<u8>> = plan.nulls.iter().map(|text| text.as_bytes().to_vec()).collect();
-        let lengths = texts.iter().fold(1, |lengths, text| lengths | 1 << text.len().min(63));
-        let number =
-            |text: &Vec<u8>| text.first().is_some_and(|first| !first.is_ascii_alphabetic());
-        let numbers = texts.iter().any(number);
-        Self { texts, lengths, numbers }
-    }
-
-    /// Whether a number can be one of them.
-    #[inline(always)]
-    pub const fn has_numbers(&self) -> bool {
-        self.numbers
-    }
-
-    #[inline(always)]
-    pub fn contain(&self, cell: &[u8]) -> bool {
-        cell.is_empty()
-            || (self.lengths >> cell.len().min(63) & 1 == 1
-                && self.texts.iter().any(|text| text == cell))
-    }
-}
-
 /// The outside world's part in reading cells.
 #[derive(Clone, Copy)]
 pub struct Outside<'a> {
@@ -94,7 +61,6 @@ pub struct Outside<'a> {
 /// Cleans the blocks of one file.
 pub struct Cleaner<'a> {
     plan: &'a Plan,
-    nulls: &'a Nulls,
     header: &'a Header,
     layout: &'a Layout,
     lines: Option<Lines<'a>>,
@@ -105,14 +71,13 @@ pub struct Cleaner<'a> {
 impl<'a> Cleaner<'a> {
     pub fn new(
         plan: &'a Plan,
-        nulls: &'a Nulls,
         header: &'a Header,
         layout: &'a Layout,
         outside: Outside<'a>,
     ) -> Self {
         let times = timestamp::Parser::new(&plan.timestamp, outside.repr);
-        let lines = Lines::new(plan, nulls, header, layout);
-        Self { plan, nulls, header, layout, lines, times, outside }
+        let lines = Lines::new(plan, header, layout);
+        Self { plan, header, layout, lines, times, outside }
     }
 
     /// Cleans a block of whole lines, the last of which ends with a newline too.
@@ -157,7 +122,7 @@ impl<'a> Cleaner<'a> {
                 .and_then(|text| split(text, self.header.delimiter, self.outside.repr));
             if let Ok(cells) = cells
                 && cells.len() == self.header.columns.len()
-                && !self.nulls.contain(&cells[self.layout.timestamp])
+                && !self.plan.nulls.contain(&cells[self.layout.timestamp])
             {
                 evidence.observe(&cells[self.layout.timestamp]);
             }
@@ -183,7 +148,7 @@ impl<'a> Cleaner<'a> {
             return Err(self.wrong_count(cells.len()));
         }
         let cell = &cells[self.layout.timestamp];
-        if self.nulls.contain(cell) {
+        if self.plan.nulls.contain(cell) {
             return Err(no_time());
         }
         let time = self.times.parse(cell)?;
@@ -200,7 +165,7 @@ impl<'a> Cleaner<'a> {
     }
 
     fn value(&self, field: &Field, cell: &[u8], column: &mut Column) -> Result<(), Rejection> {
-        if self.nulls.contain(cell) {
+        if field.nulls.contain(cell) || self.means_null(field, cell) {
             if field.missing.is_some() {
                 return Err(missing(field));
             }
@@ -241,6 +206,17 @@ impl<'a> Cleaner<'a> {
             return Ok(());
         }
         Err(self.invalid(field, cell))
+    }
+
+    /// Whether a cell is a number that means that there is no value.
+    fn means_null(&self, field: &Field, cell: &[u8]) -> bool {
+        match field.kind {
+            _ if field.null_ranges.is_empty() => false,
+            Kind::Double => number::double(cell, self.plan.decimal as u8)
+                .is_some_and(|value| field.means_null(value)),
+            Kind::Long => number::long(cell).is_some_and(|value| field.means_null_long(value)),
+            Kind::String | Kind::Boolean => false,
+        }
     }
 
     /// A line that is perhaps no clean row: read by the letter.
@@ -290,12 +266,10 @@ impl<'a> Cleaner<'a> {
     #[cold]
     fn invalid(&self, field: &Field, cell: &[u8]) -> Rejection {
         let value = match field.kind {
-            crate::table::Kind::Double => {
-                number::double(cell, self.plan.decimal as u8).map(|value| {
-                    (shown::double(value), beyond(field, |limit| value.total_cmp(&limit)))
-                })
-            }
-            crate::table::Kind::Long => number::long(cell)
+            Kind::Double => number::double(cell, self.plan.decimal as u8).map(|value| {
+                (shown::double(value), beyond(field, |limit| value.total_cmp(&limit)))
+            }),
+            Kind::Long => number::long(cell)
                 .map(|value| (value.to_string(), beyond(field, |limit| order(value, limit)))),
             _ => None,
         };
@@ -307,10 +281,10 @@ impl<'a> Cleaner<'a> {
             None => {
                 let shown = shown::text(cell, self.outside.repr);
                 let kind = match field.kind {
-                    crate::table::Kind::String => "string",
-                    crate::table::Kind::Double => "double",
-                    crate::table::Kind::Long => "long",
-                    crate::table::Kind::Boolean => "boolean",
+                    Kind::String => "string",
+                    Kind::Double => "double",
+                    Kind::Long => "long",
+                    Kind::Boolean => "boolean",
                 };
                 Rejection::new(Reason::InvalidValue, format!("{name}: {shown} is not a {kind}"))
             }

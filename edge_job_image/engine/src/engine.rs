@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::blocks::{Blocks, Part, Unread};
 use crate::buckets::{Buckets, Finished};
-use crate::clean::{Batch, Cleaner, Nulls, Outside};
+use crate::clean::{Batch, Cleaner, Outside};
 use crate::header::{self, Header, lay_out};
 use crate::plan::Plan;
 use crate::ranges::{Lines, Ranges};
@@ -93,10 +93,9 @@ pub fn run(
     outside: Outside<'_>,
     progress: &Progress<'_>,
 ) -> Result<Outcome, Failure> {
-    let nulls = Nulls::new(plan);
     let mut known = BTreeMap::new();
     loop {
-        match Work::new(plan, &nulls, inputs, folder, outside, progress)?.run(&known) {
+        match Work::new(plan, inputs, folder, outside, progress)?.run(&known) {
             Ok(outcome) => return Ok(outcome),
             Err(Stop::Failure(failure)) => return Err(failure),
             Err(Stop::TooLate { input, refused, columns }) => {
@@ -138,7 +137,6 @@ struct Work<'a> {
     inputs: &'a [Input],
     outside: Outside<'a>,
     progress: &'a Progress<'a>,
-    nulls: &'a Nulls,
     buckets: Buckets<'a>,
     rejects: Rejects<'a>,
     batch: Batch,
@@ -161,7 +159,6 @@ struct Reading {
 impl<'a> Work<'a> {
     fn new(
         plan: &'a Plan,
-        nulls: &'a Nulls,
         inputs: &'a [Input],
         folder: &'a Path,
         outside: Outside<'a>,
@@ -172,7 +169,6 @@ impl<'a> Work<'a> {
             inputs,
             outside,
             progress,
-            nulls,
             buckets: Buckets::new(plan, folder, inputs.len())?,
             rejects: Rejects::new(folder),
             batch: Batch::new(plan),
@@ -250,7 +246,7 @@ impl<'a> Work<'a> {
                 return Ok(Err(Refused::Quarantined(quarantine)));
             }
         };
-        let mut cleaner = Cleaner::new(self.plan, self.nulls, &header, &layout, self.outside);
+        let mut cleaner = Cleaner::new(self.plan, &header, &layout, self.outside);
         if let Some(evidence) = Evidence::new(&self.plan.timestamp) {
             match self.formats_ruled_out(&cleaner, evidence, &mut file, header.end..input.end) {
                 Ok(formats) => cleaner.rule_out(formats),

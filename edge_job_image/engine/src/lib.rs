@@ -12,6 +12,7 @@ pub mod exact;
 pub mod format;
 pub mod header;
 pub mod lines;
+pub mod nulls;
 pub mod number;
 pub mod order;
 pub mod pages;

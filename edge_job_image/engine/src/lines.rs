@@ -2,12 +2,12 @@
 //! what is wrong with them: so nothing here has to say why.
 
 use crate::cells::MAX_LINE;
-use crate::clean::Nulls;
 use crate::header::{Header, Layout};
+use crate::nulls::Nulls;
 use crate::number;
 use crate::plan::{Field, Plan};
 use crate::scan::Marks;
-use crate::table::{Column, Table};
+use crate::table::{Column, NULL_DOUBLE, Table};
 use crate::timestamp;
 
 /// What becomes of a column of a file.
@@ -24,12 +24,13 @@ pub struct Lines<'a> {
     absent: Vec<usize>,
     marks: Marks,
     decimal: u8,
+    /// What means that a row has no time.
     nulls: &'a Nulls,
 }
 
 impl<'a> Lines<'a> {
     /// None when one column is two things of the schema.
-    pub fn new(plan: &'a Plan, nulls: &'a Nulls, header: &Header, layout: &Layout) -> Option<Self> {
+    pub fn new(plan: &'a Plan, header: &Header, layout: &Layout) -> Option<Self> {
         let last = header.columns.len() - 1;
         let mut columns = Vec::with_capacity(last + 1);
         for at in 0..=last {
@@ -52,7 +53,7 @@ impl<'a> Lines<'a> {
             absent: absent.collect(),
             marks: Marks::new(header.delimiter),
             decimal: plan.decimal as u8,
-            nulls,
+            nulls: &plan.nulls,
         })
     }
 
@@ -120,15 +121,16 @@ impl<'a> Lines<'a> {
         if let Column::Double(values) = column
             && let Some((value, end)) = number::short(block, at, self.decimal, until)
         {
-            let is_null = self.nulls.has_numbers() && self.nulls.contain(&block[at..end]);
-            if !is_null && field.holds(value) {
-                values.push(value);
-                return Some(end);
+            // No text of `nulls` is a number: those that mean null are among the ranges.
+            if field.means_null(value) {
+                values.push(NULL_DOUBLE);
+                return field.missing.is_none().then_some(end);
             }
-            return None;
+            values.push(value);
+            return field.holds(value).then_some(end);
         }
         let (cell, end) = self.marks.cell(block, at)?;
-        if self.nulls.contain(cell) {
+        if field.nulls.contain(cell) {
             if field.missing.is_some() {
                 return None;
             }
@@ -137,11 +139,15 @@ impl<'a> Lines<'a> {
         }
         match column {
             Column::Double(values) => {
-                values.push(number::double(cell, self.decimal).filter(|&value| field.holds(value))?)
+                let value = number::double(cell, self.decimal)?;
+                values.push(Some(value).filter(|&v| field.holds(v) && !field.means_null(v))?);
             }
             Column::String { numbers, dictionary } => numbers.push(dictionary.number(cell)),
             Column::Long { values, valid } => {
-                values.push(number::long(cell).filter(|&value| field.holds_long(value))?);
+                let value = number::long(cell)?;
+                values.push(
+                    Some(value).filter(|&v| field.holds_long(v) && !field.means_null_long(v))?,
+                );
                 valid.push(true);
             }
             Column::Boolean(values) => values.push(u8::from(number::boolean(cell)?)),

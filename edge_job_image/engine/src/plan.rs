@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use serde::Deserialize;
 
 use crate::format::Format;
+use crate::nulls::Nulls;
 use crate::reason::Reason;
 use crate::table::Kind;
 use crate::zone::Zone;
@@ -18,8 +19,8 @@ pub struct Plan {
     pub decimal: char,
     pub timestamp: TimeRules,
     pub fields: Vec<Field>,
-    /// Cells that mean that there is no value; the empty one is among them.
-    pub nulls: Vec<String>,
+    /// What means that a row has no time.
+    pub nulls: Nulls,
     /// What identifies a row.
     pub key: Key,
     pub features: Features,
@@ -80,6 +81,10 @@ pub struct Field {
     /// Why a row without a value is rejected; None: it is not.
     #[serde(default)]
     pub missing: Option<Missing>,
+    /// What means that there is no value: texts, and numbers from one to another.
+    pub nulls: Nulls,
+    #[serde(default)]
+    pub null_ranges: Vec<(f64, f64)>,
     /// An invalid value becomes null instead of rejecting the row.
     pub set_null: bool,
     /// The limits, each with the text of messages.
@@ -101,6 +106,22 @@ impl Field {
     pub fn holds_long(&self, value: i64) -> bool {
         self.min.as_ref().is_none_or(|limit| order(value, limit.0).is_ge())
             && self.max.as_ref().is_none_or(|limit| order(value, limit.0).is_le())
+    }
+}
+
+impl Field {
+    /// Whether a number says that there is no value.
+    #[inline(always)]
+    pub fn means_null(&self, value: f64) -> bool {
+        !self.null_ranges.is_empty()
+            && self.null_ranges.iter().any(|&(least, most)| least <= value && value <= most)
+    }
+
+    /// Whether a number says that there is no value.
+    pub fn means_null_long(&self, value: i64) -> bool {
+        let within =
+            |&(least, most): &(f64, f64)| order(value, least).is_ge() && order(value, most).is_le();
+        self.null_ranges.iter().any(within)
     }
 }
 
