@@ -53,23 +53,22 @@ def _reader(field: Field, job: JobDocument) -> Callable[[str], Value]:
     missing = MISSING_KEY if in_key else MISSING_REQUIRED if field.required else None
     may_be_nulled = job.schema.on_invalid_field == "SetNull" and missing is None
 
-    def without() -> None:
-        if missing is not None:
+    def value_of(cell: str) -> Value:
+        value = None if cell in nulls else convert(cell)
+        if isinstance(value, int | float) and any(a <= value <= b for a, b in ranges):
+            value = None
+        if value is None and missing is not None:
             raise RejectionError(missing, f"{field.name} has no value")
+        _check_range(field, value)
+        return value
 
     def read(cell: str) -> Value:
-        if cell in nulls:
-            return without()
         try:
-            value = convert(cell)
-            if isinstance(value, int | float) and any(a <= value <= b for a, b in ranges):
-                return without()
-            _check_range(field, value)
+            return value_of(cell)
         except RejectionError:
             if may_be_nulled:
                 return None
             raise
-        return value
 
     return read
 
