@@ -132,6 +132,10 @@ class JobDocument(_Document, frozen=True, kw_only=True):
     key: Annotated[tuple[str, ...], Meta(min_length=1)]
     features: Features = Features()
     results: Results = Results()
+    reprocess: Literal["Never", "Changed"] = "Never"
+    """Whether files that were read by other rules are read again by these."""
+    replay: str | None = None
+    """A request to read again what was rejected or quarantined; each is heard once by a node."""
 
     @property
     def schema_version(self) -> str:
@@ -150,6 +154,8 @@ class Input(_Document, frozen=True, kw_only=True):
     rows_rejected: Count
     rows_duplicate: Count
     status: Literal["read", "quarantined"] = "read"
+    read_again: bool = False
+    """Whether what was rejected of this file in earlier runs is among these rows again."""
     rejected_by_reason: dict[str, Count] = {}
     message: str | None = None
 

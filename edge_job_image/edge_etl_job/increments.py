@@ -3,19 +3,22 @@
 The rule: a file continues what was delivered if its first bytes are those that were delivered,
 whatever its name, inode and times say. So appended, renamed, rotated (with and without
 copytruncate), copied and restored files go on where they were; anything else is new and is read
-from its start.
+from its start. On request, what was rejected of the delivered bytes is read again, or all of them
+when other rules had been in force.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from typing import Final, Literal
 
+import msgspec
+
 from edge_etl_job.content import content, head, head_length, holds
 from edge_etl_job.discovery import SourceFile, described
-from edge_etl_job.engine import InputRange
-from edge_etl_job.ledger import Entry, Ledger
+from edge_etl_job.engine import InputRange, Range
+from edge_etl_job.ledger import Entry, Ledger, Wanted
 from edge_etl_job.reasons import UNREADABLE
 from edge_etl_job.sources import open_regular, why_unreadable
 
@@ -28,35 +31,57 @@ class Increment:
 
     name: str
     kind: Literal["read", "known", "same", "quarantined", "unreadable"]
-    """``read``: a range is new. ``known``: delivered before under another name. ``same``: nothing
-    but its name, inode or times are new. ``quarantined``: as in an earlier run. ``unreadable``."""
+    """``read``: there are ranges to read. ``known``: delivered before under another name. ``same``:
+    only its name, inode or times are new. ``quarantined``: as in an earlier run. ``unreadable``."""
     message: str | None = None
     entry: Entry | None = None
     """What the ledger says when the increment is delivered; None leaves the ledger as it is."""
     held: Entry | None = None
     """What the ledger says instead when the range is quarantined; the quarantine is to be set."""
     part: InputRange | None = None
-    """The range to read."""
+    """The new range."""
+    again: tuple[InputRange, ...] = ()
+    """The ranges of rejected rows to read again."""
+    anew: bool = False
+    """Whether delivered bytes are read again, by other rules."""
+
+    @property
+    def parts(self) -> tuple[InputRange, ...]:
+        """All ranges to read, in the file's order."""
+        return self.again if self.part is None else (*self.again, self.part)
+
+
+def packed(ranges: Sequence[Range]) -> bytes:
+    """Return ranges as an entry of the ledger holds them; empty when there is none."""
+    return msgspec.msgpack.encode(ranges) if ranges else b""
+
+
+def ranges(packed: bytes) -> tuple[Range, ...]:
+    """Return the ranges that an entry of the ledger holds."""
+    return msgspec.msgpack.decode(packed, type=tuple[Range, ...]) if packed else ()
 
 
 def increment(
-    file: SourceFile, ledger: Ledger, *, schema_version: str, settled_before: int
+    file: SourceFile, ledger: Ledger, wanted: Wanted, *, settled_before: int
 ) -> Increment | None:
-    """Return what is new of a file, None when nothing is.
+    """Return what is to be read of a file, None when nothing is.
 
     A file that was written after ``settled_before`` (nanoseconds since 1970) may still grow: its
     last line waits for its newline.
     """
     entry = ledger.entry(file.name)
-    if entry is not None and _unchanged(file, entry):
-        if entry.quarantine is not None and entry.schema_version == schema_version:
-            return Increment(file.name, "quarantined", entry.quarantine)
-        if entry.quarantine is None and entry.offset == file.size:
-            return None
+    if (
+        entry is not None
+        and entry.quarantine is not None
+        and not wanted.replay
+        and entry.schema_version == wanted.schema_version
+        and _unchanged(file, entry)
+    ):
+        return Increment(file.name, "quarantined", entry.quarantine)
     try:
         with open_regular(file.path) as opened:
             found = described(file.name, file.location, os.fstat(opened.fileno()))
-            return _compared(found, opened, entry, ledger, schema_version, settled_before)
+            return _compared(found, opened, entry, ledger, wanted, settled_before)
     except OSError as error:
         return Increment(file.name, "unreadable", f"{UNREADABLE}: {why_unreadable(error)}")
 
@@ -75,7 +100,7 @@ def _compared(
     opened: BufferedReader,
     entry: Entry | None,
     ledger: Ledger,
-    schema_version: str,
+    wanted: Wanted,
     settled_before: int,
 ) -> Increment | None:
     known = _known(file, opened, entry, ledger)
@@ -83,11 +108,40 @@ def _compared(
     end = file.size
     if file.modified > settled_before:
         end = max(offset, _after_newline(opened, offset, end))
-    start = _whole_line(opened, offset, end)
     if end == 0:
         return None
+    new = _entry(file, opened, known, end, wanted)
+    anew = wanted.changed and not new.whole
+    start = 0 if anew else _whole_line(opened, offset, end)
+    refused = tuple(each for each in ranges(new.refused) if each.start < start)
+    new = replace(
+        new,
+        lines=0 if anew else new.lines,
+        whole=anew or new.whole,
+        refused=b"" if wanted.replay else packed(refused),
+        continues=entry is not None and known == entry,
+    )
+    again = tuple(InputRange(file.name, file.path, *each) for each in refused)
+    again = again if wanted.replay else ()
+    if known is not None and start == end and not again:
+        return _renamed(known, new)
+    message = None
+    if entry is not None and entry.offset > 0 and known is None:
+        message = "another content than before, read from its start"
+    elif known is not None and known.name != file.name:
+        message = f"continued from byte {offset}, {_before(known)}"
+    elif anew:
+        message = "read again by the rules of now"
+    part = InputRange(file.name, file.path, start, end, new.lines) if start < end else None
+    return Increment(file.name, "read", message, new, _held(new, known), part, again, anew)
+
+
+def _entry(
+    file: SourceFile, opened: BufferedReader, known: Entry | None, end: int, wanted: Wanted
+) -> Entry:
+    """Return what the ledger says of a file that is delivered to its end as it goes on."""
     length = head_length(end)
-    new = Entry(
+    return Entry(
         name=file.name,
         identity=file.identity,
         size=file.size,
@@ -95,35 +149,41 @@ def _compared(
         changed=file.changed,
         offset=end,
         lines=known.lines if known else 0,
-        content=content(opened, end, known.content if known else b"", offset),
+        content=(
+            content(opened, end, known.content, known.offset) if known else content(opened, end)
+        ),
         head_length=length,
         head=head(opened, length),
         quarantine=None,
-        schema_version=schema_version,
-        continues=entry is not None and known == entry,
+        schema_version=wanted.schema_version,
+        whole=known is None or (known.whole and known.schema_version == wanted.schema_version),
+        refused=known.refused if known else b"",
+        continues=False,
     )
-    if known is not None and end == offset:
-        if known.name == file.name:
-            return (
-                None
-                if new == replace(known, continues=True)
-                else Increment(file.name, "same", entry=new)
-            )
-        return Increment(file.name, "known", _before(known), entry=new)
-    message = None
-    if entry is not None and entry.offset > 0 and known is None:
-        message = "another content than before, read from its start"
-    elif known is not None and known.name != file.name:
-        message = f"continued from byte {offset}, {_before(known)}"
-    part = InputRange(file.name, file.path, start, end, new.lines)
-    held = replace(
+
+
+def _held(new: Entry, known: Entry | None) -> Entry:
+    """Return what the ledger says when nothing more of the file than before is delivered."""
+    return replace(
         new,
-        offset=offset,
+        offset=known.offset if known else 0,
+        lines=known.lines if known else 0,
         content=known.content if known else b"",
         head_length=known.head_length if known else 0,
         head=known.head if known else b"",
+        whole=known is not None and known.whole and known.schema_version == new.schema_version,
+        refused=known.refused if known else b"",
     )
-    return Increment(file.name, "read", message, new, held, part)
+
+
+def _renamed(known: Entry, new: Entry) -> Increment | None:
+    """Return the increment of a file of which nothing is read; None when nothing is to be said."""
+    new = replace(
+        new, schema_version=known.schema_version, whole=known.whole, refused=known.refused
+    )
+    if known.name != new.name:
+        return Increment(new.name, "known", _before(known), entry=new)
+    return None if new == replace(known, continues=True) else Increment(new.name, "same", entry=new)
 
 
 def _before(known: Entry) -> str:

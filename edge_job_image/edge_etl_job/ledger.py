@@ -12,7 +12,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -21,7 +21,7 @@ from edge_etl_job.errors import EdgeError
 from edge_etl_job.logs import log
 from edge_etl_job.reasons import DISK_FULL, STATE_UNWRITABLE
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _LEAST_ROOM: Final = 1 << 16  # bytes: SQLite's write-ahead log and its index begin with as many
 
 
@@ -45,6 +45,11 @@ class Entry:
     quarantine: str | None
     """Why what follows ``offset`` is left where it is, None when it is not."""
     schema_version: str
+    """The rules by which it was read last."""
+    whole: bool
+    """Whether all of the delivered bytes were read by them."""
+    refused: bytes
+    """Where among them the rejected rows are (``increments.ranges``)."""
     continues: bool
     """Whether the delivered bytes of an older entry of this name are the beginning of these."""
 
@@ -55,6 +60,20 @@ class Pending:
 
     run: str
     attempt: str
+    replay: str | None = None
+    """The request that it hears."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a run reads beside what is new."""
+
+    schema_version: str
+    """The rules that hold now."""
+    replay: bool = False
+    """What was rejected or quarantined."""
+    changed: bool = False
+    """Files that were read by other rules."""
 
 
 _COLUMNS: Final = ", ".join(field.name for field in fields(Entry))
@@ -106,7 +125,7 @@ class Ledger:
                 self._db.execute("INSERT INTO ledger VALUES (?)", (dataset,))
             elif row[0] != dataset:
                 log.warning("the results are others than before; all files are read again")
-                for table in ("entries", "prepared", "pending"):
+                for table in ("entries", "prepared", "pending", "replayed"):
                     self._db.execute(f"DELETE FROM {table}")  # noqa: S608
                 self._db.execute("UPDATE ledger SET dataset = ?", (dataset,))
 
@@ -114,16 +133,23 @@ class Ledger:
         """Return the entry of a name."""
         return next(self._entries("name = ?", name), None)
 
-    def delivered(self) -> dict[str, tuple[str, int, int, int]]:
-        """Return the identity, size and times of all files that were delivered to their end.
+    def delivered(self, wanted: "Wanted") -> dict[str, tuple[str, int, int, int]]:
+        """Return the identity, size and times of all files of which nothing is wanted.
 
         To ask for the entry of each file takes longer than all else in a run without news.
         """
         query = (
             "SELECT name, identity, size, modified, changed FROM entries "
             "WHERE name IS NOT NULL AND quarantine IS NULL AND offset = size"
+            " AND NOT (:replay AND refused <> x'')"
+            " AND (NOT :changed OR (whole AND schema_version = :schema_version))"
         )
-        return {row[0]: row[1:] for row in self._db.execute(query)}
+        return {row[0]: row[1:] for row in self._db.execute(query, asdict(wanted))}
+
+    def replayed(self) -> str | None:
+        """Return the request to read again that was heard last."""
+        row = self._db.execute("SELECT id FROM replayed").fetchone()
+        return row[0] if row else None
 
     def same_head(self, head: bytes) -> list[Entry]:
         """Return the entries of files that began with the same bytes, the longest first."""
@@ -140,14 +166,14 @@ class Ledger:
 
     def pending(self) -> Pending | None:
         """Return the attempt that is neither forgotten nor in the ledger."""
-        row = self._db.execute("SELECT run, attempt FROM pending").fetchone()
+        row = self._db.execute("SELECT run, attempt, replay FROM pending").fetchone()
         return Pending(*row) if row else None
 
     def prepare(self, pending: Pending, entries: Iterable[Entry]) -> None:
         """Store durably what the ledger becomes when the attempt's manifest stands."""
         with self._transaction():
             self._clear()
-            self._db.execute("INSERT INTO pending VALUES (?, ?)", (pending.run, pending.attempt))
+            self._db.execute("INSERT INTO pending VALUES (?, ?, ?)", astuple(pending))
             insert = f"INSERT INTO prepared ({_COLUMNS}) VALUES ({_PLACES})"  # noqa: S608
             self._db.executemany(insert, [astuple(entry) for entry in entries])
 
@@ -162,6 +188,9 @@ class Ledger:
             self._db.execute(
                 f"INSERT OR REPLACE INTO entries ({_COLUMNS}) SELECT {_COLUMNS} FROM prepared"  # noqa: S608
             )
+            if self._db.execute("SELECT 1 FROM pending WHERE replay IS NOT NULL").fetchone():
+                self._db.execute("DELETE FROM replayed")
+                self._db.execute("INSERT INTO replayed SELECT replay FROM pending")
             self._clear()
 
     def forget(self) -> None:
@@ -201,9 +230,15 @@ def _connected(path: Path) -> sqlite3.Connection:
             for field in fields(Entry)
         ]
         db.execute("CREATE TABLE IF NOT EXISTS ledger (dataset TEXT NOT NULL)")
-        db.execute("CREATE TABLE IF NOT EXISTS pending (run TEXT NOT NULL, attempt TEXT NOT NULL)")
+        db.execute("CREATE TABLE IF NOT EXISTS replayed (id TEXT NOT NULL)")
+        db.execute(
+            "CREATE TABLE IF NOT EXISTS "
+            "pending (run TEXT NOT NULL, attempt TEXT NOT NULL, replay TEXT)"
+        )
         for table in ("entries", "prepared"):
             db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(columns)})")
+        if db.execute("PRAGMA user_version").fetchone()[0] == 1:
+            _from_version_1(db)
         db.execute("CREATE UNIQUE INDEX IF NOT EXISTS by_name ON entries (name)")
         db.execute("CREATE INDEX IF NOT EXISTS by_head ON entries (head)")
         db.execute("CREATE INDEX IF NOT EXISTS by_head_length ON entries (head_length)")
@@ -212,6 +247,17 @@ def _connected(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _from_version_1(db: sqlite3.Connection) -> None:
+    """Add what version 1 did not know: there, no one could ask for rejected rows again."""
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("ALTER TABLE pending ADD COLUMN replay TEXT")
+    for table in ("entries", "prepared"):
+        db.execute(f"ALTER TABLE {table} ADD COLUMN whole INTEGER NOT NULL DEFAULT 0")
+        db.execute(f"ALTER TABLE {table} ADD COLUMN refused BLOB NOT NULL DEFAULT x''")
+    db.execute(f"PRAGMA user_version={_VERSION}").close()
+    db.execute("COMMIT")
 
 
 def _locked(state: Path) -> int:

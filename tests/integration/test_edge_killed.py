@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from edge_etl_job.ledger import Ledger
@@ -59,10 +59,10 @@ class Mortal:
         return result
 
 
-def attempt(pi: Pi, name: str, run_id: str, dies: tuple[str, bool]) -> None:
+def attempt(pi: Pi, name: str, run_id: str, dies: tuple[str, bool], **over: Any) -> None:
     store = Mortal(pi.store(run_id, name), dies[0], behind=dies[1])
     with pytest.raises(Killed):
-        pi.deliver(run_id, name, store=store)
+        pi.deliver(run_id, name, store=store, **over)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,21 @@ def test_each_step_of_the_commit_can_be_the_last(
     assert Counter(row["timestamp"].second for row in pi.delivered()) == Counter([1, 2])
     with Ledger(pi.state) as ledger:
         assert ledger.pending() is None
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_what_is_read_again_on_request_is_delivered_once(behind: bool, pi: Pi) -> None:
+    pi.write("a.csv", csv(reading(1, value="1500"), reading(2)))
+    pi.deliver("20190401-000000")
+    fields = [
+        {"name": "sensor_id", "type": "string"},
+        {"name": "pm10", "from": ["P1"], "type": "double"},
+    ]
+    over: dict[str, Any] = {"replay": "now", "schema": {"fields": fields}}
+    attempt(pi, "a", "20190401-000001", ("commit", behind), **over)
+    for run_id in ("20190401-000002", "20190401-000003"):
+        pi.deliver(run_id, "b", **over)
+    assert [row["timestamp"].second for row in pi.delivered()] == [2, 1]
 
 
 def test_what_another_attempt_delivered_does_not_move_this_ledger(pi: Pi) -> None:

@@ -1,0 +1,139 @@
+"""What a run says of each file that it read, and what the ledger is to become."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from edge_etl_job.documents import Input
+from edge_etl_job.engine import InputResult, Quarantined, Range
+from edge_etl_job.increments import Increment, packed, ranges
+from edge_etl_job.ledger import Entry
+from edge_etl_job.reasons import UNREADABLE
+
+_NO_ROWS = InputResult(0, 0, 0, {}, 0)
+
+
+def apart(increments: Sequence[Increment]) -> tuple[list[Increment], dict[str, str]]:
+    """Return the increments to read, and which others hold the same bytes as one of these."""
+    firsts: dict[bytes | str, Increment] = {}
+    copies: dict[str, str] = {}
+    for new in increments:
+        if new.entry is None or not new.parts:
+            continue
+        # Only whole files are compared: what a known file has more is its own.
+        whole = new.part is None or new.part.start == 0
+        first = firsts.setdefault(new.entry.content if whole else new.name, new)
+        if first is not new:
+            copies[new.name] = first.name
+    return list(firsts.values()), copies
+
+
+def accounted(
+    increments: Sequence[Increment],
+    copies: Mapping[str, str],
+    results: Mapping[str, Sequence[InputResult]],
+) -> tuple[list[Input], list[Entry]]:
+    """Return what the manifest says of each file, and the entries of the ledger.
+
+    ``results`` has those of the parts of each increment that was read, by its name.
+    """
+    inputs: list[Input] = []
+    entries: list[Entry] = []
+    for new in increments:
+        original = copies.get(new.name)
+        read = results.get(original or new.name)
+        if read is not None:
+            inputs.append(_input(new, read, original))
+            entry = _entry(new, read)
+        else:
+            if new.kind != "same":
+                inputs.append(_unread(new))
+            entry = new.entry
+        if entry is not None:
+            entries.append(entry)
+    return inputs, entries
+
+
+def unlisted(folder: str) -> Input:
+    """Return what the manifest says of a directory that cannot be listed."""
+    return _said(folder, "quarantined", f"{UNREADABLE}: the directory cannot be listed")
+
+
+def _unread(new: Increment) -> Input:
+    return _said(new.name, "read" if new.kind == "known" else "quarantined", new.message)
+
+
+def _input(new: Increment, read: Sequence[InputResult], original: str | None) -> Input:
+    quarantine = _quarantine(new, read)
+    if quarantine is None and original is not None:
+        return _said(new.name, "read", f"the same bytes as {original}")
+    message, status = new.message, "read"
+    if quarantine is not None:
+        message, status = f"{quarantine.reason}: {quarantine.message}", "quarantined"
+    total = _total(read) if original is None else _NO_ROWS
+    return Input(
+        path=new.name,
+        bytes_read=sum(
+            part.end - part.start
+            for part, result in zip(new.parts, read, strict=True)
+            if result.quarantined is None and original is None
+        ),
+        rows_read=total.rows_read,
+        rows_clean=total.rows_clean,
+        rows_rejected=total.rows_rejected,
+        rows_duplicate=total.rows_duplicate,
+        status="read" if status == "read" else "quarantined",
+        rejected_by_reason=dict(sorted(total.rejected_by_reason.items())),
+        read_again=bool(new.again) or (new.anew and quarantine is None),
+        message=message,
+    )
+
+
+def _said(name: str, status: str, message: str | None) -> Input:
+    return Input(
+        path=name,
+        bytes_read=0,
+        rows_read=0,
+        rows_clean=0,
+        rows_rejected=0,
+        rows_duplicate=0,
+        status="read" if status == "read" else "quarantined",
+        message=message,
+    )
+
+
+def _quarantine(new: Increment, read: Sequence[InputResult]) -> Quarantined | None:
+    """Return why the file's new range is left where it is."""
+    return read[-1].quarantined if new.part is not None else None
+
+
+def _entry(new: Increment, read: Sequence[InputResult]) -> Entry | None:
+    """Return what the ledger says of a file of which these parts were read."""
+    quarantine = _quarantine(new, read)
+    entry = new.entry if quarantine is None else new.held
+    if entry is None or (quarantine is not None and quarantine.reason == UNREADABLE):
+        return None
+    left = [*ranges(entry.refused)] if not new.again else []
+    for part, result in zip(new.parts, read, strict=True):
+        if result.quarantined is None:
+            left += result.refused
+        elif part is not new.part:
+            left.append(Range(part.start, part.end, part.lines))
+    entry = replace(entry, refused=packed(left))
+    if quarantine is not None:
+        return replace(entry, quarantine=f"{quarantine.reason}: {quarantine.message}")
+    return replace(entry, lines=read[-1].lines) if new.part is not None else entry
+
+
+def _total(read: Sequence[InputResult]) -> InputResult:
+    """Return the sum of what was read; a part that was quarantined counts for nothing."""
+    reasons: Counter[str] = Counter()
+    for result in read:
+        reasons.update(result.rejected_by_reason)
+    return InputResult(
+        sum(result.rows_read for result in read),
+        sum(result.rows_clean for result in read),
+        sum(result.rows_duplicate for result in read),
+        reasons,
+        0,
+    )

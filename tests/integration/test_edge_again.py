@@ -1,0 +1,151 @@
+"""After a rule has changed: what was rejected is read again on request, or all of a file."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from edge_etl_job.documents import Input
+
+from tests.support.edge import Pi, csv, reading
+
+HIGH = reading(2, value="1500")
+WIDER: dict[str, Any] = {
+    "fields": [
+        {"name": "sensor_id", "type": "string"},
+        {"name": "pm10", "from": ["P1"], "type": "double", "min": 0, "max": 2000},
+    ]
+}
+
+
+@pytest.fixture
+def pi(tmp_path: Path) -> Pi:
+    return Pi.at(tmp_path)
+
+
+def run(pi: Pi, **over: Any) -> list[Input]:
+    """Do the next run; return what its manifest says of each file."""
+    pi.deliver(f"20190305-{len(pi.manifests()):06}", **over)
+    return list(pi.manifests()[-1].inputs)
+
+
+def seconds(pi: Pi) -> list[int]:
+    return [row["timestamp"].minute * 60 + row["timestamp"].second for row in pi.delivered()]
+
+
+def test_exactly_the_rejected_rows_are_read_again_once(pi: Pi) -> None:
+    pi.write("a.csv", csv(reading(1), HIGH, "broken", reading(3)))
+    pi.write("b.csv", csv(reading(4)))
+    run(pi)
+    assert run(pi, schema=WIDER) == []
+    (again,) = run(pi, schema=WIDER, replay="first")
+    assert again.bytes_read == len(f"{HIGH}\nbroken\n")
+    assert (again.rows_read, again.rows_clean, again.read_again) == (2, 1, True)
+    assert seconds(pi) == [1, 3, 4, 2]
+    first, *_, last = pi.manifests()
+    assert first.schema_version != last.schema_version
+    row = pi.delivered("rejected")[-1]
+    assert (row["line"], row["raw"]) == (4, "broken")
+    # Each request is heard once; what is still rejected can be asked for again.
+    assert run(pi, schema=WIDER, replay="first") == []
+    (again,) = run(pi, schema=WIDER, replay="second")
+    assert (again.rows_read, again.rows_rejected) == (1, 1)
+
+
+def test_what_was_rejected_is_found_in_a_file_that_was_renamed_and_grew(pi: Pi) -> None:
+    path = pi.write("a.csv", csv(HIGH, reading(3)))
+    run(pi)
+    path = path.rename(pi.source / "b.csv")
+    run(pi)
+    with path.open("a") as file:
+        file.write(f"{reading(4)}\n{reading(5, value='1600')}\n")
+    (grown,) = run(pi)
+    assert grown.rows_rejected == 1
+    with path.open("a") as file:
+        file.write(f"{reading(6)}\n")
+    (again,) = run(pi, schema=WIDER, replay="first")
+    assert (again.path, again.rows_read, again.rows_clean) == ("b.csv", 3, 3)
+    assert seconds(pi) == [3, 4, 2, 5, 6]
+
+
+def test_a_copy_is_not_read_again_beside_its_original(pi: Pi) -> None:
+    for name in ("a.csv", "b.csv"):
+        pi.write(name, csv(reading(1), HIGH))
+    run(pi)
+    first, second = run(pi, schema=WIDER, replay="first")
+    assert (first.rows_clean, second.rows_read, second.message) == (1, 0, "the same bytes as a.csv")
+    assert seconds(pi) == [1, 2]
+
+
+def test_of_a_file_that_was_written_anew_nothing_old_is_read(pi: Pi) -> None:
+    path = pi.write("a.csv", csv(reading(1), HIGH, reading(3)))
+    run(pi)
+    path.write_text(csv(reading(7), reading(8)))
+    (anew,) = run(pi, schema=WIDER, replay="first")
+    assert (anew.rows_read, anew.read_again) == (2, False)
+    assert seconds(pi) == [1, 3, 7, 8]
+
+
+def test_a_quarantined_file_is_tried_again_and_its_delivered_part_is_not(pi: Pi) -> None:
+    path = pi.write("a.csv", csv(HIGH, reading(3)))
+    run(pi)
+    with path.open("a") as file:
+        file.writelines(f"{reading(second)};9\n" for second in range(10, 30))
+    run(pi)
+    (again,) = run(pi, replay="first", schema=WIDER)
+    assert (again.status, again.rows_read, again.rows_clean) == ("quarantined", 1, 1)
+    assert again.message == "wrong_field_count: 4 fields in rows, 3 in the header"
+    assert run(pi, schema=WIDER, replay="first") == [
+        Input(
+            path="a.csv", bytes_read=0, rows_read=0, rows_clean=0, rows_rejected=0,
+            rows_duplicate=0, status="quarantined", message=again.message,
+        )
+    ]  # fmt: skip
+    assert seconds(pi) == [3, 2]
+
+
+def test_so_many_rejected_rows_that_rows_between_them_come_again(pi: Pi) -> None:
+    lines = [reading(at, value="1500" if at % 2 else "1") for at in range(3000)]
+    pi.write("a.csv", csv(*lines))
+    run(pi)
+    (again,) = run(pi, schema=WIDER, replay="first")
+    # A thousand ranges are kept apart; behind them all is read, which the table has already.
+    assert (again.rows_read, again.rows_clean) == (2000, 2000)
+    assert set(seconds(pi)) == set(range(3000))
+
+
+@pytest.mark.parametrize("appended", [False, True])
+def test_files_read_by_other_rules_are_read_again_where_the_job_says_so(
+    appended: bool, pi: Pi
+) -> None:
+    path = pi.write("a.csv", csv(reading(1), HIGH))
+    run(pi)
+    if appended:
+        with path.open("a") as file:
+            file.write(reading(3) + "\n")
+        assert run(pi, schema=WIDER)[0].rows_read == 1
+    (again,) = run(pi, schema=WIDER, reprocess="Changed")
+    assert again.message == "read again by the rules of now"
+    assert (again.rows_read, again.rows_clean, again.read_again) == (
+        2 + appended,
+        2 + appended,
+        True,
+    )
+    assert run(pi, schema=WIDER, reprocess="Changed") == []
+    assert len(run(pi, reprocess="Changed")) == 1
+
+
+def test_a_ledger_of_the_version_before_is_taken_over(pi: Pi) -> None:
+    pi.write("a.csv", csv(reading(1), HIGH))
+    run(pi)
+    with sqlite3.connect(pi.state / "ledger.db") as db:
+        for table in ("entries", "prepared"):
+            db.execute(f"ALTER TABLE {table} DROP COLUMN whole")
+            db.execute(f"ALTER TABLE {table} DROP COLUMN refused")
+        db.execute("ALTER TABLE pending DROP COLUMN replay")
+        db.execute("DROP TABLE replayed")
+        db.execute("PRAGMA user_version=1")
+    db.close()
+    assert run(pi) == []
+    assert run(pi, replay="first") == []
+    assert run(pi, schema=WIDER, reprocess="Changed")[0].rows_clean == 2
