@@ -50,6 +50,7 @@ class Nodes(_Part, frozen=True, kw_only=True):
     min_success: int | str = "75%"
     offline_policy: Literal["Skip", "Wait", "Fail"] = "Skip"
     late_data_policy: Literal["NextRun", "Reaggregate", "Ignore"] = "NextRun"
+    max_parallel: int | None = None
     backoff_limit: int = 2
     active_deadline_seconds: int = 1200
 

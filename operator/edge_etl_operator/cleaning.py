@@ -1,17 +1,18 @@
 """Decide about a run whose nodes clean: pure."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
 
-from edge_etl_operator import conditions, leftovers, stages, status
+from edge_etl_operator import conditions, leftovers, names, stages, status
 from edge_etl_operator.api import NodeStatus, Run
 from edge_etl_operator.builders import edge
 from edge_etl_operator.conditions import Reason
 from edge_etl_operator.decisions import Action, Create, Decision
 from edge_etl_operator.observation import Observation
-from edge_etl_operator.policies import deadlines, nodes, quality, quorum
+from edge_etl_operator.policies import deadlines, nodes, parallel, quality, quorum
 from edge_etl_operator.policies.quorum import Verdict
 from edge_etl_operator.settings import Settings
 from edge_etl_operator.status import Finding
@@ -71,6 +72,9 @@ def _go_on(
     job = seen.job
     actions = (*leftovers.leftovers(seen, run.id), *start(seen, run, states, settings, now))
     told = goes(states, minimum)
+    if told.reason is conditions.CLEANING and (held := _held(seen, run, states, actions)):
+        fact = f"{told.fact}, {held} wait for their turn (spec.nodes.maxParallel)"
+        told = replace(told, fact=fact)
     going = status.going(job, run, states, told, now, oddities(seen, run, states))
     waits = any(node.phase == "Pending" for node in states)
     again = deadlines.look_again(job, run, now, waits=waits)
@@ -78,6 +82,21 @@ def _go_on(
         moment = deadlines.absent_until(job, run)
         again = again if now >= moment else deadlines.until(moment, again, now) or again
     return Decision(actions, going, again)
+
+
+def _held(
+    seen: Observation, run: Run, states: Sequence[NodeStatus], actions: Sequence[Action]
+) -> int:
+    """Return how many nodes only wait because enough others are at work."""
+    if seen.room is None and seen.job.spec.nodes.max_parallel is None:
+        return 0
+    creates = [each for each in actions if isinstance(each, Create)]
+    begin = sum(1 for each in creates if each.manifest["kind"] == "Job")
+    without = sum(
+        node.phase == "Pending" and not node.reason and seen.node_job(run.id, node.name) is None
+        for node in states
+    )
+    return without - begin
 
 
 def start(
@@ -93,18 +112,23 @@ def start(
     """
     job = seen.job
     actions: list[Action] = []
+    creates: list[Action] = []
+    at_work = 0
+    occupied = leftovers.occupied(seen, now)
     config_missing = any(node.reason == conditions.CONFIG_MISSING.code for node in states)
     for state in states:
         exists = seen.node_job(run.id, state.name)
+        at_work += exists is not None and state.phase in ("Pending", "Running")
         if state.reason == stages.EVIDENCE_LOST and exists is not None:
             actions.append(leftovers.delete_job(exists))
         elif state.phase == "Pending" and exists is None:
             node = seen.node(state.name)
-            if node is not None and not leftovers.occupied(seen, state.name, now):
-                actions.append(Create(edge.node_job(job, run.id, node, settings)))
-    if any(isinstance(action, Create) for action in actions) or config_missing:
-        actions.insert(0, Create(edge.edge_config(job, run.id)))
-    return tuple(actions)
+            if node is not None and names.label_value(state.name) not in occupied:
+                creates.append(Create(edge.node_job(job, run.id, node, settings)))
+    begin = creates[: parallel.admitted(at_work, job.spec.nodes.max_parallel, seen.room)]
+    if begin or config_missing:
+        actions.append(Create(edge.edge_config(job, run.id)))
+    return (*actions, *begin)
 
 
 def goes(states: Sequence[NodeStatus], minimum: int) -> Finding:

@@ -9,15 +9,21 @@ import contextlib
 import itertools
 import logging
 import signal
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import kopf
 
-from edge_etl_operator import names
+from edge_etl_operator import metrics, serving
 from edge_etl_operator.api import GROUP, PLURAL, VERSION
 from edge_etl_operator.cluster import ApiError, Cluster
+from edge_etl_operator.connection import Connection
+from edge_etl_operator.fleet import EVERYWHERE, Fleet
+from edge_etl_operator.lease import RENEW_SECONDS, Lease
+from edge_etl_operator.limiter import Limiter
 from edge_etl_operator.reconciler import Reconciler
+from edge_etl_operator.sentinel import DEAF_SECONDS, Sentinel
 from edge_etl_operator.settings import Settings
 from edge_etl_operator.workqueue import WorkQueue
 
@@ -25,6 +31,8 @@ log = logging.getLogger(__name__)
 
 REQUEST_SECONDS: Final = 30
 WATCH_SECONDS: Final = 300
+LISTING_SECONDS: Final = 30.0
+"""How long to wait at the start for everything to be listed."""
 
 
 class JobKey(NamedTuple):
@@ -49,14 +57,16 @@ class EndlessBackoff:
 
 
 class Doorbells:
-    """The handlers, and what they need to know: which jobs there are, how nodes looked last."""
+    """The handlers, and what they need to know: which jobs there are, how they looked last."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, namespaces: Sequence[str] = (EVERYWHERE,)) -> None:
         self._settings = settings
-        self._jobs: set[JobKey] = set()
-        self._nodes: dict[str, tuple[Any, ...]] = {}
+        self._namespaces = namespaces
+        self._jobs: dict[JobKey, tuple[Any, ...]] = {}
+        self._sentinel = Sentinel()
+        self._lease: Lease | None = None
         self._queue: WorkQueue[JobKey] | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def register(self) -> None:
         """Make kopf call the handlers."""
@@ -64,9 +74,6 @@ class Doorbells:
         kopf.on.startup()(self.start)
         kopf.on.cleanup()(self.stop)
         kopf.on.event(GROUP, VERSION, PLURAL)(self.job_changed)
-        kopf.on.event("batch", "v1", "jobs")(self.object_changed)
-        kopf.on.event("", "v1", "pods")(self.object_changed)
-        kopf.on.event("", "v1", "nodes")(self.node_changed)
 
     def configure(self, settings: kopf.OperatorSettings, **_: Any) -> None:
         """Give kopf limits: its defaults wait for ever, and ask for rights that are not needed."""
@@ -80,14 +87,14 @@ class Doorbells:
         settings.watching.connect_timeout = 5
         settings.watching.server_timeout = WATCH_SECONDS
         settings.watching.client_timeout = WATCH_SECONDS + 30
-        settings.watching.label_selectors["batch", "v1", "jobs"] = names.JOB
-        settings.watching.label_selectors["", "v1", "pods"] = names.JOB
         for noisy in ("kopf", "urllib3", "aiohttp.access"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
 
     async def start(self, **_: Any) -> None:
-        """Connect, wait for the CRD, and begin to work."""
-        cluster = await asyncio.to_thread(Cluster.connect)
+        """Connect, wait for the CRD and for the lease, list everything, and begin to work."""
+        rate = self._settings.api_requests_per_second
+        connection = await asyncio.to_thread(Connection.connect, Limiter(rate, int(2 * rate)))
+        cluster = Cluster(connection)
         try:
             served = await asyncio.to_thread(cluster.serves_jobs)
         except ApiError as error:
@@ -95,69 +102,127 @@ class Doorbells:
         if not served:
             # kopf looks for resources once and would never see a CRD that comes later.
             raise kopf.TemporaryError(f"The CRD {PLURAL}.{GROUP} is not installed yet", delay=2)
-        reconciler = Reconciler(cluster, self._settings)
-
-        async def work(key: JobKey) -> float | None:
-            return await asyncio.to_thread(reconciler.reconcile, *key)
-
-        self._queue = WorkQueue(work, expected=(ApiError,))
-        self._task = asyncio.create_task(self._queue.run())
-        self._task.add_done_callback(_end_if_failed)
+        if self._settings.port is not None:
+            serving.serve(self._settings.port, self.problems)
+        if self._settings.lease is not None:
+            await self._lead(connection)
+        fleet = self._fleet(connection, cluster)
+        await asyncio.to_thread(fleet.start, LISTING_SECONDS)
+        self._work(Reconciler(cluster, fleet, self._settings))
         log.info("started", extra={"sources": sorted(self._settings.sources)})
 
     async def stop(self, **_: Any) -> None:
         """End the workers; what they were at is found again by the next operator."""
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+                await task
+        if self._lease is not None:
+            await asyncio.to_thread(self._lease.release)
+
+    async def job_changed(
+        self,
+        event: kopf.RawEvent,
+        namespace: str | None,
+        name: str,
+        body: Mapping[str, Any],
+        **_: Any,
+    ) -> None:
+        """Ring for an EdgeETLJob that was created, changed or deleted; not for its status."""
+        key = JobKey(namespace or "", name)
+        if event["type"] == "DELETED":
+            self._jobs.pop(key, None)
+            self._sentinel.forget(str(key))
+            self._ring(key)
+            return
+        self._sentinel.saw(str(key), body["metadata"].get("resourceVersion", ""))
+        looks = _looks(body)
+        if self._jobs.get(key) != looks:
+            self._jobs[key] = looks
+            self._ring(key)
+
+    def problems(self) -> list[str]:
+        """Say why this operator should be started again; nothing when it is alive."""
+        found = self._sentinel.problems()
+        if self._lease is not None and (deaf := self._lease.unseen_seconds()) > DEAF_SECONDS:
+            found.append(f"a renewal of the lease was not seen for {deaf:.0f} s: the watch is deaf")
+        return found
+
+    async def _lead(self, connection: Connection) -> None:
+        """Wait until no other operator acts; from then on the lease is renewed."""
+        place = self._settings.lease
+        assert place is not None  # noqa: S101  # asked before
+        lease = Lease(connection, place.namespace, place.name, socket.gethostname())
+        connection.may_write = lambda: lease.held
+        while not await asyncio.to_thread(_renewed, lease):
+            self._sentinel.beat()
+            await asyncio.sleep(2)
+        lease.mirror.start()
+        self._lease = lease
+        self._tasks.append(asyncio.create_task(self._keep(lease)))
+        self._tasks[-1].add_done_callback(_end_if_failed)
+
+    async def _keep(self, lease: Lease) -> None:
+        """Renew the lease; end the operator when another one has it."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            self._sentinel.beat()
+            was_held = lease.held
+            if not await asyncio.to_thread(_renewed, lease) and was_held:
+                raise RuntimeError("the lease was taken by another operator")
+
+    def _fleet(self, connection: Connection, cluster: Cluster) -> Fleet:
+        loop = asyncio.get_running_loop()
+
+        def ring(namespace: str, name: str) -> None:
+            loop.call_soon_threadsafe(self._ring, JobKey(namespace, name))
+
+        def ring_all() -> None:
+            loop.call_soon_threadsafe(self._ring_all)
+
+        most = self._settings.max_parallel_nodes
+        return Fleet(connection, cluster, self._namespaces, ring, ring_all, most)
+
+    def _work(self, reconciler: Reconciler) -> None:
+        async def work(key: JobKey) -> float | None:
+            return await asyncio.to_thread(reconciler.reconcile, *key)
+
+        def wrote(namespace: str, name: str, version: str) -> None:
+            self._sentinel.expect(str(JobKey(namespace, name)), version)
+
+        reconciler.wrote = wrote
+        queue = self._queue = WorkQueue(work, expected=(ApiError,))
+        metrics.QUEUE_DEPTH.set_function(lambda: queue.depth)
+        self._tasks.append(asyncio.create_task(queue.run()))
+        self._tasks[-1].add_done_callback(_end_if_failed)
 
     def _ring(self, key: JobKey) -> None:
         if self._queue is not None:
             self._queue.ring(key)
 
-    async def job_changed(
-        self, event: kopf.RawEvent, namespace: str | None, name: str, **_: Any
-    ) -> None:
-        """Ring for an EdgeETLJob that was created, changed or deleted."""
-        key = JobKey(namespace or "", name)
-        if event["type"] == "DELETED":
-            self._jobs.discard(key)
-        else:
-            self._jobs.add(key)
-        self._ring(key)
-
-    async def object_changed(
-        self, namespace: str | None, labels: Mapping[str, str], **_: Any
-    ) -> None:
-        """Ring for the job whose Job or pod changed."""
-        if job := labels.get(names.JOB):
-            self._ring(JobKey(namespace or "", job))
-
-    async def node_changed(
-        self, event: kopf.RawEvent, name: str, body: Mapping[str, Any], **_: Any
-    ) -> None:
-        """Ring for all jobs when a node came, went or changed; its regular reports are nothing."""
-        looks = None if event["type"] == "DELETED" else _looks(body)
-        if looks == self._nodes.get(name):
-            return
-        if looks is None:
-            self._nodes.pop(name, None)
-        else:
-            self._nodes[name] = looks
+    def _ring_all(self) -> None:
         for key in self._jobs:
             self._ring(key)
+
+
+def _renewed(lease: Lease) -> bool:
+    try:
+        return lease.renew()
+    except ApiError as error:
+        log.warning("the lease could not be renewed: %s", error)
+        return lease.held
 
 
 def _end_if_failed(task: asyncio.Task[None]) -> None:
     """End the operator when nobody works any more: Kubernetes starts it again."""
     if not task.cancelled():
-        log.critical("the workers ended", exc_info=task.exception())
+        log.critical("the operator ends", exc_info=task.exception())
         signal.raise_signal(signal.SIGTERM)
 
 
-def _looks(node: Mapping[str, Any]) -> tuple[Any, ...]:
-    spec, conditions = node.get("spec", {}), node.get("status", {}).get("conditions", [])
-    ready = [each.get("status") for each in conditions if each.get("type") == "Ready"]
-    labels = sorted(node["metadata"].get("labels", {}).items())
-    return (labels, spec.get("unschedulable"), spec.get("taints"), ready)
+def _looks(job: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what of a job is a person's wish; what the operator writes itself is no news."""
+    metadata = job["metadata"]
+    deleted = metadata.get("deletionTimestamp")
+    asked = dict(metadata.get("annotations", {}))
+    return (metadata.get("uid"), metadata.get("generation"), deleted, asked)

@@ -3,7 +3,10 @@
 Whatever else an object holds is skipped while decoding, so a thousand pods cost little memory.
 """
 
+from collections.abc import Callable, Hashable
 from datetime import datetime
+from functools import cache
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -22,7 +25,9 @@ class Metadata(_Part, frozen=True, kw_only=True):
     """Name, identity and labels of an object."""
 
     name: str
+    namespace: str = ""
     uid: str = ""
+    resource_version: str = ""
     labels: dict[str, str] = {}
     owner_references: tuple[OwnerReference, ...] = ()
     creation_timestamp: datetime | None = None
@@ -84,6 +89,11 @@ class Node(_Part, frozen=True, kw_only=True):
     def ready(self) -> bool:
         """Whether the kubelet says so, and was heard of lately."""
         return _holds(self.status.conditions, "Ready")
+
+    @property
+    def looks(self) -> tuple[object, ...]:
+        """What of it can matter to a job; its regular reports change nothing of this."""
+        return (self.metadata.uid, self.metadata.labels, self.spec, self.ready)
 
 
 class JobState(_Part, frozen=True, kw_only=True):
@@ -264,5 +274,53 @@ class Event(_Part, frozen=True, kw_only=True):
         return moment.timestamp() if moment else 0.0
 
 
+class LeaseSpec(_Part, frozen=True, kw_only=True):
+    """Who holds a lease, and for how long after its last change."""
+
+    holder_identity: str = ""
+    lease_duration_seconds: int = 0
+    lease_transitions: int = 0
+
+
+class Lease(_Part, frozen=True, kw_only=True):
+    """A lock with an end."""
+
+    metadata: Metadata
+    spec: LeaseSpec = LeaseSpec()
+
+
 def _holds(conditions: tuple[Condition, ...], kind: str) -> bool:
     return any(each.type == kind and each.status == "True" for each in conditions)
+
+
+_Item = TypeVar("_Item")
+
+
+class ListMetadata(_Part, frozen=True, kw_only=True):
+    """Where a list was taken, and where its next page begins."""
+
+    resource_version: str = ""
+    continue_: str = msgspec.field(name="continue", default="")
+
+
+class Page(_Part, frozen=True, kw_only=True):
+    """A page of a list; its items are decoded by their own type."""
+
+    items: list[msgspec.Raw] = []
+    metadata: ListMetadata = ListMetadata()
+
+
+def items(document: bytes, kind: type[_Item]) -> tuple[_Item, ...]:
+    """Return the items of a list."""
+    decode = decoder(kind)
+    return tuple(decode(item) for item in msgspec.json.decode(document, type=Page).items)
+
+
+def decoder(kind: type[_Item]) -> Callable[[bytes | msgspec.Raw], _Item]:
+    """Return what decodes a type of object."""
+    return _decoder(cast("Hashable", kind)).decode
+
+
+@cache
+def _decoder(kind: Hashable) -> "msgspec.json.Decoder[Any]":
+    return msgspec.json.Decoder(kind)

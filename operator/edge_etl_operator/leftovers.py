@@ -34,13 +34,11 @@ def still_there(seen: Observation, now: datetime) -> bool:
     return any(_at_work(seen, pod, now) for pod in seen.pods)
 
 
-def occupied(seen: Observation, node: str, now: datetime) -> bool:
-    """Tell whether an earlier attempt may still be at work on a node."""
-    label = names.label_value(node)
-    return any(
-        pod.metadata.labels.get(names.NODE) == label and _at_work(seen, pod, now)
-        for pod in seen.pods
-    )
+def occupied(seen: Observation, now: datetime) -> set[str]:
+    """Return the nodes, as label values, on which an earlier attempt may still be at work."""
+    return {
+        pod.metadata.labels.get(names.NODE, "") for pod in seen.pods if _at_work(seen, pod, now)
+    }
 
 
 def delete_job(job: Job) -> Delete:

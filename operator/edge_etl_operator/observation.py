@@ -4,11 +4,14 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 from edge_etl_operator import names
 from edge_etl_operator.api import EdgeETLJob, Run
-from edge_etl_operator.cluster import Cluster
+from edge_etl_operator.fleet import Fleet
 from edge_etl_operator.kube import Event, Job, Node, Pod
+
+_ASKED_SINGLY: Final = 10
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class Observation:
     jobs: tuple[Job, ...] = ()
     pods: tuple[Pod, ...] = ()
     warnings: tuple[Event, ...] = ()
+    room: int | None = None
+    """How many more nodes may be at work, of all jobs together; None when there is no limit."""
 
     def node_job(self, run: str, node: str) -> Job | None:
         """Return the Kubernetes Job of a node in a run."""
@@ -74,17 +79,45 @@ class Observation:
         return found
 
 
-def gather(cluster: Cluster, job: EdgeETLJob) -> Observation:
-    """Look at everything afresh; ApiError if the API server does not let us."""
-    selector = f"{names.JOB}={job.name}"
+def gather(fleet: Fleet, job: EdgeETLJob) -> Observation:
+    """Look at everything that belongs to a job; ApiError if the API server does not let us."""
     uid = job.metadata.uid
     jobs = tuple(
-        each for each in cluster.jobs(job.namespace, selector) if each.metadata.owned_by(uid)
+        each for each in fleet.jobs(job.namespace, job.name) if each.metadata.owned_by(uid)
     )
-    pods = _owned(cluster.pods(job.namespace, selector), uid, jobs)
+    pods = _owned(fleet.pods(job.namespace, job.name), uid, jobs)
+    pods = _caught_up(fleet, job, jobs, pods)
     # Only the events about what waits tell something, and most of the time nothing does.
-    warnings = cluster.warnings(job.namespace) if _waits(jobs, pods) else ()
-    return Observation(job, cluster.nodes(), jobs, pods, warnings)
+    warnings = fleet.warnings(job.namespace) if _waits(jobs, pods) else ()
+    return Observation(job, fleet.nodes(), jobs, pods, warnings, fleet.room())
+
+
+def _caught_up(
+    fleet: Fleet, job: EdgeETLJob, jobs: tuple[Job, ...], pods: tuple[Pod, ...]
+) -> tuple[Pod, ...]:
+    """Ask for the pods of Jobs that are over while no pod is: two watches need not agree.
+
+    Without it a delivery that is only late would be taken for a lost one.
+    """
+    run = job.status.run
+    if run is None or run.completion_time is not None:
+        return pods
+    known = {names.label_value(node.name) for node in job.status.nodes if node.phase == "Succeeded"}
+    over = {owner.uid for pod in pods if pod.finished for owner in pod.metadata.owner_references}
+    doubtful = [
+        each
+        for each in jobs
+        if each.finished
+        and each.metadata.uid not in over
+        and each.metadata.labels.get(names.RUN) == run.id
+        and each.metadata.labels.get(names.NODE) not in known
+    ]
+    if len(doubtful) > _ASKED_SINGLY:
+        asked = [f"{names.JOB}={job.name},{names.RUN}={run.id}"]
+    else:
+        asked = [f"batch.kubernetes.io/job-name={each.name}" for each in doubtful]
+    now = {pod.uid: pod for each in asked for pod in fleet.pods_now(job.namespace, each)}
+    return tuple(now.pop(pod.uid, pod) for pod in pods) + tuple(now.values())
 
 
 def _waits(jobs: tuple[Job, ...], pods: tuple[Pod, ...]) -> bool:

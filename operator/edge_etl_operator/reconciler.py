@@ -1,14 +1,18 @@
 """Reconcile one job: gather, decide, act, then one write of the status."""
 
+import contextlib
+import json
 import logging
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from edge_etl_operator import api, conditions, history, observation, planning, status
+from edge_etl_operator import api, conditions, history, metrics, observation, planning, status
 from edge_etl_operator.announcing import Announcer
 from edge_etl_operator.api import EdgeETLJob, InvalidResourceError, Status
 from edge_etl_operator.cluster import (
@@ -20,9 +24,13 @@ from edge_etl_operator.cluster import (
 )
 from edge_etl_operator.conditions import Reason
 from edge_etl_operator.decisions import Action, Create, Delete
+from edge_etl_operator.fleet import Fleet
 from edge_etl_operator.settings import Settings
 
 log = logging.getLogger(__name__)
+
+SLICE_SECONDS: Final = 1.0
+"""How long objects are created before the status is written and the rest is looked at again."""
 
 
 class Reconciler:
@@ -31,12 +39,19 @@ class Reconciler:
     def __init__(
         self,
         cluster: Cluster,
+        fleet: Fleet,
         settings: Settings,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._cluster = cluster
+        self._fleet = fleet
         self._settings = settings
         self._clock = clock
+        # With a limit for all jobs together two must not take the same place.
+        capped = settings.max_parallel_nodes is not None
+        self._turn = threading.Lock() if capped else contextlib.nullcontext()
+        self.wrote: Callable[[str, str, str], None] = lambda namespace, name, version: None
+        """Is told of each status that was written: namespace, name, new version."""
         self._announcer = Announcer(cluster, socket.gethostname())
         # What each job's status said before it was shortened; it is only a shorter way to what the
         # cluster says too, so that it is gone after a restart costs nothing but time.
@@ -50,7 +65,8 @@ class Reconciler:
         try:
             resource = self._cluster.edge_etl_job(namespace, name)
         except NotFoundError:
-            self._whole.pop(f"{namespace}/{name}", None)
+            gone = self._whole.pop(f"{namespace}/{name}", None)
+            metrics.forget(namespace, name, gone.node_counts if gone else ())
             return None
         # What a job owns goes with it, by its owner references.
         if resource["metadata"].get("deletionTimestamp"):
@@ -73,39 +89,46 @@ class Reconciler:
             return 0.0
 
     def _proceed(self, resource: dict[str, Any], job: EdgeETLJob) -> float | None:
-        try:
-            seen = observation.gather(self._cluster, job)
-        except RefusedError as error:
-            told = status.with_problem(
-                job, job.status, conditions.PERMISSION_MISSING, error.message, self._clock()
-            )
-            self._write(resource, job.status, told)
-            raise
-        decision = planning.plan(seen, self._settings, self._clock())
         problem: ApiError | None = None
-        told = decision.status
-        try:
-            self._act(job, decision.actions)
-        except RefusedError as error:
-            problem = error
-            told = status.with_problem(job, told, _reason(error), error.message, self._clock())
+        with self._turn:
+            try:
+                seen = observation.gather(self._fleet, job)
+            except RefusedError as error:
+                told = status.with_problem(
+                    job, job.status, conditions.PERMISSION_MISSING, error.message, self._clock()
+                )
+                self._write(resource, job.status, told)
+                raise
+            decision = planning.plan(seen, self._settings, self._clock())
+            told = decision.status
+            complete = True
+            try:
+                complete = self._act(job, decision.actions)
+            except RefusedError as error:
+                problem = error
+                told = status.with_problem(job, told, _reason(error), error.message, self._clock())
         self._write(resource, job.status, told)
         if problem is not None:
             raise problem
-        return decision.again
+        return decision.again if complete else 0.0
 
-    def _act(self, job: EdgeETLJob, actions: Iterable[Action]) -> None:
+    def _act(self, job: EdgeETLJob, actions: Iterable[Action]) -> bool:
+        """Do what was decided; False when time is up, so that the status is not kept waiting."""
+        end = time.monotonic() + SLICE_SECONDS
         for action in actions:
+            if time.monotonic() > end:
+                return False
             match action:
                 case Create(manifest):
                     self._create(job, manifest)
                 case Delete(kind, name, uid):
                     self._delete(job, kind, name, uid)
+        return True
 
     def _create(self, job: EdgeETLJob, manifest: dict[str, Any]) -> None:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         try:
-            self._cluster.create(manifest)
+            document = self._cluster.create(manifest)
         except ConflictError:
             found = self._cluster.get(kind, job.namespace, name)
             owners = found["metadata"].get("ownerReferences", [])
@@ -113,14 +136,19 @@ class Reconciler:
                 raise RefusedError(
                     409, conditions.NAME_TAKEN.code, f"{kind} {name} exists and is not this job's"
                 ) from None
+            self._fleet.written(kind, json.dumps(found).encode())
             return
+        self._fleet.written(kind, document)
         log.info("created", extra={**_about(job), "kind": kind, "object": name})
 
     def _delete(self, job: EdgeETLJob, kind: str, name: str, uid: str) -> None:
         try:
-            self._cluster.delete(kind, job.namespace, name, uid)
+            document = self._cluster.delete(kind, job.namespace, name, uid)
         except (NotFoundError, ConflictError):
-            return  # it is gone, or another one has its name
+            # It is gone, or another one has its name; the watch has yet to say so.
+            self._fleet.gone(kind, job.namespace, name, uid)
+            return
+        self._fleet.deleted(kind, job.namespace, name, uid, document)
         log.info("deleted", extra={**_about(job), "kind": kind, "object": name})
 
     def _refuse(self, resource: dict[str, Any], fact: str) -> None:
@@ -135,8 +163,10 @@ class Reconciler:
         metadata = resource["metadata"]
         kept = history.kept(told)
         if kept != history.kept(known):
-            self._cluster.replace_status(resource, api.as_document(kept))
+            version = self._cluster.replace_status(resource, api.as_document(kept))
+            self.wrote(metadata["namespace"], metadata["name"], version)
             self._announcer.tell(api.parse_metadata(resource), known, told, self._clock())
+            metrics.note(api.parse_metadata(resource), known, told)
         self._whole[f"{metadata['namespace']}/{metadata['name']}"] = told
         success = told.condition(conditions.SUCCEEDED)
         if told.phase != known.phase:

@@ -50,6 +50,13 @@ class Landing(_Part, frozen=True, kw_only=True):
     claim: str
 
 
+class Lease(_Part, frozen=True, kw_only=True):
+    """The Lease object that the operator holds while it acts."""
+
+    namespace: str
+    name: str
+
+
 class Settings(_Part, frozen=True, kw_only=True):
     """What an administrator decides for all jobs."""
 
@@ -59,6 +66,10 @@ class Settings(_Part, frozen=True, kw_only=True):
     state_path: AbsolutePath = "/var/lib/pi-edge-spark/state"
     image_pull_secrets: tuple[str, ...] = ()
     landing: Landing | None = None
+    lease: Lease | None = None
+    port: Annotated[int, Meta(ge=1, le=65535)] | None = None
+    max_parallel_nodes: Annotated[int, Meta(ge=1)] | None = None
+    api_requests_per_second: Annotated[float, Meta(ge=1)] = 100.0
 
 
 def load(path: str | None = None) -> Settings:

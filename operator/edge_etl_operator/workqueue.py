@@ -6,13 +6,23 @@ lost: the work is done once more afterwards. Many rings before the work begins a
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar
+
+from edge_etl_operator import metrics
 
 log = logging.getLogger(__name__)
 
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LONGEST_BACKOFF_SECONDS: Final = 60.0
+
+REST: Final = 4
+"""A key rests after its work for so many times what the work took: of many rings in a row (a
+thousand pods that end) most are answered together, and a key cannot take all the time. What takes
+a few milliseconds is as good as immediate."""
+
+LONGEST_REST_SECONDS: Final = 1.0
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -40,10 +50,16 @@ class WorkQueue(Generic[Key]):
         self._again: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._resting: set[Key] = set()
+
+    @property
+    def depth(self) -> int:
+        """How many keys wait for their turn."""
+        return self._ready.qsize()
 
     def ring(self, key: Key) -> None:
         """Have the work for a key done soon."""
-        if key in self._busy:
+        if key in self._busy or key in self._resting:
             self._again.add(key)
         elif key not in self._waiting:
             self._waiting.add(key)
@@ -60,21 +76,30 @@ class WorkQueue(Generic[Key]):
             key = await self._ready.get()
             self._waiting.discard(key)
             self._busy.add(key)
+            begun = time.monotonic()
             try:
                 delay = await self._attempt(key)
             finally:
                 self._busy.discard(key)
-            self._later(key, delay)
-            if key in self._again:
-                self._again.discard(key)
-                # Rings that come in thick and fast must not get around the back-off.
-                if key not in self._failures:
-                    self.ring(key)
+            rest = min(LONGEST_REST_SECONDS, REST * (time.monotonic() - begun))
+            self._resting.add(key)
+            self._later(key, delay if delay is None else max(delay, rest))
+            asyncio.get_running_loop().call_later(rest, self._rested, key)
+
+    def _rested(self, key: Key) -> None:
+        self._resting.discard(key)
+        if key in self._again:
+            self._again.discard(key)
+            # Rings that come in thick and fast must not get around the back-off.
+            if key not in self._failures:
+                self.ring(key)
 
     async def _attempt(self, key: Key) -> float | None:
         try:
-            delay = await self._work(key)
+            with metrics.RECONCILE_SECONDS.time():
+                delay = await self._work(key)
         except Exception as error:
+            metrics.RECONCILE_ERRORS.labels(type(error).__name__).inc()
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             delay = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** (failures - 1))
             expected = isinstance(error, self._expected)
@@ -98,4 +123,5 @@ class WorkQueue(Generic[Key]):
 
     def _ring_later(self, key: Key) -> None:
         self._timers.pop(key, None)
+        self._resting.discard(key)
         self.ring(key)

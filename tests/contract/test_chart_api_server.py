@@ -186,6 +186,7 @@ ALLOWED = [
     ("operator", "list", "events", NAMESPACE),
     ("operator", "create", "events.events.k8s.io", NAMESPACE),
     ("operator", "list watch", "nodes", ""),
+    ("operator", "create", "leases.coordination.k8s.io", NAMESPACE),
     ("landing", "create", "tokenreviews.authentication.k8s.io", ""),
     ("spark", "get list watch create delete deletecollection", "pods", NAMESPACE),
     ("spark", "create deletecollection", "configmaps", NAMESPACE),
@@ -264,19 +265,53 @@ def test_uninstalling_keeps_what_holds_data(server: ApiServer, notes: str) -> No
     )
 
 
+# Where the jobs are served, and where not: (values, served namespaces, others).
+SERVED = [
+    ("operator.namespaces={more}", ("served", "more"), ("default",)),
+    ("operator.clusterWide=true", ("served", "more", "default"), ()),
+]
+
+
+@pytest.mark.parametrize(("values", "served", "others"), SERVED)
+def test_the_operator_may_act_where_it_serves_and_nowhere_else(
+    values: str, served: tuple[str, ...], others: tuple[str, ...], server: ApiServer, notes: str
+) -> None:
+    server.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "more"}})
+    place = ("--namespace", "served")
+    given = ("--create-namespace", "--set", f"crd.enabled=false,{values}")
+    server.helm("upgrade", "--install", RELEASE, chart.CHART, *place, *given)
+    wanted = {
+        "list watch": "edgeetljobs.pi-edge-spark.io",
+        "list watch create delete": "jobs.batch",
+        "get create": "configmaps",
+        "create": "events.events.k8s.io",
+    }
+    for verbs, resource in wanted.items():
+        for namespace in (*served, *others):
+            answers = may(server, "operator", verbs, resource, namespace, home="served")
+            assert answers == dict.fromkeys(verbs.split(), namespace in served), namespace
+    assert not may(server, "operator", "get", "secrets", "served", home="served")["get"]
+    server.helm("uninstall", RELEASE, *place)
+
+
 def may(
-    server: ApiServer, account: str, verbs: str, resource: str, namespace: str
+    server: ApiServer,
+    account: str,
+    verbs: str,
+    resource: str,
+    namespace: str,
+    home: str = NAMESPACE,
 ) -> dict[str, bool]:
     """Ask the API server, verb by verb, what a service account of the release may do."""
     name, _, subresource = resource.partition("/")
     name, _, group = name.partition(".")
-    groups = ["authenticated", "serviceaccounts", f"serviceaccounts:{NAMESPACE}"]
+    groups = ["authenticated", "serviceaccounts", f"serviceaccounts:{home}"]
     reviews = [
         {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SubjectAccessReview",
             "spec": {
-                "user": f"system:serviceaccount:{NAMESPACE}:{FULLNAME}-{account}",
+                "user": f"system:serviceaccount:{home}:{FULLNAME}-{account}",
                 "groups": [f"system:{one}" for one in groups],
                 "resourceAttributes": {
                     "namespace": namespace,

@@ -24,7 +24,12 @@ CRD = ("CustomResourceDefinition", "edgeetljobs.pi-edge-spark.io")
 def objects(text: str) -> Objects:
     """Return rendered objects by kind and name."""
     documents = [document for document in yaml.safe_load_all(text) if document]
-    found = {(one["kind"], one["metadata"]["name"]): one for one in documents}
+    home = ("default", chart.RELEASE, "")
+    found = {}
+    for one in documents:
+        namespace = one["metadata"].get("namespace", "")
+        inside = "" if namespace in home else f"{namespace}/"
+        found[one["kind"], f"{inside}{one['metadata']['name']}"] = one
     assert len(found) == len(documents), "two objects of one kind have the same name"
     return found
 
@@ -183,6 +188,17 @@ EFFECTS = [
     Effect("edge.runAsUser", 1000660000, setting("edge", "runAsUser"), 1000660000),
     Effect("edge.runAsGroup", 1000660000, setting("edge", "runAsGroup"), 1000660000),
     Effect("edge.workSizeLimit", "500Mi", setting("edge", "workSizeLimit"), "500Mi"),
+    Effect(
+        "operator.namespaces",
+        ["farm"],
+        pod(OPERATOR, "containers", 0, "args"),
+        ["--namespace=pi-edge-spark", "--namespace=farm"],
+    ),
+    Effect(
+        "operator.clusterWide", True, pod(OPERATOR, "containers", 0, "args"), ["--all-namespaces"]
+    ),
+    Effect("operator.maxParallelNodes", 1_000_000, setting("maxParallelNodes"), 1_000_000),
+    Effect("operator.apiRequestsPerSecond", 20, setting("apiRequestsPerSecond"), 20),
     *_placement("operator", OPERATOR),
     Effect("landing.enabled", False, names, {"pi-edge-spark-operator"}),
     Effect("landing.enabled", False, setting("landing"), None),

@@ -78,7 +78,7 @@ def _kill_operator(cluster: AnyCluster) -> None:
     """Kill its process, then replace its pod: a container that crashes often restarts late."""
     pod = cluster.get("pods", "-l", OPERATOR, "-n", NAMESPACE)["items"][0]
     node, name = cluster.node(pod["spec"]["nodeName"]), pod["metadata"]["name"]
-    node.run("pkill", "-KILL", "-f", "kopf run")
+    node.run("pkill", "-KILL", "-f", "/app/main.py")
     cluster.kubectl("delete", "pod", name, "-n", NAMESPACE, "--force", "--grace-period=0")
     cluster.kubectl("rollout", "status", "deployment", "-l", OPERATOR, "-n", NAMESPACE)
 

@@ -38,6 +38,11 @@ def server() -> Iterator[ApiServer]:
         place = ("--namespace", NAMESPACE, "--create-namespace")
         started.helm("install", RELEASE, chart.CHART, *place)
         started.apply(NODE)
+        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": ""}
+        patch = json.dumps({"status": {"conditions": [ready]}})
+        started.kubectl("patch", "node", "pi-1", "--subresource=status", "-p", patch)
+        # Nobody here takes away the taint that a new node has.
+        started.kubectl("patch", "node", "pi-1", "-p", json.dumps({"spec": {"taints": None}}))
         yield started
 
 
@@ -104,11 +109,12 @@ def test_the_operator_starts_a_run_with_what_the_chart_gives_it(
     connection["users"][0]["user"] = {"token": account_token(server, "operator")}
     kubeconfig.write_text(yaml.safe_dump(connection))
     config = server.get("configmap", "-n", NAMESPACE, f"{RELEASE}-operator")
-    settings.write_text(config["data"]["settings.yaml"])
-    health = f"http://127.0.0.1:{free_port()}/healthz"
-    options = arguments(server, "operator", liveness=health)
-    kopf = [sys.executable, "-m", "kopf", "run", "--standalone"]
-    command = [*kopf, str(chart.ROOT / "operator" / "main.py"), *options]
+    port = free_port()
+    given = {**yaml.safe_load(config["data"]["settings.yaml"]), "port": port}
+    settings.write_text(yaml.safe_dump(given))
+    health = f"http://127.0.0.1:{port}/healthz"
+    program = str(chart.ROOT / "operator" / "main.py")
+    command = [sys.executable, program, *arguments(server, "operator")]
     paths = {"KUBECONFIG": str(kubeconfig), "EDGE_ETL_SETTINGS": str(settings)}
 
     with running(command, health, log, **paths):
@@ -119,6 +125,13 @@ def test_the_operator_starts_a_run_with_what_the_chart_gives_it(
         assert pod["containers"][0]["image"] == "localhost/pi-edge-spark/edge:dev"
         volumes = {volume["name"]: volume for volume in pod["volumes"]}
         assert volumes["source"]["hostPath"]["path"] == "/var/lib/pi-edge-spark/sensors"
+        lease = server.get("lease", "-n", NAMESPACE, f"{RELEASE}-operator")
+        assert lease["spec"]["holderIdentity"]
+        place = health.replace("healthz", "metrics")
+        with urllib.request.urlopen(place, timeout=10) as answer:  # noqa: S310
+            figures = answer.read().decode()
+        for figure in ("edge_etl_leading 1.0", 'edge_etl_nodes{job="air-quality"'):
+            assert figure in figures
     assert "forbidden" not in log.read_text().lower()
 
 

@@ -142,6 +142,7 @@ class World:
     warnings: list[Event] = field(default_factory=list)
     created: list[str] = field(default_factory=list)
     writes: int = 0
+    room: int | None = None
 
     def with_nodes(self, *added: str | Node) -> Self:
         """Add nodes."""
@@ -191,6 +192,7 @@ class World:
             tuple(msgspec.convert(each, Job) for each in self.jobs.values()),
             tuple(msgspec.convert(each, Pod) for each in self.pods.values()),
             tuple(self.warnings),
+            self.room,
         )
 
     def decide(self, settings: Settings = SETTINGS) -> Decision:

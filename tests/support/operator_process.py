@@ -42,7 +42,7 @@ def settings(namespace: str, **changes: Any) -> dict[str, Any]:
 
 
 class OperatorProcess:
-    """`kopf run operator/main.py` for one namespace; its log is kept for the failing test."""
+    """`operator/main.py` for one namespace; its log is kept for the failing test."""
 
     def __init__(self, kubeconfig: Path, namespace: str, folder: Path, **changes: Any) -> None:
         self._kubeconfig = kubeconfig
@@ -59,8 +59,8 @@ class OperatorProcess:
             "KUBECONFIG": str(self._kubeconfig),
             "EDGE_ETL_SETTINGS": str(self._settings),
         }
-        command = [sys.executable, "-m", "kopf", "run", "--standalone", "--log-format=json"]
-        command += [f"--namespace={self._namespace}", str(ROOT / "operator" / "main.py")]
+        command = [sys.executable, str(ROOT / "operator" / "main.py")]
+        command += [f"--namespace={self._namespace}"]
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=log, cwd=self.log_file.parent

@@ -35,46 +35,45 @@ def test_kopf_never_gives_up_on_the_api_server() -> None:
     assert settings.peering.standalone
 
 
-def body(ready: str = "True", heartbeat: int = 0, **spec: Any) -> dict[str, Any]:
-    condition = {"type": "Ready", "status": ready, "lastHeartbeatTime": heartbeat}
+def body(generation: int = 1, version: str = "1", **metadata: Any) -> dict[str, Any]:
     return {
-        "metadata": {"name": "pi-1", "labels": {"role": "edge"}},
-        "spec": spec,
-        "status": {"conditions": [condition]},
+        "metadata": {
+            "uid": "u",
+            "generation": generation,
+            "resourceVersion": version,
+            **metadata,
+        }
     }
+
+
+async def changed(bells: Bells, kind: str, body: dict[str, Any]) -> None:
+    event: Any = {"type": kind, "object": {}}
+    await bells.job_changed(event=event, namespace="edge", name="air", body=body)
 
 
 @pytest.mark.parametrize(
     ("later", "rings"),
     [
-        (body(heartbeat=9), 1),
-        (body(ready="Unknown"), 2),
-        (body(unschedulable=True), 2),
-        (None, 2),
+        (body(version="2"), 1),  # the operator's own write of the status
+        (body(generation=2), 2),
+        (body(annotations={"pi-edge-spark.io/run-now": "please"}), 2),
+        (body(deletionTimestamp="2026-03-01T12:00:00Z"), 2),
+        (body(uid="another of the same name"), 2),
     ],
 )
-async def test_a_node_rings_when_it_matters(later: dict[str, Any] | None, rings: int) -> None:
+async def test_a_persons_wish_rings_and_a_status_does_not(
+    later: dict[str, Any], rings: int
+) -> None:
     bells = Bells()
-    await bells.job_changed(event={"type": "ADDED", "object": {}}, namespace="edge", name="air")
-    bells.rung.clear()
-    await bells.node_changed(event={"type": None, "object": {}}, name="pi-1", body=body())
-    event: Any = {"type": "MODIFIED" if later else "DELETED", "object": {}}
-    await bells.node_changed(event=event, name="pi-1", body=later or body())
+    await changed(bells, "ADDED", body())
+    await changed(bells, "MODIFIED", later)
     assert bells.rung == [JobKey("edge", "air")] * rings
 
 
-async def test_a_deleted_job_is_no_longer_rung_for_by_nodes() -> None:
+async def test_a_deleted_job_rings_once_more_and_is_forgotten() -> None:
     bells = Bells()
-    for kind in ("ADDED", "DELETED"):
-        event: Any = {"type": kind, "object": {}}
-        await bells.job_changed(event=event, namespace="edge", name="air")
-    bells.rung.clear()
-    await bells.node_changed(event={"type": None, "object": {}}, name="pi-1", body=body())
-    assert bells.rung == []
-
-
-async def test_an_object_rings_for_the_job_in_its_label() -> None:
-    bells = Bells()
-    await bells.object_changed(namespace="edge", labels={"pi-edge-spark.io/job": "air"})
-    await bells.object_changed(namespace="edge", labels={"app": "other"})
-    assert bells.rung == [JobKey("edge", "air")]
+    await changed(bells, "ADDED", body())
+    await changed(bells, "DELETED", body())
+    assert bells.rung == [JobKey("edge", "air")] * 2
+    bells._ring_all()
+    assert len(bells.rung) == 2

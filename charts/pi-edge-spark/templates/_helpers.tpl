@@ -74,6 +74,11 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
+{{/* The namespaces whose jobs are served with accounts and rights from this chart: its own first. */}}
+{{- define "pi-edge-spark.namespaces" -}}
+{{- prepend .Values.operator.namespaces .Release.Namespace | uniq | toYaml -}}
+{{- end -}}
+
 {{/* What the operator reads at its start: operator/edge_etl_operator/settings.py */}}
 {{- define "pi-edge-spark.settings" -}}
 {{- $fullname := include "pi-edge-spark.fullname" . -}}
@@ -84,6 +89,14 @@ affinity: {{- toYaml . | nindent 2 }}
 sources: {{ toJson $sources }}
 statePath: {{ .Values.edge.statePath | quote }}
 imagePullSecrets: {{ toJson $secrets }}
+port: 8080
+lease:
+  namespace: {{ .Release.Namespace }}
+  name: {{ $fullname }}-operator
+apiRequestsPerSecond: {{ int64 .Values.operator.apiRequestsPerSecond }}
+{{- with .Values.operator.maxParallelNodes }}
+maxParallelNodes: {{ int64 . }}
+{{- end }}
 edge:
   image: {{ include "pi-edge-spark.image" .Values.images.edge }}
   pullPolicy: {{ .Values.images.edge.pullPolicy }}
