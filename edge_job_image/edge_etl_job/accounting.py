@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edge_etl_job.documents import Input
 from edge_etl_job.engine import InputResult, Quarantined, Range
-from edge_etl_job.increments import Increment, packed, ranges
+from edge_etl_job.increments import Increment, content_of, packed, ranges
 from edge_etl_job.ledger import Entry
 from edge_etl_job.reasons import UNREADABLE
 
@@ -15,14 +15,19 @@ _NO_ROWS = InputResult(0, 0, 0, {}, 0)
 
 def apart(increments: Sequence[Increment]) -> tuple[list[Increment], dict[str, str]]:
     """Return the increments to read, and which others hold the same bytes as one of these."""
+    read = [(new, new.entry) for new in increments if new.entry is not None and new.parts]
+    # To look at all of a file costs as much as to clean it.
+    alike = Counter((entry.head, entry.offset) for _, entry in read)
     firsts: dict[bytes | str, Increment] = {}
     copies: dict[str, str] = {}
-    for new in increments:
-        if new.entry is None or not new.parts:
-            continue
-        # Only whole files are compared: what a known file has more is its own.
-        whole = new.part is None or new.part.start == 0
-        first = firsts.setdefault(new.entry.content if whole else new.name, new)
+    for new, entry in read:
+        identity: bytes | str = new.name
+        if alike[entry.head, entry.offset] > 1:
+            if new.part is None:
+                identity = entry.content
+            elif new.part.start == 0:  # what a file that goes on has more is its own
+                identity = content_of(new, new.part)
+        first = firsts.setdefault(identity, new)
         if first is not new:
             copies[new.name] = first.name
     return list(firsts.values()), copies
@@ -39,12 +44,16 @@ def accounted(
     """
     inputs: list[Input] = []
     entries: list[Entry] = []
+    contents: dict[str, bytes] = {}
     for new in increments:
         original = copies.get(new.name)
         read = results.get(original or new.name)
         if read is not None:
             inputs.append(_input(new, read, original))
             entry = _entry(new, read)
+            if entry is not None:
+                entry = replace(entry, content=contents.get(original or "", entry.content))
+                contents[new.name] = entry.content
         else:
             if new.kind != "same":
                 inputs.append(_unread(new))
@@ -122,7 +131,10 @@ def _entry(new: Increment, read: Sequence[InputResult]) -> Entry | None:
     entry = replace(entry, refused=packed(left))
     if quarantine is not None:
         return replace(entry, quarantine=f"{quarantine.reason}: {quarantine.message}")
-    return replace(entry, lines=read[-1].lines) if new.part is not None else entry
+    if new.part is None:
+        return entry
+    last = read[-1]
+    return replace(entry, lines=last.lines, content=entry.content + last.content)
 
 
 def _total(read: Sequence[InputResult]) -> InputResult:

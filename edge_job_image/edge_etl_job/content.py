@@ -1,16 +1,21 @@
 """What a file holds, as digests: enough to know it again under any name, at any size.
 
-The content of the first ``n`` bytes is described by one SHA-256 for each whole MiB and one for the
+The content of the first ``n`` bytes is described by one digest for each whole MiB and one for the
 rest. So a file that grew is described again by reading its last MiB and what is new, and a copy
 of any length is recognised.
+
+The digest is XXH3 with 128 bits, which is as quick as reading, where a Pi 4 has no instructions for
+SHA-256. It tells files apart that are not made to deceive; who could make such files writes the
+readings in them, too.
 """
 
-import hashlib
 from io import BufferedReader
 from typing import Final
 
+from xxhash import xxh3_128, xxh3_128_digest
+
 BLOCK: Final = 1 << 20
-_DIGEST: Final = 32
+_DIGEST: Final = 16
 _HEAD: Final = 4096
 _PIECE: Final = 1 << 17
 
@@ -30,13 +35,13 @@ def head_length(size: int) -> int:
 def head(file: BufferedReader, length: int) -> bytes:
     """Return the digest of a file's first bytes."""
     file.seek(0)
-    return hashlib.sha256(_read(file, length)).digest()
+    return xxh3_128_digest(_read(file, length))
 
 
-def content(file: BufferedReader, end: int, known: bytes = b"", upto: int = 0) -> bytes:
-    """Return the digests of the first ``end`` bytes; ``known`` are those of the first ``upto``."""
-    whole = upto // BLOCK
-    return known[: whole * _DIGEST] + _digests(file, whole, end)
+def whole(digests: bytes, upto: int) -> tuple[bytes, int]:
+    """Return those of the first ``upto`` bytes' digests that more bytes leave, and of how many."""
+    blocks = upto // BLOCK
+    return digests[: blocks * _DIGEST], blocks * BLOCK
 
 
 def holds(file: BufferedReader, known: bytes, upto: int, *, thoroughly: bool) -> bool:
@@ -45,16 +50,17 @@ def holds(file: BufferedReader, known: bytes, upto: int, *, thoroughly: bool) ->
     All of them are compared ``thoroughly``, otherwise only the last.
     """
     first = 0 if thoroughly else max(0, upto - 1) // BLOCK
-    return _digests(file, first, upto) == known[first * _DIGEST :]
+    return digests(file, first * BLOCK, upto) == known[first * _DIGEST :]
 
 
-def _digests(file: BufferedReader, block: int, end: int) -> bytes:
-    file.seek(block * BLOCK)
+def digests(file: BufferedReader, begin: int, end: int) -> bytes:
+    """Return the digests of a range that begins with a whole MiB."""
+    file.seek(begin)
     result = []
     # Read again and again into the same memory, of which the system then has less to clear.
-    buffer = memoryview(bytearray(min(_PIECE, max(0, end - block * BLOCK))))
-    for start in range(block * BLOCK, end, BLOCK):
-        digest = hashlib.sha256()
+    buffer = memoryview(bytearray(min(_PIECE, max(0, end - begin))))
+    for start in range(begin, end, BLOCK):
+        digest = xxh3_128()
         left = min(BLOCK, end - start)
         while left:
             read = file.readinto(buffer[: min(left, _PIECE)])

@@ -36,6 +36,9 @@ class InputRange:
     """Offset in bytes behind the last byte to read."""
     lines: int
     """Newlines before ``start``: the record there is on line ``lines + 1``."""
+    digested: int = 0
+    """Bytes of the file of which the digests are known, a multiple of ``content.BLOCK``; ``end``
+    when none are wanted."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ class InputResult:
     quarantined: Quarantined | None = None
     refused: tuple[Range, ...] = ()
     """Where the rejected rows are, at most ``MOST_RANGES``."""
+    content: bytes = b""
+    """The digests (``content.digests``) of the file from ``digested`` to ``end``."""
 
     def __post_init__(self) -> None:
         if self.rows_read != self.rows_clean + self.rows_duplicate + self.rows_rejected:

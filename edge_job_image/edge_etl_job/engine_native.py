@@ -58,7 +58,10 @@ class NativeEngine:
         """Clean the inputs; see ``edge_etl_job.engine.Engine``."""
         outcome = edge_etl_engine.clean(
             msgspec.json.encode(self._plan(job, now)).decode(),
-            [(part.name, part.path, part.start, part.end, part.lines) for part in inputs],
+            [
+                (part.name, part.path, part.start, part.end, part.lines, part.digested)
+                for part in inputs
+            ],
             work_dir,
             progress,
         )
@@ -143,6 +146,7 @@ def _result(part: InputRange, read: "edge_etl_engine.Input") -> InputResult:
         read["rejected"],
         read["lines"],
         refused=tuple(Range(*each) for each in read["refused"]),
+        content=read["content"],
     )
 
 

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from edge_etl_job.content import content, head, head_length, holds
+from edge_etl_job.content import digests, head, head_length, holds, whole
 from edge_etl_job.discovery import SourceFile, described
 from edge_etl_job.engine import InputRange, Range
 from edge_etl_job.ledger import Entry, Ledger, Wanted
@@ -35,7 +35,8 @@ class Increment:
     only its name, inode or times are new. ``quarantined``: as in an earlier run. ``unreadable``."""
     message: str | None = None
     entry: Entry | None = None
-    """What the ledger says when the increment is delivered; None leaves the ledger as it is."""
+    """What the ledger says when the increment is delivered; None leaves the ledger as it is. To the
+    content of one that has a ``part`` comes what the engine digests of it."""
     held: Entry | None = None
     """What the ledger says instead when the range is quarantined; the quarantine is to be set."""
     part: InputRange | None = None
@@ -121,7 +122,7 @@ def _compared(
         refused=b"" if wanted.replay else packed(refused),
         continues=entry is not None and known == entry,
     )
-    again = tuple(InputRange(file.name, file.path, *each) for each in refused)
+    again = tuple(InputRange(file.name, file.path, *each, each.end) for each in refused)
     again = again if wanted.replay else ()
     if known is not None and start == end and not again:
         return _renamed(known, new)
@@ -132,7 +133,11 @@ def _compared(
         message = f"continued from byte {offset}, {_before(known)}"
     elif anew:
         message = "read again by the rules of now"
-    part = InputRange(file.name, file.path, start, end, new.lines) if start < end else None
+    part = None
+    if start < end:
+        content, digested = whole(new.content, offset)
+        part = InputRange(file.name, file.path, start, end, new.lines, digested)
+        new = replace(new, content=content)
     return Increment(file.name, "read", message, new, _held(new, known), part, again, anew)
 
 
@@ -149,9 +154,7 @@ def _entry(
         changed=file.changed,
         offset=end,
         lines=known.lines if known else 0,
-        content=(
-            content(opened, end, known.content, known.offset) if known else content(opened, end)
-        ),
+        content=known.content if known else b"",
         head_length=length,
         head=head(opened, length),
         quarantine=None,
@@ -244,3 +247,12 @@ def _whole_line(opened: BufferedReader, offset: int, end: int) -> int:
     if around[:1] == b"\n" or around[1:] in (b"\n", b"\r"):
         return offset
     return _after_newline(opened, 0, offset)
+
+
+def content_of(new: Increment, part: InputRange) -> bytes | str:
+    """Return the digests of a file that is read from its start, its name if it cannot be read."""
+    try:
+        with open_regular(part.path) as opened:
+            return digests(opened, 0, part.end)
+    except OSError:
+        return new.name  # the engine will find out what is wrong with it

@@ -39,7 +39,7 @@ class Entry:
     lines: int
     """Newlines in them."""
     content: bytes
-    """Their digests (``content.content``)."""
+    """Their digests (``content.digests``)."""
     head_length: int
     head: bytes
     quarantine: str | None

@@ -13,6 +13,7 @@ class Input(TypedDict, total=False):
     rejected: dict[str, int]
     refused: list[tuple[int, int, int]]
     lines: int
+    content: bytes
     quarantined: tuple[str, str]
     shrunk: tuple[int, int]
     irregular: bool
@@ -29,8 +30,8 @@ class Outcome(TypedDict):
 
 def clean(
     plan: str,
-    inputs: Sequence[tuple[str, PathLike[str], int, int, int]],
+    inputs: Sequence[tuple[str, PathLike[str], int, int, int, int]],
     work_dir: PathLike[str],
     progress: Callable[[int], object],
 ) -> Outcome:
-    """Clean the inputs, each (name, path, start, end, lines), as the plan (JSON) says."""
+    """Clean the inputs, each (name, path, start, end, lines, digested), as the plan (JSON) says."""

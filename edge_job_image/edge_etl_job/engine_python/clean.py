@@ -10,6 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import cast
 
+from edge_etl_job.content import digests
 from edge_etl_job.documents import JobDocument
 from edge_etl_job.engine import (
     EngineResult,
@@ -120,6 +121,7 @@ def _read(
         spool.begin()
         try:
             counts, seen = read_range(file, part, index, rules, spool, progress)
+            counts.content = digests(file, part.digested, part.end)
         except QuarantineError as error:
             spool.drop()
             columns.seen.update(error.columns)
@@ -199,4 +201,5 @@ def _result(
         dict(counts.rejected),
         counts.lines,
         refused=tuple(counts.refused),
+        content=counts.content,
     )

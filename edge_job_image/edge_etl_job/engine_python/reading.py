@@ -32,6 +32,8 @@ class Counts:
     widths: Counter[int] = field(default_factory=Counter)
     """Field counts of the records that disagree with the header."""
     refused: list[Range] = field(default_factory=list)
+    content: bytes = b""
+    """The digests of what was read (``content.digests``)."""
 
     def refuse(self, reason: str, offset: int, size: int) -> None:
         """Count a rejected line, and remember where it is."""

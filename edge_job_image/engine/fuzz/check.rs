@@ -104,6 +104,7 @@ fn inputs(path: &Path, content: &[u8], ranges: u8) -> Vec<Input> {
         start: start as u64,
         end: end as u64,
         lines: newlines(&content[..start]),
+        digested: 0,
     };
     let mut inputs = vec![input(0, cut)];
     if cut < size {

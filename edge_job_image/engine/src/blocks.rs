@@ -45,9 +45,9 @@ impl<R: Read> Blocks<R> {
         Self { file, position: start, end, buffer, rest: 0..0, ended: true }
     }
 
-    /// The memory, for the next file.
-    pub fn into_buffer(self) -> Vec<u8> {
-        self.buffer
+    /// The file, and the memory for the next one.
+    pub fn into_parts(self) -> (R, Vec<u8>) {
+        (self.file, self.buffer)
     }
 
     /// The position behind what has been read so far.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::blocks::{Blocks, Part, Unread};
 use crate::buckets::{Buckets, Finished};
 use crate::clean::{Batch, Cleaner, Outside};
+use crate::content::Digesting;
 use crate::header::{self, Header, lay_out};
 use crate::plan::Plan;
 use crate::ranges::{Lines, Ranges};
@@ -29,6 +30,8 @@ pub struct Input {
     pub end: u64,
     /// Newlines before `start`.
     pub lines: u64,
+    /// Bytes, a multiple of a MiB, of which the digests are known.
+    pub digested: u64,
 }
 
 /// Why no row of a file is delivered.
@@ -55,6 +58,8 @@ pub struct Read {
     pub lines: u64,
     pub clean: u64,
     pub duplicate: u64,
+    /// Digests of the file's content up to the range's end; see `content`.
+    pub content: Vec<u8>,
 }
 
 /// What the engine made of its inputs.
@@ -235,7 +240,12 @@ impl<'a> Work<'a> {
             Err(error) => return Ok(Err(failed(&error))),
             Ok(Err(quarantine)) => return Ok(Err(Refused::Quarantined(quarantine))),
             Ok(Ok(None)) => {
-                return Ok(Ok(Read { lines: input.lines, ..Read::default() }));
+                return Ok(match Digesting::open(file.into_inner(), input.digested, input.end) {
+                    Ok(file) => {
+                        Ok(Read { lines: input.lines, content: file.finish(), ..Read::default() })
+                    }
+                    Err(error) => Err(failed(&error)),
+                });
             }
             Ok(Ok(Some(header))) => header,
         };
@@ -254,9 +264,11 @@ impl<'a> Work<'a> {
             }
         }
         let start = (input.start, input.lines).max((header.end, header.lines));
-        if let Err(error) = file.seek(SeekFrom::Start(start.0)) {
-            return Ok(Err(failed(&error)));
-        }
+        // What the header's reader holds in its own buffer is left behind.
+        let file = match Digesting::open(file.into_inner(), input.digested, start.0) {
+            Ok(file) => file,
+            Err(error) => return Ok(Err(failed(&error))),
+        };
         let mut reading = Reading {
             number,
             read: Read { lines: start.1, ..Read::default() },
@@ -265,8 +277,7 @@ impl<'a> Work<'a> {
             is_in: false,
         };
         let buffer = std::mem::take(&mut self.buffer);
-        // What the header's reader holds in its own buffer is left behind by the seek.
-        let mut blocks = Blocks::new(file.into_inner(), start.0, input.end, buffer);
+        let mut blocks = Blocks::new(file, start.0, input.end, buffer);
         self.batch.clear();
         let refused = loop {
             match blocks.read() {
@@ -286,7 +297,9 @@ impl<'a> Work<'a> {
             self.tell(done + blocks.position().saturating_sub(input.start))?;
         };
         let cut = u64::from(!blocks.ended);
-        self.buffer = blocks.into_buffer();
+        let (file, buffer) = blocks.into_parts();
+        self.buffer = buffer;
+        reading.read.content = file.finish();
         let refused = refused.or_else(|| judge(&header, &reading, &self.batch));
         if let Some(refused) = refused {
             if reading.is_in {
@@ -319,7 +332,7 @@ impl<'a> Work<'a> {
                 cleaner.observe(block, &mut evidence);
             }
         }
-        self.buffer = blocks.into_buffer();
+        self.buffer = blocks.into_parts().1;
         Ok(evidence.ruled_out())
     }
 

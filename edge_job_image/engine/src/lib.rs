@@ -6,6 +6,7 @@ pub mod calendar;
 pub mod cells;
 pub mod clean;
 pub mod column;
+pub mod content;
 pub mod delivered;
 pub mod engine;
 pub mod exact;

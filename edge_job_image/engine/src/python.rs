@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::clean::Outside;
 use crate::engine::{self, Failure, Input, Outcome, Read, Refused};
@@ -14,14 +14,14 @@ use crate::plan::Plan;
 use crate::reason::Quarantine;
 use crate::timestamp::date;
 
-/// Cleans the inputs, each (name, path, start, end, lines), as the plan (JSON) says.
+/// Cleans the inputs, each (name, path, start, end, lines, digested), as the plan (JSON) says.
 ///
 /// `progress` is told the bytes read so far; what it raises ends the work.
 #[pyfunction]
 fn clean(
     py: Python<'_>,
     plan: &str,
-    inputs: Vec<(String, PathBuf, u64, u64, u64)>,
+    inputs: Vec<(String, PathBuf, u64, u64, u64, u64)>,
     work_dir: PathBuf,
     progress: Py<PyAny>,
 ) -> PyResult<Py<PyDict>> {
@@ -29,7 +29,14 @@ fn clean(
         serde_json::from_str(plan).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let inputs: Vec<Input> = inputs
         .into_iter()
-        .map(|(name, path, start, end, lines)| Input { name, path, start, end, lines })
+        .map(|(name, path, start, end, lines, digested)| Input {
+            name,
+            path,
+            start,
+            end,
+            lines,
+            digested,
+        })
         .collect();
     let result = py.detach(|| {
         // An exception of a callback is kept until the engine has ended.
@@ -107,6 +114,7 @@ fn read_to_dict<'py>(py: Python<'py>, read: &Read) -> PyResult<Bound<'py, PyDict
     let refused = read.refused.iter().map(|range| (range.start, range.end, range.lines));
     result.set_item("refused", refused.collect::<Vec<_>>())?;
     result.set_item("lines", read.lines)?;
+    result.set_item("content", PyBytes::new(py, &read.content))?;
     Ok(result)
 }
 
