@@ -58,7 +58,10 @@ def _name(pattern: re.Pattern[str]) -> Callable[[str], str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return the exit code: 0 delivered, 1 failed, 2 wrong use."""
+    """Run the command; return the exit code.
+
+    0 delivered, 1 failed, 2 wrong use, 3 failed in a way that another attempt would not change.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser(next(iter(arguments), "")).parse_args(arguments)
     if options.command == "landing":
@@ -76,7 +79,7 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 def _run(options: argparse.Namespace) -> int:
     from edge_etl_job import logs, report
     from edge_etl_job.errors import EdgeError
-    from edge_etl_job.reasons import INTERNAL_ERROR, STOPPED
+    from edge_etl_job.reasons import INTERNAL_ERROR, JOB_INVALID, STOPPED, TOO_MANY_REJECTED
     from edge_etl_job.results import ResultError
 
     logs.configure(node=options.node)
@@ -92,7 +95,10 @@ def _run(options: argparse.Namespace) -> int:
         job = load_job(options.job)
         run = job.run
         summary = _deliver(options, job)
-        logs.log.info(summary.message, extra={"event": "done", "reason": summary.reason})
+        if not summary.succeeded:
+            failed(summary.reason, summary.message)
+        else:
+            logs.log.info(summary.message, extra={"event": "done", "reason": summary.reason})
     except (EdgeError, ResultError) as error:
         summary = failed(error.reason, error.message)
     except (Stopped, KeyboardInterrupt):
@@ -107,7 +113,10 @@ def _run(options: argparse.Namespace) -> int:
         content = report.encoded(summary)
     sys.stdout.buffer.write(content + b"\n")
     sys.stdout.flush()
-    return 0 if summary.succeeded else 1
+    if summary.succeeded:
+        return 0
+    # Another attempt of the same run would end the same way: the Job makes none.
+    return 3 if summary.reason in (TOO_MANY_REJECTED, JOB_INVALID) else 1
 
 
 def _deliver(options: argparse.Namespace, job: "JobDocument") -> "NodeSummary":

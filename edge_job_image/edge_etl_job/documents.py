@@ -119,6 +119,15 @@ class Results(_Document, frozen=True, kw_only=True):
     )
 
 
+class Quality(_Document, frozen=True, kw_only=True):
+    """What a node may deliver."""
+
+    max_rejected_ratio: (
+        Annotated[str, Meta(pattern=r"^(100(\.0+)?|[0-9]{1,2}(\.[0-9]{1,4})?)%$")] | None
+    ) = None
+    """The share of the rows read in a run that may be rejected, such as ``25%``."""
+
+
 class JobDocument(_Document, frozen=True, kw_only=True):
     """The whole task of one run, the same for each of its nodes."""
 
@@ -136,6 +145,7 @@ class JobDocument(_Document, frozen=True, kw_only=True):
     """Whether files that were read by other rules are read again by these."""
     replay: str | None = None
     """A request to read again what was rejected or quarantined; each is heard once by a node."""
+    quality: Quality = Quality()
 
     @property
     def schema_version(self) -> str:

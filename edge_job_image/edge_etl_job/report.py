@@ -10,7 +10,7 @@ import msgspec
 
 from edge_etl_job.documents import DeliveredFile, Input, JobDocument, NodeManifest, NodeSummary
 from edge_etl_job.engine import EngineResult
-from edge_etl_job.reasons import DELIVERED, NO_FILES, NOTHING_NEW
+from edge_etl_job.reasons import DELIVERED, NO_FILES, NOTHING_NEW, TOO_MANY_REJECTED
 
 LIMIT: Final = 4096
 """Bytes of a termination message that the kubelet keeps (Kubernetes, "Customizing the termination
@@ -34,9 +34,6 @@ def manifest(
     files: Sequence[DeliveredFile],
 ) -> NodeManifest:
     """Return the manifest of an attempt."""
-    reasons: Counter[str] = Counter()
-    for each in inputs:
-        reasons.update(each.rejected_by_reason)
     return NodeManifest(
         namespace=job.namespace,
         job=job.job,
@@ -51,7 +48,7 @@ def manifest(
         rows_clean=sum(each.rows_clean for each in inputs),
         rows_rejected=sum(each.rows_rejected for each in inputs),
         rows_duplicate=sum(each.rows_duplicate for each in inputs),
-        rejected_by_reason=dict(sorted(reasons.items())),
+        rejected_by_reason=_by_reason(inputs),
         bytes_read=sum(each.bytes_read for each in inputs),
         bytes_written=sum(file.bytes for file in files),
         watermark=None if result.watermark is None else rfc3339(result.watermark),
@@ -105,6 +102,35 @@ def delivered(manifest: NodeManifest, *, no_files: str | None = None) -> NodeSum
         columns_missing=manifest.columns_missing,
         columns_seen=manifest.columns_seen,
     )
+
+
+def refused(
+    job: JobDocument, node: str, attempt: str, inputs: Sequence[Input], message: str
+) -> NodeSummary:
+    """Return the summary of an attempt that read rows but may not deliver them."""
+    return NodeSummary(
+        run=job.run,
+        node=node,
+        attempt=attempt,
+        succeeded=False,
+        reason=TOO_MANY_REJECTED,
+        message=message,
+        files_read=sum(each.status == "read" and each.bytes_read > 0 for each in inputs),
+        files_quarantined=sum(each.status == "quarantined" for each in inputs),
+        rows_read=sum(each.rows_read for each in inputs),
+        rows_clean=sum(each.rows_clean for each in inputs),
+        rows_rejected=sum(each.rows_rejected for each in inputs),
+        rows_duplicate=sum(each.rows_duplicate for each in inputs),
+        rejected_by_reason=_by_reason(inputs),
+        bytes_read=sum(each.bytes_read for each in inputs),
+    )
+
+
+def _by_reason(inputs: Sequence[Input]) -> dict[str, int]:
+    reasons: Counter[str] = Counter()
+    for each in inputs:
+        reasons.update(each.rejected_by_reason)
+    return dict(sorted(reasons.items()))
 
 
 def failed(run: str, node: str, attempt: str, reason: str, message: str) -> NodeSummary:

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from edge_etl_job import report
+from edge_etl_job import gate, report
 from edge_etl_job.accounting import accounted, apart, unlisted
 from edge_etl_job.discovery import discover
 from edge_etl_job.documents import DeliveredFile, JobDocument, NodeManifest, NodeSummary
@@ -106,6 +106,8 @@ def _attempt(
         results = {new.name: [next(each) for _ in new.parts] for new in firsts}
         inputs, entries = accounted(increments, copies, results)
         inputs += map(unlisted, found.unreadable)
+        if message := gate.refusal(job, inputs):
+            return report.refused(job, task.node, task.attempt, inputs, message)
         files = [_delivered(store, output) for output in result.files]
         manifest = report.manifest(job, task.node, task.attempt, now, inputs, result, files)
         ledger.prepare(Pending(job.run, task.attempt, replay), entries)

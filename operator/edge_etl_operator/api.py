@@ -116,6 +116,12 @@ class Schema(_Part, frozen=True, kw_only=True):
     on_invalid_field: Literal["RejectRow", "SetNull"] = "RejectRow"
 
 
+class Quality(_Part, frozen=True, kw_only=True):
+    """How good what is delivered must be."""
+
+    max_rejected_ratio: str | None = None
+
+
 class Features(_Part, frozen=True, kw_only=True):
     """The statistics for each window of time and group."""
 
@@ -196,6 +202,7 @@ class Spec(_Part, frozen=True, kw_only=True):
     concurrency_policy: Literal["Forbid", "Replace"] = "Forbid"
     suspend: bool = False
     active_deadline_seconds: int = 3600
+    quality: Quality = Quality()
     features: Features = Features()
     edge: Edge = Edge()
     results: Results = Results(landing=Landing())
@@ -220,7 +227,18 @@ class Spec(_Part, frozen=True, kw_only=True):
             self.nodes.backoff_limit,
             self.nodes.active_deadline_seconds,
         )
-        return _digest((limits, self.edge, self.aggregate))
+        # Only where it is set: it came later than the hashes of older runs.
+        gates = (self.quality,) if self.quality != Quality() else ()
+        return _digest((limits, self.edge, self.aggregate, *gates))
+
+    @property
+    def policy_hash(self) -> str:
+        """Identify what counts as a success: it changes a run that goes on, and restarts none.
+
+        One that failed begins again with another value.
+        """
+        nodes = self.nodes
+        return _digest((nodes.min_success, nodes.offline_policy, self.active_deadline_seconds))
 
 
 class Condition(_Part, frozen=True, kw_only=True, omit_defaults=True):
@@ -246,6 +264,7 @@ class Run(_Part, frozen=True, kw_only=True, omit_defaults=True):
     start_time: datetime
     spec_hash: str
     settings_hash: str = ""
+    policy_hash: str = ""
     nodes: tuple[str, ...] = ()
     suspend_time: datetime | None = None
     resume_time: datetime | None = None

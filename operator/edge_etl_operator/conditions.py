@@ -156,6 +156,11 @@ OUT_OF_MEMORY: Final = Reason(
 NODE_DEADLINE_EXCEEDED: Final = Reason(
     "NodeDeadlineExceeded", "Allow more time in spec.nodes.activeDeadlineSeconds."
 )
+TOO_MANY_REJECTED: Final = Reason(
+    "TooManyRejected",
+    "Correct spec.schema or the files, or allow more in spec.quality.maxRejectedRatio; the rows "
+    "are read again then.",
+)
 EVICTED: Final = Reason("Evicted", "Look at the node: disk, memory, or a drain.")
 CONTAINER_FAILED: Final = Reason("ContainerFailed", "Look at the pod's log with `kubectl logs`.")
 NO_SUMMARY: Final = Reason(

@@ -37,6 +37,7 @@ def job_document(job: EdgeETLJob, run: str) -> dict[str, Any]:
         "key": list(job.spec.key),
         "features": as_document(job.spec.features),
         "results": {"ship": list(job.spec.results.ship)},
+        "quality": as_document(job.spec.quality),
     }
 
 

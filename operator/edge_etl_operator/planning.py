@@ -87,6 +87,7 @@ def _start(seen: Observation, agenda: Agenda, now: datetime) -> Decision:
         start_time=now.replace(microsecond=0),
         spec_hash=job.spec.hash,
         settings_hash=job.spec.settings_hash,
+        policy_hash=job.spec.policy_hash,
         nodes=choice.chosen,
     )
     states = tuple(NodeStatus(name=name) for name in run.nodes)

@@ -80,12 +80,13 @@ def _ended_by_itself(job: Job) -> bool:
 
 
 def _delivered(name: str, summary: NodeSummary) -> NodeStatus:
-    return NodeStatus(
-        name=name,
-        phase="Succeeded",
-        attempt=summary.attempt,
-        reason=summary.reason,
-        message=summary.message,
+    state = _with(name, "Succeeded", summary.reason, summary.message, summary.attempt)
+    return _counted(state, summary)
+
+
+def _counted(state: NodeStatus, summary: NodeSummary) -> NodeStatus:
+    return msgspec.structs.replace(
+        state,
         files_read=summary.files_read,
         files_quarantined=summary.files_quarantined,
         rows_read=summary.rows_read,
@@ -117,7 +118,9 @@ def _failed(before: NodeStatus, job: Job | None, pods: Sequence[Pod]) -> NodeSta
         cause = Diagnosis(conditions.by_code(before.reason or reason), before.message or message)
         return _with(before.name, "Failed", cause.reason.code, cause.fact, before.attempt)
     attempt = ended[-1].uid if ended else before.attempt
-    return _with(before.name, "Failed", cause.reason.code, cause.message, attempt)
+    state = _with(before.name, "Failed", cause.reason.code, cause.message, attempt)
+    said = _summary(ended[-1]) if ended else None
+    return _counted(state, said) if said is not None and said.rows_read else state
 
 
 def _unexplained(name: str, pods: Sequence[Pod]) -> NodeStatus:

@@ -91,5 +91,5 @@ def test_the_summary_is_as_the_contract_says(pi: Pi) -> None:
 
 def test_a_failed_summary_is_as_the_contract_says(tmp_path: Path) -> None:
     pi = Pi.at(tmp_path / "pi")
-    pi.run("20190401-000000", code=1, key=["nothing"])
+    pi.run("20190401-000000", code=3, key=["nothing"])
     validator("summary").validate(json.loads((pi.root / "summary.json").read_text()))

@@ -47,6 +47,7 @@ FULL: dict[str, Any] = {
     "features": {"window": "15m", "groupBy": ["sensor_id"], "statistics": ["count", "mean"]},
     "results": {"volumeClaim": {"name": "nfs", "subPath": "air"}, "ship": ["features"]},
     "aggregate": {"mode": "Cluster"},
+    "quality": {"maxRejectedRatio": "12.5%"},
 }
 
 
@@ -64,7 +65,7 @@ def test_the_edge_program_reads_the_job_document(job: api.EdgeETLJob) -> None:
     document = documents.job_document(job, RUN)
     jsonschema.validate(document, schema("job.schema.json"))
     parsed = msgspec.json.decode(msgspec.json.encode(document), type=edge.JobDocument)
-    for part in ("source", "schema", "features"):
+    for part in ("source", "schema", "features", "quality"):
         ours = api.as_document(getattr(job.spec, part))
         theirs = api.as_document(getattr(parsed, part))
         assert theirs == ours

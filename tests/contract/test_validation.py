@@ -64,6 +64,7 @@ GOOD: dict[str, Change] = {
         "spec.concurrencyPolicy": "Replace",
         "spec.suspend": True,
     },
+    "a share of the rows": {"spec.quality": {"maxRejectedRatio": "0.5%"}},
     "a number of nodes": {"spec.nodes.minSuccess": 2, "spec.nodes.offlinePolicy": "Wait"},
     "a share of the nodes": {
         "spec.nodes.minSuccess": "100%",
@@ -109,6 +110,8 @@ BAD: dict[str, Change] = {
     "a suspension in words": {"spec.suspend": "yes"},
     "no selector": {"spec.nodes": {}},
     "no node": {"spec.nodes.minSuccess": 0},
+    "more than all rows": {"spec.quality": {"maxRejectedRatio": "101%"}},
+    "a share of rows as a number": {"spec.quality": {"maxRejectedRatio": 25}},
     "no share of the nodes": {"spec.nodes.minSuccess": "0%"},
     "more than all nodes": {"spec.nodes.minSuccess": "101%"},
     "half a node": {"spec.nodes.minSuccess": 0.5},

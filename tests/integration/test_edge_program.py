@@ -174,7 +174,7 @@ def test_a_file_that_is_none_of_the_job_is_named_and_the_others_go_on(
 
 
 def test_a_mistake_in_the_job_document_is_named(pi: Pi) -> None:
-    summary = pi.run(RUN, code=1, key=["sensor"])
+    summary = pi.run(RUN, code=3, key=["sensor"])
     assert summary.reason == "JobInvalid"
     assert "key[0]: there is no field 'sensor' in schema.fields" in summary.message
     assert not pi.state.exists()
@@ -268,3 +268,14 @@ def test_two_attempts_on_a_node_never_run_at_once(pi: Pi) -> None:
     assert [process.returncode for process in processes] == [0, 0]
     assert sum('"event": "standing"' in log for log in logs) == 1
     assert len(pi.delivered()) == 100
+
+
+def test_rows_that_are_too_bad_are_not_delivered_but_read_again(pi: Pi) -> None:
+    (pi.source / "a.csv").write_text(csv(*[reading(n) for n in range(3)], "broken;x;1"))
+    refused = pi.run(RUN, code=3, quality={"maxRejectedRatio": "20%"})
+    assert (refused.succeeded, refused.reason) == (False, "TooManyRejected")
+    assert (refused.rows_read, refused.rows_rejected) == (4, 1)
+    assert not list(pi.results.rglob("*.parquet"))
+    assert pi.manifests() == []
+    again = pi.run(LATER, quality={"maxRejectedRatio": "25%"})
+    assert (again.rows_read, again.rows_clean) == (4, 3)

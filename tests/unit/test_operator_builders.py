@@ -158,3 +158,12 @@ def test_the_drivers_memory_is_heap_and_the_rest_of_the_process(heap: str, expec
         "limits": {"memory": expected},
     }
     assert pod["activeDeadlineSeconds"] == 60
+
+
+def test_what_is_no_failure_of_a_node() -> None:
+    spec = edge.node_job(facts.job(), RUN, facts.node("pi-1"), facts.SETTINGS)["spec"]
+    disruption, power_cut, lasting = spec["podFailurePolicy"]["rules"]
+    assert disruption == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
+    assert (power_cut["action"], power_cut["onExitCodes"]["values"]) == ("Ignore", [255])
+    assert (lasting["action"], lasting["onExitCodes"]["values"]) == ("FailJob", [3])
+    assert (spec["backoffLimit"], spec["podReplacementPolicy"]) == (2, "Failed")

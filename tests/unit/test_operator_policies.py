@@ -36,12 +36,18 @@ def test_which_jobs_are_accepted(
 
 
 OTHER_WHAT = {"source": {"name": "sensors", "include": ["*.csv"]}}
+OTHER_POLICY = {
+    "nodes": {"selector": {"matchLabels": {"role": "edge"}}, "minSuccess": 1},
+}
 OTHER_HOW = {"aggregate": {"driver": {"memory": "2g"}}}
 
 
 @pytest.mark.parametrize(
     ("ended", "succeeded", "changes", "expected"),
     [
+        (False, "Unknown", OTHER_POLICY, Trigger.CONTINUE),
+        (True, "True", OTHER_POLICY, Trigger.REST),
+        (True, "False", OTHER_POLICY, Trigger.START),
         (False, "Unknown", {}, Trigger.CONTINUE),
         (False, "Unknown", OTHER_WHAT, Trigger.START),
         (False, "Unknown", OTHER_HOW, Trigger.START),
@@ -50,6 +56,7 @@ OTHER_HOW = {"aggregate": {"driver": {"memory": "2g"}}}
         (True, "True", OTHER_WHAT, Trigger.START),
         (True, "True", OTHER_HOW, Trigger.REST),
         (True, "False", {}, Trigger.REST),
+        (True, "False", {"activeDeadlineSeconds": 60}, Trigger.START),
         (True, "False", OTHER_WHAT, Trigger.START),
         (True, "False", OTHER_HOW, Trigger.START),
     ],
@@ -63,6 +70,7 @@ def test_when_a_run_begins(
         "startTime": facts.START,
         "specHash": before.hash,
         "settingsHash": before.settings_hash,
+        "policyHash": before.policy_hash,
         **({"completionTime": facts.START} if ended else {}),
     }
     condition = {
@@ -191,6 +199,27 @@ def test_what_is_odd(
 ) -> None:
     found = quality.oddities(facts.job(), states, nodes.Choice(**{"chosen": (), **left_out}))
     assert [reason.code for reason, _ in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("limit", "rows", "refused"),
+    [
+        (None, [(100, 100)], False),
+        ("25%", [(100, 25), (100, 25)], False),
+        ("25%", [(100, 100), (100, 0), (100, 0), (100, 0)], False),
+        ("25%", [(101, 101), (100, 0), (100, 0), (100, 0)], True),
+        ("25%", [(0, 0)], False),
+    ],
+)
+def test_a_run_with_too_many_rejected_rows_is_refused(
+    limit: str | None, rows: list[tuple[int, int]], refused: bool
+) -> None:
+    job = facts.job(**({"quality": {"maxRejectedRatio": limit}} if limit else {}))
+    states = [
+        NodeStatus(name=f"pi-{number}", rows_read=read, rows_rejected=rejected)
+        for number, (read, rejected) in enumerate(rows)
+    ]
+    assert (quality.refusal(job, states) is not None) == refused
 
 
 def test_a_missing_field_is_told_with_the_columns_seen() -> None:

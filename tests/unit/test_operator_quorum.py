@@ -344,3 +344,25 @@ def test_an_earlier_attempt_that_still_ends_is_waited_for() -> None:
     world.pods.pop(pod)
     world.settle()
     assert len(world.jobs) == 4
+
+
+def test_a_node_with_too_many_rejected_rows_is_done_without_or_fails_the_run() -> None:
+    """A gate of the edge program: the node's rows are not in the results at all."""
+    gate = {"quality": {"maxRejectedRatio": "25%"}}
+    for rows, phase in ((20, "Aggregating"), (5000, "Failed")):
+        world = four().edit(**gate).settle().deliver("pi-1", "pi-2", "pi-3")
+        said = facts.summary(
+            *("pi-4", "a"),
+            succeeded=False,
+            reason="TooManyRejected",
+            message="bad",
+            rowsRead=rows,
+            rowsRejected=rows,
+        )
+        world.pod_is(world.pod_of("pi-4"), "Failed", said, 3)
+        world.job_is("pi-4", "Failed", "PodFailurePolicy").settle()
+        assert world.status["phase"] == phase
+        assert world.status["nodes"][3]["rowsRejected"] == rows
+        assert world.status["rowsRead"] == 300 + rows
+    assert world.condition("Succeeded") == ("False", "TooManyRejected")
+    assert "pi-4 5000" in world.message("Succeeded")

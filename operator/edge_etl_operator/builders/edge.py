@@ -20,6 +20,10 @@ from edge_etl_operator.kube import Node
 from edge_etl_operator.settings import Settings
 
 CONTAINER: Final = "edge"
+UNKNOWN_END: Final = 255
+"""containerd's exit code of a container whose end it has not seen."""
+LASTING: Final = 3
+"""The edge program's exit code of a failure that would only happen again."""
 _TOKEN_PATH: Final = "/var/run/secrets/pi-edge-spark"  # noqa: S105  # a path
 _TOKEN_SECONDS: Final = 3600
 
@@ -48,16 +52,27 @@ def node_job(job: EdgeETLJob, run: str, node: Node, settings: Settings) -> dict[
             "activeDeadlineSeconds": job.spec.nodes.active_deadline_seconds,
             # Two attempts on a node never overlap.
             "podReplacementPolicy": "Failed",
-            # A drain or an eviction is not the node's failure.
-            "podFailurePolicy": {
-                "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]
-            },
+            "podFailurePolicy": {"rules": _failure_rules()},
             "template": {
                 "metadata": {"labels": labels},
                 "spec": _pod(job, run, node, settings),
             },
         },
     }
+
+
+def _failure_rules() -> list[dict[str, Any]]:
+    """Return what is no failure of a node, and what another try would not change."""
+    return [
+        # A drain, an eviction, a node that was lost.
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
+        # A power cut: containerd does not know how a container ended that it finds at boot.
+        {"action": "Ignore", "onExitCodes": {"operator": "In", "values": [UNKNOWN_END]}},
+        {
+            "action": "FailJob",
+            "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [LASTING]},
+        },
+    ]
 
 
 def _pod(job: EdgeETLJob, run: str, node: Node, settings: Settings) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What is odd about what the nodes delivered, although nothing failed."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from edge_etl_operator import conditions
 from edge_etl_operator.api import EdgeETLJob, NodeStatus
@@ -10,6 +11,24 @@ from edge_etl_operator.policies.nodes import Choice
 _MISSING = frozenset({"Failed", "Offline"})
 _SHOWN = 12
 _TOLD = 5
+
+
+def refusal(job: EdgeETLJob, nodes: Sequence[NodeStatus]) -> str | None:
+    """Return why the run may not be aggregated: too many of all rows that were read are rejected.
+
+    Rows of nodes that were themselves refused count too: of the others alone it never is so.
+    """
+    limit = job.spec.quality.max_rejected_ratio
+    read = sum(node.rows_read or 0 for node in nodes)
+    rejected = sum(node.rows_rejected or 0 for node in nodes)
+    if limit is None or 100 * rejected <= Decimal(limit.removesuffix("%")) * read:
+        return None
+    worst = sorted(nodes, key=lambda node: node.rows_rejected or 0, reverse=True)[:_TOLD]
+    told = ", ".join(f"{node.name} {node.rows_rejected}" for node in worst if node.rows_rejected)
+    return (
+        f"{rejected} of {read} rows ({100 * rejected / read:.1f}%) are rejected in all, more than "
+        f"{limit}: {told}"
+    )
 
 
 def oddities(

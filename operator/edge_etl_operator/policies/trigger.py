@@ -56,4 +56,6 @@ def _unanswered(job: EdgeETLJob) -> bool:
     if run is None or run.spec_hash != job.spec.hash:
         return True
     succeeded = job.status.condition(SUCCEEDED)
-    return _changed(job) and not (succeeded is not None and succeeded.status == "True")
+    if succeeded is not None and succeeded.status == "True":
+        return False
+    return _changed(job) or run.policy_hash not in ("", job.spec.policy_hash)

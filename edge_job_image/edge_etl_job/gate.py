@@ -1,0 +1,33 @@
+"""Whether what a node cleaned is good enough to be delivered."""
+
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+
+from edge_etl_job.documents import Input, JobDocument
+
+_TOLD = 3
+
+
+def refusal(job: JobDocument, inputs: Sequence[Input]) -> str | None:
+    """Return why nothing may be delivered, None when it may.
+
+    The share is of the rows that were read now. Nothing of them reaches the results: the ledger
+    stays, and the next run reads them again.
+    """
+    limit = job.quality.max_rejected_ratio
+    read = sum(each.rows_read for each in inputs)
+    rejected = sum(each.rows_rejected for each in inputs)
+    # Decimal, so that a share that is exactly the limit is not above it.
+    if limit is None or 100 * rejected <= Decimal(limit.removesuffix("%")) * read:
+        return None
+    reasons: Counter[str] = Counter()
+    for each in inputs:
+        reasons.update(each.rejected_by_reason)
+    worst = max(inputs, key=lambda each: each.rows_rejected)
+    told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(_TOLD))
+    return (
+        f"{rejected} of {read} new rows ({100 * rejected / read:.1f}%) are rejected, more than "
+        f"quality.maxRejectedRatio {limit} ({told}; most of them, {worst.rows_rejected}, in "
+        f"{worst.path}); nothing is delivered, and the next run reads these rows again"
+    )
