@@ -39,6 +39,7 @@ def parser(command: str) -> argparse.ArgumentParser:
     run.add_argument("--work", type=Path, required=True, help="directory for temporary files")
     run.add_argument("--results", required=True, help="root of the results: directory or URL")
     run.add_argument("--token-file", type=Path, help="token for the landing service")
+    run.add_argument("--transform", type=Path, help="the job's own rules: clean(frame), for pandas")
     run.add_argument("--summary", type=Path, help="file that the summary is written to as well")
     landing = commands.add_parser("landing", help="the service that stores results")
     if command == "landing":
@@ -132,11 +133,21 @@ def _deliver(options: argparse.Namespace, job: "JobDocument") -> "NodeSummary":
         attempt=options.attempt,
         token_file=options.token_file,
     )
-    task = Task(job, options.node, options.attempt, options.source, options.state, options.work)
-    return run(task, store, _engine)
+    task = Task(
+        job,
+        options.node,
+        options.attempt,
+        options.source,
+        options.state,
+        options.work,
+        options.transform,
+    )
+    return run(task, store, lambda: _engine(options.transform))
 
 
-def _engine() -> "Engine":
+def _engine(transform: Path | None) -> "Engine":
+    if transform is not None:
+        return _own_rules(transform)
     # The compiled engine where it is installed: in the image, and wherever Rust was there to build.
     try:
         from edge_etl_job.engine_native import NativeEngine
@@ -145,3 +156,16 @@ def _engine() -> "Engine":
 
         return PythonEngine()
     return NativeEngine()
+
+
+def _own_rules(transform: Path) -> "Engine":
+    from edge_etl_job.errors import EdgeError
+    from edge_etl_job.reasons import TRANSFORM_FAILED
+
+    try:
+        import edge_etl_job.transform  # noqa: F401  # is all there that it needs?
+        from edge_etl_job.engine_python.clean import PythonEngine
+    except ModuleNotFoundError as error:
+        message = f"edge.transform needs {error.name}, which the image edge-transform has"
+        raise EdgeError(TRANSFORM_FAILED, message) from error
+    return PythonEngine(transform)

@@ -23,6 +23,9 @@ MISSING_REQUIRED: Final = "missing_required"
 INVALID_VALUE: Final = "invalid_value"
 OUT_OF_RANGE: Final = "out_of_range"
 
+# By the job's own rules (edge.transform):
+REJECTED_BY_TRANSFORM: Final = "rejected_by_transform"
+
 # Why a whole file is quarantined (also NOT_TEXT, ROW_TOO_LONG, MALFORMED_QUOTE of its header, and
 # WRONG_FIELD_COUNT when nearly all rows disagree with it).
 EMPTY_HEADER: Final = "empty_header"
@@ -49,6 +52,10 @@ WORK_UNWRITABLE: Final = "WorkUnwritable"
 """The working directory is missing or may not be written."""
 DISK_FULL: Final = "DiskFull"
 """The disk of the working or the state directory is full."""
+TRANSFORM_FAILED: Final = "TransformFailed"
+"""The job's own rules (edge.transform) cannot be loaded, or raised an exception."""
+OUT_OF_MEMORY: Final = "OutOfMemory"
+"""The job's own rules wanted more memory than there is."""
 STOPPED: Final = "Stopped"
 """The program was told to end (SIGTERM): a deadline, an eviction, a drained node."""
 INTERNAL_ERROR: Final = "InternalError"

@@ -26,6 +26,7 @@ def rfc3339(time: datetime) -> str:
 
 def manifest(
     job: JobDocument,
+    version: str,
     node: str,
     attempt: str,
     now: datetime,
@@ -33,14 +34,14 @@ def manifest(
     result: EngineResult,
     files: Sequence[DeliveredFile],
 ) -> NodeManifest:
-    """Return the manifest of an attempt."""
+    """Return the manifest of an attempt; ``version`` is that of the rules."""
     return NodeManifest(
         namespace=job.namespace,
         job=job.job,
         run=job.run,
         node=node,
         attempt=attempt,
-        schema_version=job.schema_version,
+        schema_version=version,
         window=job.features.window,
         group_by=job.features.group_by,
         created_at=rfc3339(now.replace(microsecond=0)),

@@ -1,5 +1,6 @@
 """One attempt of one node: find what is new, clean it, deliver it, move the ledger forward."""
 
+import hashlib
 import os
 import shutil
 import sqlite3
@@ -17,10 +18,11 @@ from edge_etl_job.accounting import accounted, apart, unlisted
 from edge_etl_job.discovery import discover
 from edge_etl_job.documents import DeliveredFile, JobDocument, NodeManifest, NodeSummary
 from edge_etl_job.engine import Engine, EngineResult, InputRange, OutputFile
+from edge_etl_job.errors import EdgeError
 from edge_etl_job.increments import increment
 from edge_etl_job.ledger import Ledger, Pending, Wanted, refusal
 from edge_etl_job.logs import Progress, log
-from edge_etl_job.reasons import WORK_UNWRITABLE
+from edge_etl_job.reasons import TRANSFORM_FAILED, WORK_UNWRITABLE
 from edge_etl_job.results import ResultStore
 from edge_etl_job.results.durable import sha256_of
 
@@ -38,6 +40,20 @@ class Task:
     source: Path
     state: Path
     work: Path
+    transform: Path | None = None
+    """The file of the job's own rules."""
+
+    def schema_version(self) -> str:
+        """Identify the rules of the job and its own ones; raise EdgeError when there are none."""
+        version = self.job.schema_version
+        if self.transform is None:
+            return version
+        try:
+            own = self.transform.read_bytes()
+        except OSError as error:
+            message = f"{self.transform.name} cannot be read: {error.strerror}"
+            raise EdgeError(TRANSFORM_FAILED, message) from error
+        return hashlib.sha256(version.encode() + own).hexdigest()[: len(version)]
 
 
 def run(
@@ -91,7 +107,8 @@ def _attempt(
     settled_before = int((now.timestamp() - job.source.settle_seconds) * _NANOSECONDS)
     replay = job.replay if job.replay != ledger.replayed() else None
     # The version is a digest of the rules: it is made once, not for each file.
-    wanted = Wanted(job.schema_version, replay is not None, job.reprocess == "Changed")
+    version = task.schema_version()
+    wanted = Wanted(version, replay is not None, job.reprocess == "Changed")
     delivered = ledger.delivered(wanted)
     increments = [
         new
@@ -109,7 +126,9 @@ def _attempt(
         if message := gate.refusal(job, inputs):
             return report.refused(job, task.node, task.attempt, inputs, message)
         files = [_delivered(store, output) for output in result.files]
-        manifest = report.manifest(job, task.node, task.attempt, now, inputs, result, files)
+        manifest = report.manifest(
+            job, version, task.node, task.attempt, now, inputs, result, files
+        )
         ledger.prepare(Pending(job.run, task.attempt, replay), entries)
         log.info("committing", extra={"event": "committing"})
         standing = _parsed(store.commit(msgspec.json.encode(manifest)))

@@ -206,13 +206,14 @@ class Pi:
         *,
         store: ResultStore | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        transform: Path | None = None,
         **over: Any,
     ) -> NodeSummary:
         """Do an attempt within this process, which is quicker by the start of one."""
-        task = Task(
-            job(run=run, **over), self.node, attempt, self.source, self.state, self.root / "work"
-        )
-        return deliver(task, store or self.store(run, attempt), PythonEngine, clock)
+        document, work = job(run=run, **over), self.root / "work"
+        task = Task(document, self.node, attempt, self.source, self.state, work, transform)
+        store = store or self.store(run, attempt)
+        return deliver(task, store, lambda: PythonEngine(transform), clock)
 
     def store(self, run: str, attempt: str) -> ResultStore:
         return open_store(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from operator import itemgetter
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from edge_etl_job.content import digests
 from edge_etl_job.documents import JobDocument
@@ -35,6 +35,9 @@ from edge_etl_job.engine_python.values import value_parsers
 from edge_etl_job.reasons import UNREADABLE
 from edge_etl_job.sources import open_regular, why_unreadable
 
+if TYPE_CHECKING:
+    from edge_etl_job.transform import Transform
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -55,7 +58,10 @@ class _Written:
 
 
 class PythonEngine:
-    """The plain engine."""
+    """The plain engine: the oracle of the compiled one, and what runs a person's own rules."""
+
+    def __init__(self, transform: Path | None = None) -> None:
+        self._transform = transform
 
     def clean(
         self,
@@ -68,7 +74,7 @@ class PythonEngine:
     ) -> EngineResult:
         """Clean the inputs; see ``edge_etl_job.engine.Engine``."""
         times = cache(partial(timestamp_parser, job.schema, now))
-        rules = Rules(job, times, value_parsers(job))
+        rules = Rules(job, times, value_parsers(job), self._loaded(job))
         positions = {"timestamp": 0} | {
             each.name: at for at, each in enumerate(job.schema.fields, start=1)
         }
@@ -99,6 +105,13 @@ class PythonEngine:
             columns_seen=tuple(sorted(columns.seen)),
             columns_missing=missing_columns(job, columns.headers, columns.seen),
         )
+
+    def _loaded(self, job: JobDocument) -> "Transform | None":
+        if self._transform is None:
+            return None
+        from edge_etl_job.transform import Transform
+
+        return Transform(self._transform, job)
 
 
 def _from(done: int, progress: Callable[[int], None]) -> Callable[[int], None]:

@@ -1,10 +1,10 @@
 """Read one range of a file into the spool, and count what becomes of each record."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from edge_etl_job.documents import JobDocument
 from edge_etl_job.engine import MOST_RANGES, InputRange, Range
@@ -14,7 +14,15 @@ from edge_etl_job.engine_python.rejection import QuarantineError, RejectionError
 from edge_etl_job.engine_python.spool import BATCH, Rejected, Row, Spool
 from edge_etl_job.engine_python.timestamps import has_orders, ruled_out
 from edge_etl_job.engine_python.values import Value, ValueParser
-from edge_etl_job.reasons import NOT_TEXT, REPEATED_HEADER, WRONG_FIELD_COUNT
+from edge_etl_job.reasons import (
+    NOT_TEXT,
+    REJECTED_BY_TRANSFORM,
+    REPEATED_HEADER,
+    WRONG_FIELD_COUNT,
+)
+
+if TYPE_CHECKING:
+    from edge_etl_job.transform import Transform
 
 _RAW: Final = 4096  # bytes of a rejected line that are kept
 _NEARLY_ALL: Final = 0.9
@@ -35,14 +43,15 @@ class Counts:
     content: bytes = b""
     """The digests of what was read (``content.digests``)."""
 
-    def refuse(self, reason: str, offset: int, size: int) -> None:
-        """Count a rejected line, and remember where it is."""
+    def refuse(self, row: Rejected, size: int) -> None:
+        """Count a rejected line of so many bytes, and remember where it is."""
+        _, line, offset, reason, *_ = row
         self.rejected[reason] += 1
         last = self.refused[-1] if self.refused else None
         if last and (last.end == offset or len(self.refused) == MOST_RANGES):
             self.refused[-1] = last._replace(end=offset + size)
         else:
-            self.refused.append(Range(offset, offset + size, self.lines))
+            self.refused.append(Range(offset, offset + size, line - 1))
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,7 @@ class Rules:
     timestamp: Callable[[frozenset[str]], Callable[[str], int]]
     """Given the formats that a file is not written in, the function that reads its times."""
     fields: tuple[ValueParser, ...]
+    transform: "Transform | None" = None
 
 
 class Absent(dict[str, Value]):
@@ -83,23 +93,20 @@ def read_range(
     parse = row_parser(header, layout, rules, rules.timestamp(unused), index)
     start, passed = max((part.start, part.lines), (header.end, header.lines))
     counts = Counts(passed)
-    rows: list[Row] = []
-    rejected: list[Rejected] = []
+    batch = _Batch(index, part.name, rules.transform)
     offset = start
     for line, size in lines(file, start, part.end):
         try:
-            rows.append(parse(line))
+            batch.add(parse(line), line, (counts.lines + 1, offset, size))
         except RejectionError as error:
             if (reason := _reason(line, header, error, counts)) is not None:
-                counts.refuse(reason, offset, size)
-                raw = line[:_RAW].decode("utf-8", "backslashreplace")
-                rejected.append((index, counts.lines + 1, offset, reason, error.detail, raw))
+                batch.refuse(line, (counts.lines + 1, offset, size), reason, error.detail)
         offset += size
         counts.lines += 1
-        if len(rows) + len(rejected) >= BATCH:
-            _flush(spool, rows, rejected, counts)
+        if len(batch) >= BATCH:
+            batch.flush(spool, counts)
             progress(offset - part.start)
-    _flush(spool, rows, rejected, counts)
+    batch.flush(spool, counts)
     if part.end > start:
         file.seek(part.end - 1)
         counts.lines -= file.read(1) != b"\n"
@@ -107,12 +114,57 @@ def read_range(
     return counts, header.columns
 
 
-def _flush(spool: Spool, rows: list[Row], rejected: list[Rejected], counts: Counts) -> None:
-    spool.add(rows, rejected)
-    counts.clean += len(rows)
-    counts.rows += len(rows) + len(rejected)
-    rows.clear()
-    rejected.clear()
+Place = tuple[int, int, int]
+"""The line, offset and size of a record."""
+
+
+class _Batch:
+    """Rows on their way to the spool, by way of the job's own rules if it has some."""
+
+    def __init__(self, index: int, file: str, transform: "Transform | None") -> None:
+        self._index = index
+        self._file = file
+        self._transform = transform
+        self._rows: list[Row] = []
+        self._raw: list[tuple[bytes, Place]] = []
+        self._rejected: list[tuple[Rejected, int]] = []
+
+    def __len__(self) -> int:
+        return len(self._rows) + len(self._rejected)
+
+    def add(self, row: Row, raw: bytes, place: Place) -> None:
+        self._rows.append(row)
+        if self._transform is not None:
+            self._raw.append((raw[:_RAW], place))
+
+    def refuse(self, raw: bytes, place: Place, reason: str, detail: str) -> None:
+        line, offset, size = place
+        shown = raw[:_RAW].decode("utf-8", "backslashreplace")
+        self._rejected.append(((self._index, line, offset, reason, detail, shown), size))
+
+    def flush(self, spool: Spool, counts: Counts) -> None:
+        """Give what there is to the spool, and count it."""
+        counts.rows += len(self)
+        if self._transform is not None and self._rows:
+            self._rows = list(self._transformed(self._transform))
+        for row, size in self._rejected:
+            counts.refuse(row, size)
+        counts.clean += len(self._rows)
+        spool.add(self._rows, [row for row, _ in self._rejected])
+        self._rows.clear()
+        self._raw.clear()
+        self._rejected.clear()
+
+    def _transformed(self, transform: "Transform") -> Iterable[Row]:
+        kept, lacking = transform(self._rows, [place[0] for _, place in self._raw], self._file)
+        for raw, place in self._raw:
+            line = place[0]
+            if line in lacking:
+                self.refuse(raw, place, lacking[line], "no value behind edge.transform")
+            elif line not in kept:
+                self.refuse(raw, place, REJECTED_BY_TRANSFORM, "edge.transform dropped it")
+        self._rejected.sort(key=lambda row: row[0][1])
+        return kept.values()
 
 
 def _unused_formats(
