@@ -7,6 +7,8 @@ UV := .tools/bin/uv
 RUN := $(UV) run --no-sync
 ENGINE := edge_job_image/engine
 CARGO := cargo
+# One worker has the real cluster, the others run the tests that need none.
+WORKERS ?= $(shell n=$$(nproc); echo $$((n < 3 ? n : 3)))
 HAVE_CARGO := $(shell command -v $(CARGO))
 export UV_PYTHON_DOWNLOADS ?= never
 
@@ -93,7 +95,7 @@ java: setup
 
 .PHONY: test
 test: engine check java ## every tier: unit, contract, integration, e2e on a real cluster
-	$(RUN) pytest
+	$(RUN) pytest -n $(WORKERS) --dist loadgroup --durations 20
 
 .PHONY: test-full
 test-full: engine java ## the sample over a whole archive on a real cluster: DATA=directory
