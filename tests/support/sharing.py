@@ -9,8 +9,10 @@ CLUSTER = "cluster"
 _ORDER = {"e2e": 0, "full": 0, "integration": 1, "contract": 2, "unit": 3}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep a file's tests together, and the cluster's; the tiers that take long come first."""
+    # Before the plugin reads the groups, which it writes into the names of the tests.
     if not hasattr(config, "workerinput"):
         return
     items.sort(key=lambda item: _ORDER[_tier(item)])
