@@ -95,7 +95,8 @@ java: setup
 
 .PHONY: test
 test: engine check java ## every tier: unit, contract, integration, e2e on a real cluster
-	$(RUN) pytest -n $(WORKERS) --dist loadgroup --durations 20
+	$(RUN) pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder --durations 20 \
+		tests/e2e tests/integration tests/contract tests/unit
 
 .PHONY: test-full
 test-full: engine java ## the sample over a whole archive on a real cluster: DATA=directory

@@ -7,7 +7,7 @@ from tests.support.fixtures import (
     cluster_namespace,
     release,
 )
-from tests.support.sharing import pytest_collection_modifyitems
+from tests.support.sharing import pytest_xdist_make_scheduler
 from tests.support.tiers import pytest_terminal_summary
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "api_server",
     "cluster",
     "cluster_namespace",
-    "pytest_collection_modifyitems",
     "pytest_terminal_summary",
+    "pytest_xdist_make_scheduler",
     "release",
 ]
