@@ -7,7 +7,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 
-class OneCluster(LoadScopeScheduling):
+class OneCluster(LoadScopeScheduling):  # type: ignore[misc]
     """Keep a file's tests on one worker, and all that need the one real cluster on another."""
 
     def _split_scope(self, nodeid: str) -> str:
