@@ -202,6 +202,9 @@ class Spec(_Part, frozen=True, kw_only=True):
     concurrency_policy: Literal["Forbid", "Replace"] = "Forbid"
     suspend: bool = False
     active_deadline_seconds: int = 3600
+    ttl_seconds_after_finished: int | None = 86400
+    successful_runs_history_limit: int = 3
+    failed_runs_history_limit: int = 3
     quality: Quality = Quality()
     features: Features = Features()
     edge: Edge = Edge()

@@ -15,7 +15,7 @@ class Create:
 
 @dataclass(frozen=True)
 class Delete:
-    """Delete exactly this object."""
+    """Delete exactly this object; without a UID the one of that name, if the job owns it."""
 
     kind: str
     name: str

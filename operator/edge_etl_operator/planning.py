@@ -1,7 +1,7 @@
 """Decide: from what is seen to what is done and said. Pure; the clock is an argument."""
 
-from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -17,19 +17,26 @@ from edge_etl_operator.policies import (
     late,
     nodes,
     quorum,
+    retention,
     schedule,
     trigger,
 )
 from edge_etl_operator.policies.schedule import Agenda
 from edge_etl_operator.policies.trigger import Trigger
+from edge_etl_operator.retiring import retired
 from edge_etl_operator.settings import Settings
+
+RETENTION_SECONDS: Final = 3600.0
+"""How soon at the latest to look again whether what is kept has had its time."""
 
 
 def plan(seen: Observation, settings: Settings, now: datetime) -> Decision:
     """Decide what happens next with one job."""
     decision = _decide(seen, settings, now)
     told = history.recorded(seen.job.status, decision.status, now)
-    return replace(decision, status=told)
+    keeps = retention.kept(seen.job, now)
+    again = deadlines.until(keeps.until, decision.again, now, longest=RETENTION_SECONDS)
+    return Decision((*decision.actions, *retired(seen, keeps.runs)), told, again)
 
 
 def _decide(seen: Observation, settings: Settings, now: datetime) -> Decision:

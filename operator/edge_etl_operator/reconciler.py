@@ -143,6 +143,7 @@ class Reconciler:
 
     def _delete(self, job: EdgeETLJob, kind: str, name: str, uid: str) -> None:
         try:
+            uid = uid or self._owned(job, kind, name)
             document = self._cluster.delete(kind, job.namespace, name, uid)
         except (NotFoundError, ConflictError):
             # It is gone, or another one has its name; the watch has yet to say so.
@@ -150,6 +151,13 @@ class Reconciler:
             return
         self._fleet.deleted(kind, job.namespace, name, uid, document)
         log.info("deleted", extra={**_about(job), "kind": kind, "object": name})
+
+    def _owned(self, job: EdgeETLJob, kind: str, name: str) -> str:
+        """Return the UID of an object that is not watched; NotFoundError if it is not ours."""
+        metadata = self._cluster.get(kind, job.namespace, name)["metadata"]
+        if any(owner["uid"] == job.metadata.uid for owner in metadata.get("ownerReferences", [])):
+            return str(metadata["uid"])
+        raise NotFoundError(404, "NotFound", f"{kind} {name} is not this job's")
 
     def _refuse(self, resource: dict[str, Any], fact: str) -> None:
         known = api.parse_status(resource)

@@ -182,7 +182,7 @@ ALLOWED = [
     ("operator", "update", "edgeetljobs.pi-edge-spark.io/status", NAMESPACE),
     ("operator", "get list watch create delete", "jobs.batch", NAMESPACE),
     ("operator", "get list watch create delete", "pods", NAMESPACE),
-    ("operator", "get create", "configmaps", NAMESPACE),
+    ("operator", "get create delete", "configmaps", NAMESPACE),
     ("operator", "list", "events", NAMESPACE),
     ("operator", "create", "events.events.k8s.io", NAMESPACE),
     ("operator", "list watch", "nodes", ""),
@@ -283,7 +283,7 @@ def test_the_operator_may_act_where_it_serves_and_nowhere_else(
     wanted = {
         "list watch": "edgeetljobs.pi-edge-spark.io",
         "list watch create delete": "jobs.batch",
-        "get create": "configmaps",
+        "get create delete": "configmaps",
         "create": "events.events.k8s.io",
     }
     for verbs, resource in wanted.items():

@@ -5,17 +5,10 @@ import pytest
 from tests.support.cluster import AnyCluster
 from tests.support.cluster.images import project_images
 from tests.support.cluster.install import install_chart
-from tests.support.jobs import EXTRACT, SOURCES, spread
+from tests.support.jobs import EXTRACT, SOURCES, VALUES, spread
 
 # Three nodes hold what four Pis measured: pi-1 has the sensors of two.
 HOLDINGS = {"pi-1": ("pi-1", "pi-4"), "pi-2": ("pi-2",), "pi-3": ("pi-3",)}
-
-VALUES = {
-    "sources": [
-        {"name": name, "path": f"{SOURCES}/{name}"}
-        for name in ("sensors", "mixed", "empty", "absent")
-    ]
-}
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ PERMISSIONS = (
     ("pi-edge-spark.io", "edgeetljobs/finalizers", ("update",)),
     ("batch", "jobs", ("get", "list", "watch", "create", "delete")),
     ("", "pods", ("get", "list", "watch", "create", "delete")),
-    ("", "configmaps", ("get", "create")),
+    ("", "configmaps", ("get", "create", "delete")),
     ("", "events", ("list",)),
     ("events.k8s.io", "events", ("create",)),
     ("", "nodes", ("list", "watch")),

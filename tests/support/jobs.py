@@ -17,6 +17,13 @@ SAMPLE = REPOSITORY / "manifests" / "samples" / "air-quality.yaml"
 EXTRACT = REPOSITORY / "tests" / "data" / "air-quality"
 SOURCES = "/var/lib/pi-edge-spark"
 
+VALUES: dict[str, Any] = {
+    "sources": [
+        {"name": name, "path": f"{SOURCES}/{name}"}
+        for name in ("sensors", "mixed", "empty", "absent")
+    ]
+}
+
 Object = dict[str, Any]
 
 

@@ -286,6 +286,8 @@ class World:
                 }
                 self.pods = {key: each for key, each in self.pods.items() if key not in gone}
                 self.jobs.pop(name, None)
+            case Delete("ConfigMap", name, _):
+                self.configs.discard(name)
             case Delete(_, name, _):
                 self.pods.pop(name, None)
 

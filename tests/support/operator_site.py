@@ -33,12 +33,16 @@ class Site:
         labels = {"site": self.namespace, "kubernetes.io/hostname": f"host-{full}"}
         node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": full, "labels": labels}}
         self.server.apply({**node, "spec": spec})
-        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": ""}
-        patch = json.dumps({"status": {"conditions": [ready]}})
-        self.server.kubectl("patch", "node", full, "--subresource=status", "-p", patch)
+        self.heard_of(full)
         # A new node is tainted until its kubelet is ready; here nobody takes the taint away.
         self.server.kubectl("patch", "node", full, "-p", json.dumps({"spec": {"taints": None}}))
         return full
+
+    def heard_of(self, node: str, ready: str = "True") -> None:
+        """Say whether a node's kubelet is heard of: True or Unknown."""
+        condition = {"type": "Ready", "status": ready, "reason": "Kubelet", "message": ""}
+        patch = json.dumps({"status": {"conditions": [condition]}})
+        self.server.kubectl("patch", "node", node, "--subresource=status", "-p", patch)
 
     def add_nodes(self, count: int) -> list[str]:
         """Add some nodes and return their names."""

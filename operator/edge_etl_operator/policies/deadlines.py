@@ -37,12 +37,18 @@ def look_again(job: EdgeETLJob, run: Run, now: datetime, *, waits: bool) -> floa
     return min(left, WAITING_SECONDS if waits else RUNNING_SECONDS)
 
 
-def until(moment: datetime | None, again: float | None, now: datetime) -> float | None:
+def until(
+    moment: datetime | None,
+    again: float | None,
+    now: datetime,
+    *,
+    longest: float = RUNNING_SECONDS,
+) -> float | None:
     """Return in how many seconds to look again when a moment to come is waited for besides.
 
-    Timers do not see a clock that is set: they are never longer than a minute.
+    Timers do not see a clock that is set: they are never longer than a minute, or ``longest``.
     """
     if moment is None:
         return again
-    left = min(RUNNING_SECONDS, (moment - now).total_seconds() + 0.01)
+    left = min(longest, (moment - now).total_seconds() + 0.01)
     return left if again is None else min(left, again)

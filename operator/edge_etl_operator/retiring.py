@@ -1,0 +1,43 @@
+"""What is deleted of runs that are over and not kept any longer: pure."""
+
+from collections.abc import Iterator
+
+from edge_etl_operator import names
+from edge_etl_operator.decisions import Delete
+from edge_etl_operator.kube import Job, Pod
+from edge_etl_operator.observation import Observation
+
+
+def retired(seen: Observation, kept: frozenset[str]) -> tuple[Delete, ...]:
+    """Return the objects of finished runs that are not kept, what the others are found by last.
+
+    ConfigMaps are not watched: they go with the Jobs and the driver that mounted them.
+    """
+    uid = seen.job.metadata.uid
+    jobs = [each for each in seen.jobs if each.finished and _over(each, kept)]
+    drivers = [
+        each
+        for each in seen.pods
+        if each.finished and each.metadata.owned_by(uid) and _over(each, kept)
+    ]
+    configs = dict.fromkeys(_configs(seen.job.name, jobs, drivers))
+    return (
+        *(Delete("ConfigMap", name, "") for name in configs),
+        *(Delete("Pod", each.name, each.uid) for each in drivers),
+        *(Delete("Job", each.name, each.metadata.uid) for each in jobs),
+    )
+
+
+def _configs(job: str, jobs: list[Job], drivers: list[Pod]) -> Iterator[str]:
+    for run in {_run(each) for each in jobs} | {_run(each) for each in drivers}:
+        yield names.edge_config(job, run)
+        yield names.driver(job, run)
+    yield from (each.name for each in drivers)
+
+
+def _over(thing: Job | Pod, kept: frozenset[str]) -> bool:
+    return thing.metadata.deletion_timestamp is None and _run(thing) not in kept
+
+
+def _run(thing: Job | Pod) -> str:
+    return thing.metadata.labels.get(names.RUN, "")

@@ -1,0 +1,74 @@
+"""Pis that come and go, and what runs leave: the real operator, API server and Job controller."""
+
+import json
+from typing import Any
+
+from tests.support import operator_process as play
+from tests.support.operator_site import Site
+
+
+def behaving(site: Site, off: set[str]) -> play.Kubelet:
+    """Return a kubelet whose nodes in `off` never end what they run."""
+
+    def behave(pod: dict[str, Any]) -> play.Outcome:
+        if play.stage(pod) == "edge" and play.node(pod) in off:
+            return {"phase": "Running"}
+        return play.succeed(pod)
+
+    return site.kubelet(behave)
+
+
+def nodes(site: Site, **fields: Any) -> dict[str, Any]:
+    return {"selector": {"matchLabels": {"site": site.namespace}}, **fields}
+
+
+def test_a_pi_that_goes_off_is_done_without_and_completes_the_run_when_it_is_back(
+    site: Site,
+) -> None:
+    *_, last = site.add_nodes(3)
+    site.apply(nodes=nodes(site, minSuccess=2, lateDataPolicy="Reaggregate"))
+    off = {last}
+    kubelet = behaving(site, off)
+    with site.operator():
+        kubelet.run_until(lambda: site.status().get("nodesSummary") == "2/3", "two deliver")
+        assert site.phase("Cleaning")
+        site.heard_of(last, "Unknown")
+        kubelet.run_until(lambda: site.phase("PartiallySucceeded"), "the run ends without it")
+        status = site.status()
+        run = status["run"]
+        assert run["missing"] == [last]
+        assert status["nodes"][2]["phase"] == "Offline"
+        document = site.server.get("configmap", f"air-{run['id']}-driver", "-n", site.namespace)
+        said = json.loads(document["data"]["aggregation.json"])
+        assert (len(said["nodes"]), said["missingNodes"]) == (2, [last])
+    off.clear()
+    # The next operator knows it too.
+    with site.operator():
+        site.heard_of(last)
+        kubelet.run_until(lambda: site.phase("Succeeded"), "the run is completed")
+    status = site.status()
+    assert (status["run"]["id"], status["nodesSummary"]) == (run["id"], "3/3")
+    assert f"air-{run['id']}-driver-2" in site.names("pods")
+
+
+def test_what_runs_leave_goes_with_the_history_limit(site: Site) -> None:
+    site.add_nodes(2)
+    site.apply(successfulRunsHistoryLimit=1)
+    kubelet = site.kubelet()
+    with site.operator():
+        kubelet.run_until(lambda: site.phase("Succeeded"), "the run succeeds")
+        first = site.status()["run"]["id"]
+        note = "pi-edge-spark.io/run-now=1"
+        site.server.kubectl("annotate", "eej", "air", note, "-n", site.namespace)
+        kubelet.run_until(
+            lambda: site.status()["run"]["id"] > first and site.phase("Succeeded"), "another run"
+        )
+
+        def left() -> bool:
+            kinds = ("jobs", "pods", "configmaps")
+            return any(first in name for kind in kinds for name in site.names(kind))
+
+        kubelet.run_until(lambda: not left(), "the first run's objects go")
+    counts = [len(site.names(kind)) for kind in ("jobs", "pods", "configmaps")]
+    assert counts == [2, 3, 2]
+    assert [run["id"] for run in site.status()["runs"]][1] == first
