@@ -36,15 +36,17 @@ if TYPE_CHECKING:
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST: Final = sys.float_info.max
 """The greatest double: JSON has no infinity, and no cell is beyond it."""
-_BUDGET: Final = 20 << 20
+_BUDGET: Final = 16 << 20
 """Bytes of rows that the engine holds before it sets some aside on the disk."""
 
 
 class NativeEngine:
     """The compiled engine."""
 
-    def __init__(self, budget: int = _BUDGET) -> None:
+    def __init__(self, budget: int = _BUDGET, threads: int | None = None) -> None:
+        """Make an engine; with as many threads as the container may use, unless it is said."""
         self._budget = budget
+        self._threads = threads
 
     def clean(
         self,
@@ -109,6 +111,7 @@ class NativeEngine:
             "ship_rows": "rows" in job.results.ship,
             "ship_features": "features" in job.results.ship,
             "budget": self._budget,
+            "threads": self._threads,
         }
 
 

@@ -7,12 +7,26 @@ use crate::cells::MAX_LINE;
 /// Bytes that are read at once. Larger than any line that is taken for a reading.
 pub const BLOCK: usize = 1 << 18;
 
+/// Memory for a part of the range.
+#[derive(Default)]
+pub struct Block {
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl Block {
+    /// What was read.
+    pub fn lines(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
 /// A part of the range.
-pub enum Part<'a> {
+pub enum Part {
     /// Whole lines, each with its newline.
-    Lines(&'a [u8]),
+    Lines(Block),
     /// The first bytes of a line that no block holds, and its size with its newline.
-    TooLong(&'a [u8], u64),
+    TooLong(Block, u64),
 }
 
 /// Reads a range in blocks. A last line without a newline is given one.
@@ -20,9 +34,8 @@ pub struct Blocks<R> {
     file: R,
     position: u64,
     end: u64,
-    buffer: Vec<u8>,
-    /// What the buffer holds behind the last whole line that was given.
-    rest: std::ops::Range<usize>,
+    /// What was read behind the last whole line that was given.
+    rest: Vec<u8>,
     /// Whether the last byte of the range is a newline.
     pub ended: bool,
 }
@@ -39,15 +52,13 @@ pub enum Unread {
 }
 
 impl<R: Read> Blocks<R> {
-    /// Reads from a file that stands at `start`; `buffer` is memory to use.
-    pub fn new(file: R, start: u64, end: u64, mut buffer: Vec<u8>) -> Self {
-        buffer.resize(BLOCK, 0);
-        Self { file, position: start, end, buffer, rest: 0..0, ended: true }
+    /// Reads from a file that stands at `start`.
+    pub const fn new(file: R, start: u64, end: u64) -> Self {
+        Self { file, position: start, end, rest: vec![], ended: true }
     }
 
-    /// The file, and the memory for the next one.
-    pub fn into_parts(self) -> (R, Vec<u8>) {
-        (self.file, self.buffer)
+    pub fn into_file(self) -> R {
+        self.file
     }
 
     /// The position behind what has been read so far.
@@ -55,56 +66,57 @@ impl<R: Read> Blocks<R> {
         self.position
     }
 
-    /// The next part of the range, None at its end.
-    pub fn read(&mut self) -> Result<Option<Part<'_>>, Unread> {
-        self.buffer.truncate(BLOCK);
-        self.buffer.copy_within(self.rest.clone(), 0);
+    /// The next part of the range, None at its end. What `block` held is lost.
+    pub fn read(&mut self, mut block: Block) -> Result<Option<Part>, Unread> {
+        block.bytes.resize(BLOCK + 1, 0);
         let mut filled = self.rest.len();
-        self.rest = 0..0;
+        block.bytes[..filled].copy_from_slice(&self.rest);
+        self.rest.clear();
         while filled < BLOCK && self.position < self.end {
-            filled += self.fill(filled)?;
+            filled += self.fill(&mut block.bytes[filled..BLOCK])?;
         }
         if filled == 0 {
             return Ok(None);
         }
         let at_end = self.position == self.end;
-        match self.buffer[..filled].iter().rposition(|&byte| byte == b'\n') {
+        match block.bytes[..filled].iter().rposition(|&byte| byte == b'\n') {
             Some(last) if !at_end || last + 1 == filled => {
-                self.rest = last + 1..filled;
-                Ok(Some(Part::Lines(&self.buffer[..=last])))
+                self.rest.extend_from_slice(&block.bytes[last + 1..filled]);
+                block.length = last + 1;
             }
-            None if !at_end => self.long_line(filled),
+            None if !at_end => return self.long_line(block, filled).map(Some),
             _ => {
                 self.ended = false;
-                self.buffer.truncate(filled);
-                self.buffer.push(b'\n');
-                Ok(Some(Part::Lines(&self.buffer)))
+                block.bytes[filled] = b'\n';
+                block.length = filled + 1;
             }
         }
+        Ok(Some(Part::Lines(block)))
     }
 
-    /// Passes over the rest of a line of which the buffer holds a part.
-    fn long_line(&mut self, filled: usize) -> Result<Option<Part<'_>>, Unread> {
+    /// Passes over the rest of a line of which the block holds a part.
+    fn long_line(&mut self, mut block: Block, filled: usize) -> Result<Part, Unread> {
         const KEPT: usize = MAX_LINE + 1;
         let mut size = filled as u64;
+        block.length = KEPT;
         while self.position < self.end {
-            let read = self.fill(KEPT)?;
-            let bytes = &self.buffer[KEPT..KEPT + read];
+            let read = self.fill(&mut block.bytes[KEPT..BLOCK])?;
+            let bytes = &block.bytes[KEPT..KEPT + read];
             if let Some(newline) = bytes.iter().position(|&byte| byte == b'\n') {
-                self.rest = KEPT + newline + 1..KEPT + read;
-                return Ok(Some(Part::TooLong(&self.buffer[..KEPT], size + newline as u64 + 1)));
+                self.rest.extend_from_slice(&bytes[newline + 1..]);
+                return Ok(Part::TooLong(block, size + newline as u64 + 1));
             }
             size += read as u64;
         }
         self.ended = false;
-        Ok(Some(Part::TooLong(&self.buffer[..KEPT], size)))
+        Ok(Part::TooLong(block, size))
     }
 
-    /// Reads behind the first bytes of the buffer.
-    fn fill(&mut self, from: usize) -> Result<usize, Unread> {
-        let room = (self.end - self.position).min((BLOCK - from) as u64) as usize;
+    /// Reads some bytes of the range.
+    fn fill(&mut self, into: &mut [u8]) -> Result<usize, Unread> {
+        let room = (self.end - self.position).min(into.len() as u64) as usize;
         loop {
-            match self.file.read(&mut self.buffer[from..from + room]) {
+            match self.file.read(&mut into[..room]) {
                 Ok(0) => {
                     return Err(Unread::Shrunk { at: self.position, end: self.end });
                 }
@@ -124,13 +136,13 @@ mod tests {
     use super::*;
 
     fn parts(content: &[u8]) -> (Vec<u8>, Vec<u64>, bool) {
-        let mut blocks = Blocks::new(content, 0, content.len() as u64, vec![]);
+        let mut blocks = Blocks::new(content, 0, content.len() as u64);
         let (mut lines, mut long) = (vec![], vec![]);
-        while let Some(part) = blocks.read().unwrap() {
+        while let Some(part) = blocks.read(Block::default()).unwrap() {
             match part {
-                Part::Lines(block) => lines.extend_from_slice(block),
+                Part::Lines(block) => lines.extend_from_slice(block.lines()),
                 Part::TooLong(line, size) => {
-                    assert!(line.len() == MAX_LINE + 1);
+                    assert!(line.lines().len() == MAX_LINE + 1);
                     long.push(size);
                 }
             }
@@ -163,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_file_that_became_shorter_is_told() {
-        let mut blocks = Blocks::new(&b"a\n"[..], 0, 5, vec![]);
-        assert!(matches!(blocks.read(), Err(Unread::Shrunk { at: 2, end: 5 })));
+        let mut blocks = Blocks::new(&b"a\n"[..], 0, 5);
+        assert!(matches!(blocks.read(Block::default()), Err(Unread::Shrunk { at: 2, end: 5 })));
     }
 }

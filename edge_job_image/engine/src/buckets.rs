@@ -8,56 +8,24 @@
 //! of a bucket and what it still holds are merged. A run holds what was read before what the next
 //! one holds, so of equal keys the one in the first run stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::delivered::{Daily, Delivered, Headers, Kit};
-use crate::order::Order;
+use crate::crew::{Crew, Ticket};
+use crate::delivered::Delivered;
+use crate::finish::{Bucket, Done, Files, Tally, Tools, finish, input_of};
 use crate::plan::Plan;
-use crate::rows::{PIECE, Pool, Rows};
-use crate::runs::{COUNTED, Merge, Run, Source};
+use crate::rows::{Pool, Rows};
+use crate::runs::{Merge, Run};
 use crate::seen::Seen;
 use crate::table::Table;
 use crate::timestamp::DAY;
-use crate::windows::{self, Windows};
 
 /// Runs of a bucket that are merged at once.
 const MOST_RUNS: usize = 32;
-/// Rows of a row group that a merge writes.
-const GROUP: usize = 65_536;
-/// Features that are held before they are written.
-const HELD_FEATURES: usize = 16_384;
-
-/// The rows of whole days and windows.
-struct Bucket {
-    rows: Rows,
-    /// From which row on they are of which input.
-    inputs: Vec<(u32, u32)>,
-    /// Grows with each batch that has rows for the bucket.
-    touched: u64,
-    runs: Vec<Run>,
-    /// The memory that is accounted for.
-    memory: usize,
-}
-
-impl Bucket {
-    fn new(plan: &Plan) -> Self {
-        let rows = Rows::new(plan.fields.len());
-        Self { rows, inputs: vec![], touched: 0, runs: vec![], memory: 0 }
-    }
-}
-
-/// What came out, counted apart from what went in.
-#[derive(Default)]
-pub struct Counted {
-    /// Of each input: clean rows and duplicates.
-    pub clean: Vec<u64>,
-    pub duplicate: Vec<u64>,
-    pub latest: Option<i64>,
-}
 
 /// All buckets.
 pub struct Buckets<'a> {
@@ -66,56 +34,50 @@ pub struct Buckets<'a> {
     width: i64,
     open: BTreeMap<i64, Bucket>,
     clock: u64,
-    /// The memory of all buckets, without that of the pool.
+    /// The memory of the open buckets, without that of the pool.
     memory: usize,
     pool: Pool,
-    order: Order,
     written: u32,
     seen: Option<Seen>,
-    /// Files of buckets that were finished before the end: of rows, of features.
-    early: BTreeMap<i64, [Vec<(i64, Delivered)>; 2]>,
-    rows: Daily<'a>,
-    /// Whether rows are written: also when they are not shipped, if they may be needed again.
-    keeps_rows: bool,
-    features: Daily<'a>,
-    pub kit: Kit,
-    windows: Windows,
-    pub counted: Counted,
+    /// Buckets that were finished before the end.
+    early: BTreeMap<i64, Early>,
+    /// Those of them that are being written, the oldest first, and their memory.
+    writing: VecDeque<(i64, usize)>,
+    tally: Tally,
+}
+
+/// A bucket that is finished unless more rows come for it.
+enum Early {
+    Writing(Ticket<io::Result<Done>>),
+    Written(Files),
 }
 
 impl<'a> Buckets<'a> {
     /// Files are written into `folder`, `inputs` is how many inputs there are.
-    pub fn new(plan: &'a Plan, folder: &'a Path, inputs: usize) -> io::Result<Self> {
-        let fields = plan.fields.iter().map(|field| (field.name.as_str(), field.kind));
-        let groups = plan.features.group_by.iter().map(|&field| plan.fields[field].name.as_str());
-        let own = ["field", "count", "mean", "m2", "min", "max"];
-        let columns = groups.chain(own).zip(windows::kinds(plan));
-        let rows = Daily::new(folder, "rows", Headers::new(Some("timestamp"), fields));
-        let features = Daily::new(folder, "features", Headers::new(Some("window_start"), columns));
-        let width = multiple(DAY, plan.features.window);
-        Ok(Self {
+    pub fn new(plan: &'a Plan, folder: &'a Path) -> Self {
+        Self {
             plan,
             folder,
-            width,
-            kit: Kit::new()?,
+            width: multiple(DAY, plan.features.window),
             open: BTreeMap::new(),
             clock: 0,
             memory: 0,
             pool: Pool::default(),
-            order: Order::default(),
             written: 0,
-            early: BTreeMap::new(),
-            keeps_rows: true,
             seen: (!plan.key.timestamp).then(Seen::default),
-            rows,
-            features,
-            windows: Windows::new(plan),
-            counted: Counted { clean: vec![0; inputs], duplicate: vec![0; inputs], latest: None },
-        })
+            early: BTreeMap::new(),
+            writing: VecDeque::new(),
+            tally: Tally::default(),
+        }
     }
 
     /// Takes rows of an input, in the order in which they were read.
-    pub fn add(&mut self, rows: &Table, input: usize) -> io::Result<()> {
+    pub fn add(
+        &mut self,
+        rows: &Table,
+        input: usize,
+        crew: &mut Crew<'a, Tools>,
+    ) -> io::Result<()> {
         self.clock += 1;
         let times = &rows.times;
         let mut begin = 0;
@@ -135,9 +97,9 @@ impl<'a> Buckets<'a> {
                 break;
             };
             if bucket.runs.is_empty() && bucket.touched < self.clock {
-                self.finish_early(number)?;
+                self.finish_bucket(number, true, crew)?;
             } else {
-                self.set_aside(number)?;
+                self.set_aside(number, &mut crew.tools)?;
             }
         }
         Ok(())
@@ -150,8 +112,8 @@ impl<'a> Buckets<'a> {
         range: Range<usize>,
         input: usize,
     ) -> io::Result<()> {
-        if let Some(files) = self.early.remove(&number) {
-            self.open_again(number, files)?;
+        if self.early.contains_key(&number) {
+            self.open_again(number)?;
         }
         let bucket = self.open.entry(number).or_insert_with(|| Bucket::new(self.plan));
         bucket.touched = self.clock;
@@ -163,7 +125,7 @@ impl<'a> Buckets<'a> {
                 if seen.is_new(rows, row, &self.plan.key.fields) {
                     bucket.rows.extend(rows, row..row + 1, &mut self.pool);
                 } else {
-                    self.counted.duplicate[input] += 1;
+                    self.tally.of(input).duplicate += 1;
                 }
             }
         } else {
@@ -175,19 +137,55 @@ impl<'a> Buckets<'a> {
         Ok(())
     }
 
-    /// Writes a bucket as if nothing more came for it.
-    fn finish_early(&mut self, number: i64) -> io::Result<()> {
-        let bucket = self.open.remove(&number).expect("the bucket is open");
-        self.memory -= bucket.memory;
-        self.finish_bucket(bucket, true)?;
-        let files = [&mut self.rows, &mut self.features];
-        self.early.insert(number, files.map(|daily| std::mem::take(&mut daily.delivered)));
+    /// Has a bucket written, `early` when more may come for it.
+    fn finish_bucket(
+        &mut self,
+        number: i64,
+        early: bool,
+        crew: &mut Crew<'a, Tools>,
+    ) -> io::Result<()> {
+        let Some(bucket) = self.open.remove(&number) else { return Ok(()) };
+        let memory = bucket.memory;
+        self.memory -= memory;
+        // What is being written may take half as much again as what is open.
+        let writing = |this: &Self| this.writing.iter().map(|(_, memory)| memory).sum::<usize>();
+        while !self.writing.is_empty() && writing(self) + memory > self.plan.budget / 2 * 3 {
+            self.await_oldest()?;
+        }
+        let (plan, folder) = (self.plan, self.folder);
+        let ticket = crew.submit(move |tools| finish(plan, folder, bucket, early, tools));
+        let is_ready = matches!(ticket, Ticket::Ready(_));
+        self.early.insert(number, Early::Writing(ticket));
+        self.writing.push_back((number, memory));
+        if is_ready { self.await_oldest() } else { Ok(()) }
+    }
+
+    fn await_oldest(&mut self) -> io::Result<()> {
+        let Some((number, _)) = self.writing.pop_front() else { return Ok(()) };
+        if let Some(Early::Writing(ticket)) = self.early.remove(&number) {
+            let Done { files, tally, rows } = ticket.wait()?;
+            self.tally.add(&tally);
+            self.pool.give(rows);
+            self.early.insert(number, Early::Written(files));
+        }
         Ok(())
     }
 
+    /// Waits for all that is being written; nobody wants it any more.
+    pub fn abandon(&mut self) {
+        while !self.writing.is_empty() {
+            drop(self.await_oldest());
+        }
+    }
+
     /// Makes what was written of a bucket its first run: there are more rows for it.
-    fn open_again(&mut self, number: i64, files: [Vec<(i64, Delivered)>; 2]) -> io::Result<()> {
-        let [rows, features] = files;
+    fn open_again(&mut self, number: i64) -> io::Result<()> {
+        while self.writing.iter().any(|&(other, _)| other == number) {
+            self.await_oldest()?;
+        }
+        let Some(Early::Written([rows, features])) = self.early.remove(&number) else {
+            return Ok(());
+        };
         let mut paths = vec![];
         for (_, file) in rows {
             let path = self.run_path();
@@ -208,17 +206,17 @@ impl<'a> Buckets<'a> {
     }
 
     /// Sorts what a bucket holds and writes it to a run.
-    fn set_aside(&mut self, number: i64) -> io::Result<()> {
+    fn set_aside(&mut self, number: i64, tools: &mut Tools) -> io::Result<()> {
         let path = self.run_path();
-        let bucket = self.open.get_mut(&number).expect("the bucket is open");
+        let Some(bucket) = self.open.get_mut(&number) else { return Ok(()) };
         let rows = std::mem::replace(&mut bucket.rows, Rows::new(self.plan.fields.len()));
         let inputs = std::mem::take(&mut bucket.inputs);
         self.memory -= std::mem::take(&mut bucket.memory);
-        self.order.sort(&rows, &self.plan.key.fields);
-        for &row in &self.order.duplicates {
-            self.counted.duplicate[input_of(&inputs, row)] += 1;
+        tools.order.sort(&rows, &self.plan.key.fields);
+        for &row in &tools.order.duplicates {
+            self.tally.of(input_of(&inputs, row)).duplicate += 1;
         }
-        let kept = &self.order.kept;
+        let kept = &tools.order.kept;
         let numbers = kept.iter().map(|&row| input_of(&inputs, row) as u32);
         bucket.runs.push(Run::write(path, &rows, kept, self.plan, numbers)?);
         self.pool.give(rows);
@@ -227,23 +225,26 @@ impl<'a> Buckets<'a> {
             let path = self.run_path();
             let sources = runs.iter().map(|run| run.read(self.plan)).collect::<io::Result<_>>()?;
             let mut merge = Merge::new(sources, &self.plan.key.fields);
-            let duplicate = &mut self.counted.duplicate;
-            let merged = Run::merge(path, &mut merge, self.plan, |input| duplicate[input] += 1)?;
+            let tally = &mut self.tally;
+            let duplicate = |input| tally.of(input).duplicate += 1;
+            let merged = Run::merge(path, &mut merge, self.plan, duplicate)?;
             self.open.entry(number).or_insert_with(|| Bucket::new(self.plan)).runs.push(merged);
         }
         Ok(())
     }
 
     /// Writes all that is left; returns the files, and what was counted.
-    pub fn finish(mut self) -> io::Result<(Vec<Finished>, Counted)> {
-        while let Some((_, bucket)) = self.open.pop_first() {
-            self.finish_bucket(bucket, false)?;
+    pub fn finish(mut self, crew: &mut Crew<'a, Tools>) -> io::Result<(Vec<Finished>, Tally)> {
+        while let Some((&number, _)) = self.open.first_key_value() {
+            self.finish_bucket(number, false, crew)?;
         }
-        let mut delivered = [self.rows.delivered, self.features.delivered];
+        while !self.writing.is_empty() {
+            self.await_oldest()?;
+        }
+        let mut delivered = [vec![], vec![]];
         for early in self.early.into_values() {
-            for (all, files) in delivered.iter_mut().zip(early) {
-                all.extend(files);
-            }
+            let Early::Written(files) = early else { continue };
+            delivered.iter_mut().zip(files).for_each(|(all, files)| all.extend(files));
         }
         let mut finished = vec![];
         let [rows, features] = delivered;
@@ -259,97 +260,7 @@ impl<'a> Buckets<'a> {
                 }
             }
         }
-        Ok((finished, self.counted))
-    }
-
-    /// Writes a bucket; `early` when more rows may come for it.
-    fn finish_bucket(&mut self, bucket: Bucket, early: bool) -> io::Result<()> {
-        self.keeps_rows = self.plan.ship_rows || early;
-        let Bucket { rows, inputs, runs, .. } = bucket;
-        let mut order = std::mem::take(&mut self.order);
-        order.sort(&rows, &self.plan.key.fields);
-        if runs.is_empty() {
-            self.count(&inputs, rows.len(), &order);
-            self.write(&rows, &order.kept)?;
-        } else {
-            for &row in &order.duplicates {
-                self.counted.duplicate[input_of(&inputs, row)] += 1;
-            }
-            let mut sources: Vec<Source<'_>> =
-                runs.iter().map(|run| run.read(self.plan)).collect::<io::Result<_>>()?;
-            let numbers = order.kept.iter().map(|&row| input_of(&inputs, row) as u32);
-            sources.push(Source::of_rows(&rows, &order.kept, numbers, self.plan)?);
-            self.merge(Merge::new(sources, &self.plan.key.fields))?;
-        }
-        self.order = order;
-        self.pool.give(rows);
-        self.windows.close();
-        self.write_features(0)?;
-        self.rows.end_day()?;
-        self.features.end_day()
-    }
-
-    /// Counts the rows of each input, and those of them that are duplicates.
-    fn count(&mut self, inputs: &[(u32, u32)], rows: usize, order: &Order) {
-        let ends = inputs.iter().skip(1).map(|&(first, _)| first).chain([rows as u32]);
-        for (&(first, input), end) in inputs.iter().zip(ends) {
-            self.counted.clean[input as usize] += u64::from(end - first);
-        }
-        for &row in &order.duplicates {
-            let input = input_of(inputs, row);
-            self.counted.clean[input] -= 1;
-            self.counted.duplicate[input] += 1;
-        }
-    }
-
-    fn merge(&mut self, mut merge: Merge<'_>) -> io::Result<()> {
-        let mut table = Table::new(self.plan.kinds());
-        let mut inputs = vec![];
-        loop {
-            let mut merged = Rows::new(self.plan.fields.len());
-            while merged.len() < GROUP {
-                table.clear();
-                inputs.clear();
-                let duplicate = &mut self.counted.duplicate;
-                merge.take(PIECE, &mut table, &mut inputs, |input| duplicate[input] += 1)?;
-                if table.is_empty() {
-                    break;
-                }
-                // Rows of a file that had been finished are counted already.
-                for &input in inputs.iter().filter(|&&input| input != COUNTED) {
-                    self.counted.clean[input as usize] += 1;
-                }
-                merged.extend(&table, 0..table.len(), &mut self.pool);
-            }
-            if merged.is_empty() {
-                return Ok(());
-            }
-            let order: Vec<u32> = (0..merged.len() as u32).collect();
-            self.write(&merged, &order)?;
-            self.pool.give(merged);
-        }
-    }
-
-    /// Writes sorted rows of a bucket, and the features of the windows that they close.
-    fn write(&mut self, rows: &Rows, order: &[u32]) -> io::Result<()> {
-        let last = order.last().map(|&row| rows.time(row));
-        self.counted.latest = self.counted.latest.max(last);
-        if self.keeps_rows {
-            self.rows.write_rows(rows, order, &mut self.kit)?;
-        }
-        if self.plan.ship_features {
-            self.windows.add(rows, order);
-            self.write_features(HELD_FEATURES)?;
-        }
-        Ok(())
-    }
-
-    fn write_features(&mut self, held: usize) -> io::Result<()> {
-        let closed = &mut self.windows.closed;
-        if closed.len() > held {
-            self.features.write(closed, &mut self.kit)?;
-        }
-        Ok(())
+        Ok((finished, self.tally))
     }
 }
 
@@ -358,12 +269,6 @@ pub struct Finished {
     pub kind: &'static str,
     pub day: Option<i64>,
     pub file: Delivered,
-}
-
-/// The input of a row.
-fn input_of(inputs: &[(u32, u32)], row: u32) -> usize {
-    let behind = inputs.partition_point(|&(first, _)| first <= row);
-    inputs[behind - 1].1 as usize
 }
 
 /// The least common multiple, or as much of it as an i64 can hold.

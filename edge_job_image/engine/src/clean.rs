@@ -43,6 +43,11 @@ impl Batch {
         Self { rows, rejected: vec![], lines: 0, bytes: 0, widths: vec![] }
     }
 
+    /// Whether it has no memory of its own yet.
+    pub const fn is_new(&self) -> bool {
+        self.rows.times.capacity() == 0
+    }
+
     pub fn clear(&mut self) {
         self.rows.clear();
         self.rejected.clear();
@@ -52,10 +57,10 @@ impl Batch {
     }
 }
 
-/// The outside world's part in reading cells.
+/// The outside world's part in reading cells; any thread may ask it.
 #[derive(Clone, Copy)]
 pub struct Outside<'a> {
-    pub repr: &'a dyn Fn(&str) -> String,
+    pub repr: &'a (dyn Fn(&str) -> String + Sync),
 }
 
 /// Cleans the blocks of one file.

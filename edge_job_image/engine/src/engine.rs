@@ -1,26 +1,26 @@
 //! The order of the work: read each range, sort and deduplicate, write.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
 
-use crate::blocks::{Blocks, Part, Unread};
+use crate::blocks::{Block, Blocks, Part, Unread};
 use crate::buckets::{Buckets, Finished};
-use crate::clean::{Batch, Cleaner, Outside};
+use crate::clean::{Batch, Outside};
 use crate::content::Digesting;
+use crate::crew::{self, Crew, Ticket};
+use crate::finish::Tools;
 use crate::header::{self, Header, lay_out};
 use crate::plan::Plan;
 use crate::ranges::{Lines, Ranges};
+use crate::reading::{End, Reading, Shape, add_widths};
 use crate::reason::{Quarantine, Reason};
 use crate::rejects::Rejects;
 use crate::timestamp::Evidence;
-
-/// Bytes of a file that are read before its rows are let in among the others. A file that is to be
-/// quarantined mostly shows it by then; one that does so later has the whole work done again
-/// without it.
-const HELD: u64 = 1 << 20;
 
 /// The part of a file that is to be read.
 pub struct Input {
@@ -98,17 +98,35 @@ pub fn run(
     outside: Outside<'_>,
     progress: &Progress<'_>,
 ) -> Result<Outcome, Failure> {
-    let mut known = BTreeMap::new();
-    loop {
-        match Work::new(plan, inputs, folder, outside, progress)?.run(&known) {
-            Ok(outcome) => return Ok(outcome),
-            Err(Stop::Failure(failure)) => return Err(failure),
-            Err(Stop::TooLate { input, refused, columns }) => {
-                known.insert(input, (refused, columns));
-                remove_files(folder)?;
+    let bytes = inputs.iter().map(|input| input.end - input.start).sum();
+    crew::with(
+        threads(plan, bytes),
+        || Tools::new(plan),
+        |crew| {
+            let mut known = BTreeMap::new();
+            loop {
+                match Work::new(plan, inputs, folder, outside, progress, crew).run(&known) {
+                    Ok(outcome) => return Ok(outcome),
+                    Err(Stop::Failure(failure)) => return Err(failure),
+                    Err(Stop::TooLate { input, refused, columns }) => {
+                        known.insert(input, (refused, columns));
+                        remove_files(folder)?;
+                    }
+                }
             }
-        }
-    }
+        },
+    )?
+}
+
+/// How many threads share the work: as many as the job says, or else as the container may use.
+fn threads(plan: &Plan, bytes: u64) -> usize {
+    /// Beyond these, whoever reads is the one that is waited for.
+    const MOST: usize = 4;
+    /// What one thread does in the time that it takes to begin.
+    const FEW: u64 = 4 << 20;
+    // The kernel's affinity and the quotas of cgroups (v1 and v2) count.
+    let available = || thread::available_parallelism().map_or(1, usize::from).min(MOST);
+    plan.threads.unwrap_or_else(|| if bytes < FEW { 1 } else { available() })
 }
 
 fn remove_files(folder: &Path) -> io::Result<()> {
@@ -137,83 +155,91 @@ impl<E: Into<Failure>> From<E> for Stop {
     }
 }
 
-struct Work<'a> {
+struct Work<'a, 'c> {
     plan: &'a Plan,
     inputs: &'a [Input],
     outside: Outside<'a>,
     progress: &'a Progress<'a>,
+    crew: &'c mut Crew<'a, Tools>,
     buckets: Buckets<'a>,
     rejects: Rejects<'a>,
-    batch: Batch,
-    buffer: Vec<u8>,
+    results: Vec<Option<Result<Read, Refused>>>,
+    /// The files of which not all rows are in, in their order.
+    open: VecDeque<Reading<'a>>,
+    /// Blocks that are being cleaned.
+    blocks: usize,
+    /// Memory to use again.
+    spare: Vec<(Block, Batch)>,
     columns: BTreeSet<String>,
     headers: u64,
 }
 
-/// A file that is being read.
-struct Reading {
-    number: usize,
-    read: Read,
-    /// The offset of the batch.
-    offset: u64,
-    widths: Vec<(usize, u64)>,
-    /// Whether some of its rows are among the others.
-    is_in: bool,
-}
-
-impl<'a> Work<'a> {
+impl<'a, 'c> Work<'a, 'c> {
     fn new(
         plan: &'a Plan,
         inputs: &'a [Input],
         folder: &'a Path,
         outside: Outside<'a>,
         progress: &'a Progress<'a>,
-    ) -> io::Result<Self> {
-        Ok(Self {
+        crew: &'c mut Crew<'a, Tools>,
+    ) -> Self {
+        Self {
             plan,
             inputs,
             outside,
             progress,
-            buckets: Buckets::new(plan, folder, inputs.len())?,
+            crew,
+            buckets: Buckets::new(plan, folder),
             rejects: Rejects::new(folder),
-            batch: Batch::new(plan),
-            buffer: vec![],
+            results: vec![None; inputs.len()],
+            open: VecDeque::new(),
+            blocks: 0,
+            spare: vec![],
             columns: BTreeSet::new(),
             headers: 0,
-        })
+        }
     }
 
     fn run(mut self, known: &BTreeMap<usize, (Refused, Vec<String>)>) -> Result<Outcome, Stop> {
-        let mut results = Vec::with_capacity(self.inputs.len());
-        let mut done = 0;
-        for (number, input) in self.inputs.iter().enumerate() {
-            let result = match known.get(&number) {
-                Some((refused, columns)) => {
-                    self.saw(columns);
-                    Err(refused.clone())
-                }
-                None => self.read(number, input, done)?,
-            };
-            results.push(result);
-            done += input.end - input.start;
-            self.tell(done)?;
+        if let Err(stop) = self.read_all(known) {
+            // No thread may write any more when the files are removed.
+            self.buckets.abandon();
+            return Err(stop);
         }
-        let rejected = self.rejects.finish(&mut self.buckets.kit)?;
-        let (mut files, counted) = self.buckets.finish()?;
+        let rejected = self.rejects.finish(&mut self.crew.tools.kit)?;
+        let (mut files, mut tally) = self.buckets.finish(self.crew)?;
         files.extend(rejected.map(|file| Finished { kind: "rejected", day: None, file }));
-        for (number, read) in results.iter_mut().enumerate() {
+        let mut inputs: Vec<_> = self.results.into_iter().flatten().collect();
+        for (number, read) in inputs.iter_mut().enumerate() {
             if let Ok(read) = read {
-                read.clean = counted.clean[number];
-                read.duplicate = counted.duplicate[number];
+                let counts = tally.of(number);
+                read.clean = counts.clean;
+                read.duplicate = counts.duplicate;
             }
         }
         Ok(Outcome {
-            inputs: results,
+            inputs,
             files,
-            latest: counted.latest,
+            latest: tally.latest,
             columns: self.columns,
             headers: self.headers,
         })
+    }
+
+    fn read_all(&mut self, known: &BTreeMap<usize, (Refused, Vec<String>)>) -> Result<(), Stop> {
+        let mut done = 0;
+        for (number, input) in self.inputs.iter().enumerate() {
+            match known.get(&number) {
+                Some((refused, columns)) => {
+                    self.saw(columns);
+                    self.results[number] = Some(Err(refused.clone()));
+                }
+                None => self.read(number, input, done)?,
+            }
+            done += input.end - input.start;
+            self.tell(done)?;
+        }
+        self.take_in(0)
     }
 
     fn tell(&self, done: u64) -> Result<(), Failure> {
@@ -225,176 +251,184 @@ impl<'a> Work<'a> {
         self.columns.extend(columns.iter().cloned());
     }
 
-    fn read(
-        &mut self,
-        number: usize,
-        input: &Input,
-        done: u64,
-    ) -> Result<Result<Read, Refused>, Stop> {
-        let mut file = match open_regular(&input.path) {
-            Ok(file) => BufReader::with_capacity(4096, file),
-            Err(refused) => return Ok(Err(refused)),
-        };
-        let repr = self.outside.repr;
-        let header = match header::read(&mut file, input.end, self.plan, repr) {
-            Err(error) => return Ok(Err(failed(&error))),
-            Ok(Err(quarantine)) => return Ok(Err(Refused::Quarantined(quarantine))),
-            Ok(Ok(None)) => {
-                return Ok(match Digesting::open(file.into_inner(), input.digested, input.end) {
-                    Ok(file) => {
-                        Ok(Read { lines: input.lines, content: file.finish(), ..Read::default() })
-                    }
-                    Err(error) => Err(failed(&error)),
-                });
-            }
-            Ok(Ok(Some(header))) => header,
-        };
-        let layout = match lay_out(&header, self.plan, repr) {
-            Ok(layout) => layout,
-            Err(quarantine) => {
-                self.saw(&header.columns);
-                return Ok(Err(Refused::Quarantined(quarantine)));
+    /// Reads a range, and has its blocks cleaned.
+    fn read(&mut self, number: usize, input: &'a Input, done: u64) -> Result<(), Stop> {
+        let (file, shape, start) = match self.open(input) {
+            Ok(opened) => opened,
+            Err(result) => {
+                self.results[number] = Some(result);
+                return Ok(());
             }
         };
-        let mut cleaner = Cleaner::new(self.plan, &header, &layout, self.outside);
-        if let Some(evidence) = Evidence::new(&self.plan.timestamp) {
-            match self.formats_ruled_out(&cleaner, evidence, &mut file, header.end..input.end) {
-                Ok(formats) => cleaner.rule_out(formats),
-                Err(refused) => return Ok(Err(refused)),
-            }
-        }
-        let start = (input.start, input.lines).max((header.end, header.lines));
-        // What the header's reader holds in its own buffer is left behind.
-        let file = match Digesting::open(file.into_inner(), input.digested, start.0) {
-            Ok(file) => file,
-            Err(error) => return Ok(Err(failed(&error))),
-        };
-        let mut reading = Reading {
-            number,
-            read: Read { lines: start.1, ..Read::default() },
-            offset: start.0,
-            widths: vec![],
-            is_in: false,
-        };
-        let buffer = std::mem::take(&mut self.buffer);
-        let mut blocks = Blocks::new(file, start.0, input.end, buffer);
-        self.batch.clear();
+        self.open.push_back(Reading::new(number, input, shape, start));
+        let mut blocks = Blocks::new(file, start.0, input.end);
         let refused = loop {
-            match blocks.read() {
+            let (block, batch) =
+                self.spare.pop().unwrap_or_else(|| (Block::default(), Batch::new(self.plan)));
+            match blocks.read(block) {
                 Ok(None) => break None,
-                Ok(Some(Part::Lines(block))) => {
-                    cleaner.block(block, &mut self.batch);
-                }
-                Ok(Some(Part::TooLong(line, size))) => {
-                    cleaner.too_long(line, size, &mut self.batch);
-                }
+                Ok(Some(part)) => self.clean(part, batch),
                 Err(unread) => break Some(Refused::from(unread)),
             }
-            if reading.is_in || self.batch.bytes >= HELD {
-                self.take_in(&mut reading, input)?;
-            }
+            self.take_in(2 * (self.crew.threads - 1))?;
             // A restart begins again at a byte that has been told before: that is no harm.
             self.tell(done + blocks.position().saturating_sub(input.start))?;
         };
-        let cut = u64::from(!blocks.ended);
-        let (file, buffer) = blocks.into_parts();
-        self.buffer = buffer;
-        reading.read.content = file.finish();
-        let refused = refused.or_else(|| judge(&header, &reading, &self.batch));
-        if let Some(refused) = refused {
-            if reading.is_in {
-                let columns = columns_of(&refused, &header);
-                return Err(Stop::TooLate { input: number, refused, columns });
-            }
-            self.saw(&columns_of(&refused, &header));
-            return Ok(Err(refused));
+        let is_cut = !blocks.ended;
+        let content = blocks.into_file().finish();
+        if let Some(reading) = self.open.back_mut() {
+            reading.end = Some(End { refused, is_cut, content });
         }
-        self.take_in(&mut reading, input)?;
-        self.saw(&header.columns);
-        reading.read.lines -= cut;
-        Ok(Ok(reading.read))
+        self.take_in(2 * (self.crew.threads - 1))
+    }
+
+    /// Opens a file where its range begins: there, or at its first row; otherwise what comes of it.
+    fn open(&mut self, input: &Input) -> Result<Opened, Result<Read, Refused>> {
+        let file = open_regular(&input.path).map_err(Err)?;
+        let mut file = BufReader::with_capacity(4096, file);
+        let repr = self.outside.repr;
+        let failed = |error: io::Error| Err(failed(&error));
+        let header = match header::read(&mut file, input.end, self.plan, repr).map_err(failed)? {
+            Err(quarantine) => return Err(Err(Refused::Quarantined(quarantine))),
+            Ok(Some(header)) => header,
+            Ok(None) => {
+                let file = Digesting::open(file.into_inner(), input.digested, input.end);
+                let content = file.map_err(failed)?.finish();
+                return Err(Ok(Read { lines: input.lines, content, ..Read::default() }));
+            }
+        };
+        let layout = lay_out(&header, self.plan, repr).map_err(|quarantine| {
+            self.saw(&header.columns);
+            Err(Refused::Quarantined(quarantine))
+        })?;
+        let start = (input.start, input.lines).max((header.end, header.lines));
+        let mut shape = Shape { header, layout, ruled_out: None };
+        if let Some(evidence) = Evidence::new(&self.plan.timestamp) {
+            let formats = self.formats_ruled_out(&shape, evidence, &mut file, input.end);
+            shape.ruled_out = Some(formats.map_err(Err)?);
+        }
+        // What the header's reader holds in its own buffer is left behind.
+        let file = Digesting::open(file.into_inner(), input.digested, start.0).map_err(failed)?;
+        Ok((file, shape, start))
     }
 
     /// Reads a file from its first row on, also what was delivered, for how its times are written.
     fn formats_ruled_out(
-        &mut self,
-        cleaner: &Cleaner<'_>,
+        &self,
+        shape: &Shape,
         mut evidence: Evidence<'_>,
         file: &mut BufReader<File>,
-        range: std::ops::Range<u64>,
+        end: u64,
     ) -> Result<Vec<bool>, Refused> {
-        file.seek(SeekFrom::Start(range.start)).map_err(|error| failed(&error))?;
+        let start = shape.header.end;
+        file.seek(SeekFrom::Start(start)).map_err(|error| failed(&error))?;
         let again = file.get_ref().try_clone().map_err(|error| failed(&error))?;
-        let mut blocks =
-            Blocks::new(again, range.start, range.end, std::mem::take(&mut self.buffer));
-        while let Some(part) = blocks.read()? {
-            if let Part::Lines(block) = part {
-                cleaner.observe(block, &mut evidence);
+        let cleaner = shape.cleaner(self.plan, self.outside);
+        let mut blocks = Blocks::new(again, start, end);
+        let mut block = Block::default();
+        while let Some(part) = blocks.read(block)? {
+            block = match part {
+                Part::Lines(block) => {
+                    cleaner.observe(block.lines(), &mut evidence);
+                    block
+                }
+                Part::TooLong(block, _) => block,
             }
         }
-        self.buffer = blocks.into_parts().1;
         Ok(evidence.ruled_out())
     }
 
-    /// Lets the rows of the batch in among those of other files.
-    fn take_in(&mut self, reading: &mut Reading, input: &Input) -> io::Result<()> {
-        let batch = &mut self.batch;
-        for row in &batch.rejected {
-            let (line, offset) = (reading.read.lines + row.line + 1, reading.offset + row.offset);
-            let kit = &mut self.buckets.kit;
-            self.rejects.add((&input.name, line, offset), row, kit)?;
-            *reading.read.rejected.entry(row.reason).or_default() += 1;
-            // The last line of a file can lack the newline that was counted.
-            let end = (offset + row.size).min(input.end);
-            reading.read.refused.add(Lines { start: offset, end, lines: line - 1 });
+    /// Has a part of the file that was opened last cleaned.
+    fn clean(&mut self, part: Part, mut batch: Batch) {
+        let Some(reading) = self.open.back_mut() else { return };
+        let (plan, outside, shape) = (self.plan, self.outside, Arc::clone(&reading.shape));
+        self.blocks += 1;
+        reading.blocks.push_back(match part {
+            Part::Lines(block) => self.crew.submit(move |_| {
+                shape.cleaner(plan, outside).block(block.lines(), &mut batch);
+                (block, batch)
+            }),
+            Part::TooLong(block, size) => {
+                shape.cleaner(plan, outside).too_long(block.lines(), size, &mut batch);
+                Ticket::Ready((block, batch))
+            }
+        });
+    }
+
+    /// Lets the rows of blocks in, in their order, until only so many blocks are being cleaned.
+    fn take_in(&mut self, left: usize) -> Result<(), Stop> {
+        while let Some(mut reading) = self.open.pop_front() {
+            while self.blocks > left
+                && let Some(ticket) = reading.blocks.pop_front()
+            {
+                self.blocks -= 1;
+                let (block, batch) = ticket.wait();
+                reading.held.push(batch);
+                self.spare.push((block, Batch::new(self.plan)));
+                if reading.is_trusted() {
+                    self.let_in(&mut reading)?;
+                }
+            }
+            if !reading.blocks.is_empty() || reading.end.is_none() {
+                self.open.push_front(reading);
+                return Ok(());
+            }
+            self.end(reading)?;
         }
-        self.buckets.add(&batch.rows, reading.number)?;
-        reading.read.rows += (batch.rows.len() + batch.rejected.len()) as u64;
-        reading.read.lines += batch.lines;
-        reading.offset += batch.bytes;
-        add_widths(&mut reading.widths, &batch.widths);
+        Ok(())
+    }
+
+    /// Ends a file of which all blocks are clean.
+    fn end(&mut self, mut reading: Reading<'a>) -> Result<(), Stop> {
+        let Some(End { refused, is_cut, content }) = reading.end.take() else { return Ok(()) };
+        if let Some(refused) = refused.or_else(|| reading.judge()) {
+            let columns = columns_of(&refused, &reading.shape.header);
+            if reading.is_in {
+                return Err(Stop::TooLate { input: reading.number, refused, columns });
+            }
+            self.saw(&columns);
+            self.results[reading.number] = Some(Err(refused));
+            return Ok(());
+        }
+        self.let_in(&mut reading)?;
+        self.saw(&reading.shape.header.columns);
+        reading.read.lines -= u64::from(is_cut);
+        reading.read.content = content;
+        self.results[reading.number] = Some(Ok(reading.read));
+        Ok(())
+    }
+
+    /// Lets the rows that a file holds in among those of other files.
+    fn let_in(&mut self, reading: &mut Reading<'_>) -> io::Result<()> {
+        let Reading { read, input, offset, .. } = reading;
+        for mut batch in reading.held.drain(..) {
+            for row in &batch.rejected {
+                let (line, at) = (read.lines + row.line + 1, *offset + row.offset);
+                self.rejects.add((&input.name, line, at), row, &mut self.crew.tools.kit)?;
+                *read.rejected.entry(row.reason).or_default() += 1;
+                // The last line of a file can lack the newline that was counted.
+                let end = (at + row.size).min(input.end);
+                read.refused.add(Lines { start: at, end, lines: line - 1 });
+            }
+            self.buckets.add(&batch.rows, reading.number, self.crew)?;
+            read.rows += (batch.rows.len() + batch.rejected.len()) as u64;
+            read.lines += batch.lines;
+            *offset += batch.bytes;
+            add_widths(&mut reading.widths, &batch.widths);
+            batch.clear();
+            // Its memory goes to one of the blocks that gave their own away.
+            if let Some((_, spare)) = self.spare.iter_mut().find(|(_, spare)| spare.is_new()) {
+                *spare = batch;
+            }
+        }
         reading.is_in = true;
-        batch.clear();
         Ok(())
     }
 }
 
-fn add_widths(widths: &mut Vec<(usize, u64)>, more: &[(usize, u64)]) {
-    for &(width, count) in more {
-        match widths.iter_mut().find(|(known, _)| *known == width) {
-            Some((_, known)) => *known += count,
-            None => widths.push((width, count)),
-        }
-    }
-}
-
-/// Refuses a file that is not a CSV of its header, rather than reject all of its rows.
-fn judge(header: &Header, reading: &Reading, batch: &Batch) -> Option<Refused> {
-    const ENOUGH: u64 = 10;
-    let rows = reading.read.rows + (batch.rows.len() + batch.rejected.len()) as u64;
-    let count = |reason: Reason| {
-        let before = reading.read.rejected.get(&reason).copied().unwrap_or_default();
-        before + batch.rejected.iter().filter(|row| row.reason == reason).count() as u64
-    };
-    // Nine of ten, as the double 0.9 has it in the other engine.
-    let nearly_all = |count: u64| count as f64 >= 0.9 * rows as f64;
-    if rows < ENOUGH {
-        return None;
-    }
-    if nearly_all(count(Reason::NotText)) {
-        let message = "nearly all lines hold NUL bytes: this is not text".to_owned();
-        return Some(Refused::Quarantined(Quarantine { reason: "not_text", message }));
-    }
-    if nearly_all(count(Reason::WrongFieldCount)) {
-        let mut widths = reading.widths.clone();
-        add_widths(&mut widths, &batch.widths);
-        // The first of the most frequent ones.
-        let width = widths.iter().rev().max_by_key(|(_, count)| *count).map_or(0, |&(w, _)| w);
-        let message = format!("{width} fields in rows, {} in the header", header.columns.len());
-        return Some(Refused::Quarantined(Quarantine { reason: "wrong_field_count", message }));
-    }
-    None
-}
+/// A file that stands where its rows begin, what its blocks have in common, and that position in
+/// bytes and newlines.
+type Opened = (Digesting<File>, Shape, (u64, u64));
 
 /// The columns that a refused file counts for.
 fn columns_of(refused: &Refused, header: &Header) -> Vec<String> {

@@ -28,6 +28,9 @@ pub struct Plan {
     pub ship_features: bool,
     /// Bytes of rows that are held in memory before days are written.
     pub budget: usize,
+    /// None: as many as the container may use.
+    #[serde(default)]
+    pub threads: Option<usize>,
 }
 
 impl Plan {

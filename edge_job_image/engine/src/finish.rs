@@ -1,0 +1,227 @@
+//! A bucket that is finished: sorted, each key once, written with the features of its windows.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use crate::delivered::{Daily, Delivered, Headers, Kit};
+use crate::order::Order;
+use crate::plan::Plan;
+use crate::rows::{PIECE, Pool, Rows};
+use crate::runs::{COUNTED, Merge, Run, Source};
+use crate::table::Table;
+use crate::windows::{self, Windows};
+
+/// Rows of a row group that a merge writes.
+const GROUP: usize = 65_536;
+/// Features that are held before they are written.
+const HELD_FEATURES: usize = 16_384;
+
+/// The rows of whole days and windows.
+pub struct Bucket {
+    pub rows: Rows,
+    /// From which row on they are of which input.
+    pub inputs: Vec<(u32, u32)>,
+    /// Grows with each batch that has rows for the bucket.
+    pub touched: u64,
+    pub runs: Vec<Run>,
+    /// The memory that is accounted for.
+    pub memory: usize,
+}
+
+impl Bucket {
+    pub fn new(plan: &Plan) -> Self {
+        let rows = Rows::new(plan.fields.len());
+        Self { rows, inputs: vec![], touched: 0, runs: vec![], memory: 0 }
+    }
+}
+
+/// What came out, counted apart from what went in.
+#[derive(Default)]
+pub struct Tally {
+    inputs: BTreeMap<usize, Counts>,
+    /// The latest time of a clean row.
+    pub latest: Option<i64>,
+}
+
+/// What came out of one input.
+#[derive(Clone, Copy, Default)]
+pub struct Counts {
+    pub clean: u64,
+    pub duplicate: u64,
+}
+
+impl Tally {
+    pub fn of(&mut self, input: usize) -> &mut Counts {
+        self.inputs.entry(input).or_default()
+    }
+
+    pub fn add(&mut self, more: &Self) {
+        for (&input, counts) in &more.inputs {
+            let of = self.of(input);
+            of.clean += counts.clean;
+            of.duplicate += counts.duplicate;
+        }
+        self.latest = self.latest.max(more.latest);
+    }
+}
+
+/// What a thread needs to finish buckets, and keeps from one to the next.
+pub struct Tools {
+    pub kit: Kit,
+    pub order: Order,
+    windows: Windows,
+}
+
+impl Tools {
+    pub fn new(plan: &Plan) -> io::Result<Self> {
+        Ok(Self { kit: Kit::new()?, order: Order::default(), windows: Windows::new(plan) })
+    }
+}
+
+/// Files of rows and of features, each with its day.
+pub type Files = [Vec<(i64, Delivered)>; 2];
+
+/// A bucket that is written: its files of rows and of features with their days, and its memory.
+pub struct Done {
+    pub files: Files,
+    pub tally: Tally,
+    pub rows: Rows,
+}
+
+/// Writes a bucket; `early` when more rows may come for it.
+pub fn finish(
+    plan: &Plan,
+    folder: &Path,
+    bucket: Bucket,
+    early: bool,
+    tools: &mut Tools,
+) -> io::Result<Done> {
+    let Bucket { rows, inputs, runs, .. } = bucket;
+    let mut order = std::mem::take(&mut tools.order);
+    order.sort(&rows, &plan.key.fields);
+    let mut writing = Writing::new(plan, folder, early, tools);
+    if runs.is_empty() {
+        writing.count(&inputs, rows.len(), &order);
+        writing.write(&rows, &order.kept)?;
+    } else {
+        for &row in &order.duplicates {
+            writing.tally.of(input_of(&inputs, row)).duplicate += 1;
+        }
+        let mut sources: Vec<Source<'_>> =
+            runs.iter().map(|run| run.read(plan)).collect::<io::Result<_>>()?;
+        let numbers = order.kept.iter().map(|&row| input_of(&inputs, row) as u32);
+        sources.push(Source::of_rows(&rows, &order.kept, numbers, plan)?);
+        writing.merge(Merge::new(sources, &plan.key.fields))?;
+    }
+    let (files, tally) = writing.end()?;
+    tools.order = order;
+    Ok(Done { files, tally, rows })
+}
+
+/// The files of a bucket that is being written.
+struct Writing<'a> {
+    plan: &'a Plan,
+    tools: &'a mut Tools,
+    rows: Daily<'a>,
+    /// Whether rows are written: also when they are not shipped, if they may be needed again.
+    keeps_rows: bool,
+    features: Daily<'a>,
+    tally: Tally,
+}
+
+impl<'a> Writing<'a> {
+    fn new(plan: &'a Plan, folder: &'a Path, early: bool, tools: &'a mut Tools) -> Self {
+        let fields = plan.fields.iter().map(|field| (field.name.as_str(), field.kind));
+        let groups = plan.features.group_by.iter().map(|&field| plan.fields[field].name.as_str());
+        let own = ["field", "count", "mean", "m2", "min", "max"];
+        let columns = groups.chain(own).zip(windows::kinds(plan));
+        Self {
+            plan,
+            tools,
+            rows: Daily::new(folder, "rows", Headers::new(Some("timestamp"), fields)),
+            keeps_rows: plan.ship_rows || early,
+            features: Daily::new(folder, "features", Headers::new(Some("window_start"), columns)),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Counts the rows of each input, and those of them that are duplicates.
+    fn count(&mut self, inputs: &[(u32, u32)], rows: usize, order: &Order) {
+        let ends = inputs.iter().skip(1).map(|&(first, _)| first).chain([rows as u32]);
+        for (&(first, input), end) in inputs.iter().zip(ends) {
+            self.tally.of(input as usize).clean += u64::from(end - first);
+        }
+        for &row in &order.duplicates {
+            let counts = self.tally.of(input_of(inputs, row));
+            counts.clean -= 1;
+            counts.duplicate += 1;
+        }
+    }
+
+    fn merge(&mut self, mut merge: Merge<'_>) -> io::Result<()> {
+        let mut table = Table::new(self.plan.kinds());
+        let mut inputs = vec![];
+        let mut pool = Pool::default();
+        loop {
+            let mut merged = Rows::new(self.plan.fields.len());
+            while merged.len() < GROUP {
+                table.clear();
+                inputs.clear();
+                let tally = &mut self.tally;
+                let duplicate = |input| tally.of(input).duplicate += 1;
+                merge.take(PIECE, &mut table, &mut inputs, duplicate)?;
+                if table.is_empty() {
+                    break;
+                }
+                // Rows of a file that had been finished are counted already.
+                for &input in inputs.iter().filter(|&&input| input != COUNTED) {
+                    self.tally.of(input as usize).clean += 1;
+                }
+                merged.extend(&table, 0..table.len(), &mut pool);
+            }
+            if merged.is_empty() {
+                return Ok(());
+            }
+            let order: Vec<u32> = (0..merged.len() as u32).collect();
+            self.write(&merged, &order)?;
+            pool.give(merged);
+        }
+    }
+
+    /// Writes sorted rows, and the features of the windows that they close.
+    fn write(&mut self, rows: &Rows, order: &[u32]) -> io::Result<()> {
+        let last = order.last().map(|&row| rows.time(row));
+        self.tally.latest = self.tally.latest.max(last);
+        if self.keeps_rows {
+            self.rows.write_rows(rows, order, &mut self.tools.kit)?;
+        }
+        if self.plan.ship_features {
+            self.tools.windows.add(rows, order);
+            self.write_features(HELD_FEATURES)?;
+        }
+        Ok(())
+    }
+
+    fn write_features(&mut self, held: usize) -> io::Result<()> {
+        let Tools { windows, kit, .. } = &mut *self.tools;
+        if windows.closed.len() > held {
+            self.features.write(&mut windows.closed, kit)?;
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> io::Result<(Files, Tally)> {
+        self.tools.windows.close();
+        self.write_features(0)?;
+        self.rows.end_day()?;
+        self.features.end_day()?;
+        Ok(([self.rows.delivered, self.features.delivered], self.tally))
+    }
+}
+
+/// The input of a row.
+pub fn input_of(inputs: &[(u32, u32)], row: u32) -> usize {
+    let behind = inputs.partition_point(|&(first, _)| first <= row);
+    inputs[behind - 1].1 as usize
+}
