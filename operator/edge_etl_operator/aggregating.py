@@ -5,11 +5,14 @@ from datetime import datetime
 from edge_etl_operator import cleaning, conditions, stages, status
 from edge_etl_operator.api import NodeStatus, Run
 from edge_etl_operator.builders import aggregate
+from edge_etl_operator.builders.common import results_claim
 from edge_etl_operator.decisions import Action, Create, Decision, Delete
 from edge_etl_operator.documents import Delivery
 from edge_etl_operator.kube import Pod
 from edge_etl_operator.observation import Observation
-from edge_etl_operator.policies import deadlines, diagnosis
+from edge_etl_operator.policies import deadlines, diagnosis, spark_size
+from edge_etl_operator.policies.diagnosis import Diagnosis
+from edge_etl_operator.policies.spark_size import Refusal, SparkPlan, Work
 from edge_etl_operator.settings import Settings
 from edge_etl_operator.status import Finding
 
@@ -37,14 +40,20 @@ def aggregate_run(
     if driver is not None and driver.phase == "Failed" and not _ended_from_outside(driver):
         found = diagnosis.failed(driver, stages.report(driver))
         return _failed(seen, run, states, f"{found.reason.code}: {found.message}", now)
+    size = _size(seen, states, settings) if driver is None else None
     waits = stages.driver_waits(seen, driver) if driver is not None else None
+    if isinstance(size, Refusal):
+        waits = Diagnosis(conditions.NO_ROOM_FOR_SPARK, size.fact)
     if now >= deadlines.run_end(job, run):
         told = f" {waits.message}" if waits else ""
         reason = conditions.RUN_DEADLINE_EXCEEDED
         fact = f"The run took longer than {job.spec.active_deadline_seconds} s.{told}".rstrip(".")
         finding = Finding(conditions.AGGREGATED, "False", reason, fact)
         return Decision((), status.failed(job, run, states, finding, now, edge_done, odd), 0.0)
-    actions = _actions(seen, run, states, driver, settings, now)
+    if isinstance(size, SparkPlan):
+        actions = _start(seen, run, size, states, settings, now)
+    else:
+        actions = _mended(driver)
     finding = Finding(conditions.AGGREGATED, "False", conditions.AGGREGATING, "Spark merges")
     if waits:
         finding = Finding(conditions.AGGREGATED, "False", waits.reason, waits.fact)
@@ -58,26 +67,39 @@ def _ended_from_outside(driver: Pod) -> bool:
     return driver.disrupted or driver.metadata.deletion_timestamp is not None
 
 
-def _actions(
+def _size(
+    seen: Observation, states: tuple[NodeStatus, ...], settings: Settings
+) -> SparkPlan | Refusal:
+    """Decide how much of Spark the deliveries get, by what the nodes can take now."""
+    spec = seen.job.spec
+    capacity = seen.capacity(results_claim(seen.job, settings))
+    rooms = capacity.rooms(seen.nodes, settings.spark.node_selector, settings.spark.tolerations)
+    work = Work(sum(node.bytes_written or 0 for node in states), 1 + len(spec.schema.fields))
+    return spark_size.plan(spec.aggregate, work, rooms, one_node=capacity.one_node)
+
+
+def _start(
     seen: Observation,
     run: Run,
+    plan: SparkPlan,
     states: tuple[NodeStatus, ...],
-    driver: Pod | None,
     settings: Settings,
     now: datetime,
 ) -> tuple[Action, ...]:
     job = seen.job
-    if driver is None:
-        deliveries = [
-            Delivery(node.name, node.attempt) for node in states if node.phase == "Succeeded"
-        ]
-        missing = [node.name for node in states if node.phase != "Succeeded"]
-        seconds = deadlines.seconds_left(job, run, now)
-        return (
-            Create(aggregate.driver_config(job, run, deliveries, settings, missing)),
-            Create(aggregate.driver_pod(job, run, seconds, settings)),
-        )
-    if driver.phase == "Failed" and driver.metadata.deletion_timestamp is None:
+    deliveries = [Delivery(node.name, node.attempt) for node in states if node.phase == "Succeeded"]
+    missing = [node.name for node in states if node.phase != "Succeeded"]
+    seconds = deadlines.seconds_left(job, run, now)
+    config = aggregate.driver_config(
+        job, run, plan, deliveries, settings, missing=missing, nodes=seen.nodes
+    )
+    name = config["metadata"]["name"]
+    pod = aggregate.driver_pod(job, run, plan, name, seconds, settings)
+    return (Create(config), Create(pod))
+
+
+def _mended(driver: Pod | None) -> tuple[Action, ...]:
+    if driver and driver.phase == "Failed" and driver.metadata.deletion_timestamp is None:
         # Evicted or drained: not its fault, it is made again as soon as it is gone.
         return (Delete("Pod", driver.name, driver.uid),)
     return ()

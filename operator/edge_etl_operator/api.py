@@ -167,26 +167,45 @@ class Results(_Part, frozen=True, kw_only=True):
 
 
 class Driver(_Part, frozen=True, kw_only=True):
-    """Spark's driver: cores, and memory of its Java heap such as ``768m`` or ``1g``."""
+    """Spark's driver: cores, and memory of its Java heap such as ``768m``; None is chosen."""
 
-    cores: int = 1
-    memory: str = "1g"
+    cores: int | None = None
+    memory: str | None = None
 
 
 class Executor(_Part, frozen=True, kw_only=True):
-    """Spark's executors of mode Cluster."""
+    """Spark's executors of mode Cluster; None is chosen."""
 
-    instances: int = 2
-    cores: int = 1
-    memory: str = "1g"
+    instances: int | None = None
+    cores: int | None = None
+    memory: str | None = None
+
+
+class FromConfigMap(_Part, frozen=True, kw_only=True):
+    """A file in a ConfigMap of the job's namespace."""
+
+    name: str
+    key: str
+
+
+class Application(_Part, frozen=True, kw_only=True):
+    """A person's own aggregation."""
+
+    config_map: FromConfigMap
 
 
 class Aggregate(_Part, frozen=True, kw_only=True):
     """How Spark merges what the nodes delivered."""
 
-    mode: Literal["Local", "Cluster"] = "Local"
+    mode: Literal["Auto", "Local", "Cluster"] = "Auto"
     driver: Driver = Driver()
     executor: Executor = Executor()
+    window: str | None = None
+    group_by: tuple[str, ...] | None = None
+    node_labels: dict[str, str] = {}
+    spark_conf: dict[str, str] = {}
+    event_log: bool = False
+    application: Application | None = None
 
 
 class Spec(_Part, frozen=True, kw_only=True):
@@ -219,7 +238,15 @@ class Spec(_Part, frozen=True, kw_only=True):
             keep_versions=Results().keep_versions,
             grace_period_seconds=Results().grace_period_seconds,
         )
+        aggregate = Aggregate(
+            window=self.aggregate.window,
+            group_by=self.aggregate.group_by,
+            node_labels=self.aggregate.node_labels,
+            application=self.aggregate.application,
+        )
         what = (self.nodes.selector, self.source, self.schema, self.key, self.features, results)
+        if aggregate != Aggregate():  # what came later changes no hash of a job without it
+            what = (*what, aggregate)  # type: ignore[assignment]
         return _digest(what)
 
     @property

@@ -3,7 +3,10 @@
 import json
 from typing import Any, Final
 
+import msgspec
+
 from edge_etl_operator.api import GROUP, PLURAL, VERSION
+from edge_etl_operator.capacity import Claim, PodUsage, Volume
 from edge_etl_operator.connection import (
     ApiError,
     ConflictError,
@@ -66,6 +69,22 @@ class Cluster:
         """Return the pods with the labels as they are now."""
         place = f"/api/v1/namespaces/{namespace}/pods"
         return items(self._connection.call("GET", place, query=[("labelSelector", selector)]), Pod)
+
+    def pod_usage(self, namespace: str | None = None) -> tuple[PodUsage, ...]:
+        """Return where the pods of a namespace, or of all, are and what they ask for."""
+        within = f"/namespaces/{namespace}" if namespace else ""
+        query = [("fieldSelector", "spec.nodeName!=")]
+        return items(self._connection.call("GET", f"/api/v1{within}/pods", query=query), PodUsage)
+
+    def claim(self, namespace: str, name: str) -> Claim:
+        """Return a volume claim."""
+        place = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}"
+        return msgspec.json.decode(self._connection.call("GET", place), type=Claim)
+
+    def volume(self, name: str) -> Volume:
+        """Return a persistent volume."""
+        answer = self._connection.call("GET", f"/api/v1/persistentvolumes/{name}")
+        return msgspec.json.decode(answer, type=Volume)
 
     def warnings(self, namespace: str) -> tuple[Event, ...]:
         """Return the warnings of about the last hour."""

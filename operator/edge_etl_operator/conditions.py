@@ -120,6 +120,14 @@ UNSCHEDULABLE: Final = Reason(
     "Free or add what the scheduler misses; requests are in spec.edge.resources and "
     "spec.aggregate, tolerations in spec.nodes.tolerations.",
 )
+WINDOW_NOT_COARSER: Final = Reason(
+    "WindowNotCoarser", "Make spec.aggregate.window a multiple of spec.features.window."
+)
+NO_ROOM_FOR_SPARK: Final = Reason(
+    "NoRoomForSpark",
+    "Free or add memory, ask for less in spec.aggregate, or let Spark run on more nodes (the "
+    "chart's spark.nodeSelector and spark.tolerations); it then starts by itself.",
+)
 NODE_NOT_READY: Final = Reason(
     "NodeNotReady", "Switch the node on and look at its network and kubelet."
 )

@@ -49,11 +49,15 @@ def aggregation_document(
     master: str,
     conf: Mapping[str, str] | None = None,
     missing: Iterable[str] = (),
+    labels: Mapping[str, Mapping[str, str]] | None = None,
+    application: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the task of a run's aggregation; ``master`` and ``conf`` are Spark's.
 
-    ``missing`` are the nodes of the run that have not delivered.
+    ``missing`` are the nodes of the run that have not delivered, ``labels`` those of all nodes,
+    ``application`` is the person's own aggregation: its path for the driver, and its name.
     """
+    spec = job.spec.aggregate
     fields = [
         {"name": field.name, "type": field.type, **({"unit": field.unit} if field.unit else {})}
         for field in job.spec.schema.fields
@@ -68,14 +72,33 @@ def aggregation_document(
         "lateData": "Ignore" if job.spec.nodes.late_data_policy == "Ignore" else "Merge",
         "fields": fields,
         "key": list(job.spec.key),
-        "window": job.spec.features.window,
-        "groupBy": list(job.spec.features.group_by),
+        "window": spec.window or job.spec.features.window,
+        "groupBy": list(job.spec.features.group_by if spec.group_by is None else spec.group_by),
         "statistics": list(job.spec.features.statistics),
         "ship": list(job.spec.results.ship),
+        "nodeLabels": _columns(spec.node_labels, labels or {}),
+        "labelColumns": sorted(spec.node_labels),
+        **({"application": dict(application)} if application else {}),
         "missingNodes": list(missing),
         "keepVersions": job.spec.results.keep_versions,
         "gracePeriodSeconds": job.spec.results.grace_period_seconds,
-        "spark": {"master": master, "conf": dict(conf or {})},
+        "spark": {
+            "master": master,
+            "conf": {**(conf or {}), **spec.spark_conf},
+            "eventLog": spec.event_log,
+        },
+    }
+
+
+def _columns(
+    wanted: Mapping[str, str], labels: Mapping[str, Mapping[str, str]]
+) -> dict[str, dict[str, str]]:
+    """Return for each node the values of the columns that come from its labels."""
+    if not wanted:
+        return {}
+    return {
+        node: {column: of[label] for column, label in sorted(wanted.items()) if label in of}
+        for node, of in labels.items()
     }
 
 

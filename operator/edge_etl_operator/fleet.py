@@ -7,7 +7,8 @@ from typing import Final
 
 import msgspec
 
-from edge_etl_operator import names
+from edge_etl_operator import capacity, names
+from edge_etl_operator.capacity import Capacity
 from edge_etl_operator.cluster import Cluster
 from edge_etl_operator.connection import TransientError
 from edge_etl_operator.kube import Event, Job, Node, Pod, decoder
@@ -112,6 +113,10 @@ class Fleet:
                 found = self._cluster.warnings(namespace)
                 self._warnings[namespace] = (time.monotonic(), found)
             return found
+
+    def capacity(self, namespace: str, claim: str) -> Capacity:
+        """Look at what all nodes can still take, and at a claim."""
+        return capacity.look(self._cluster, namespace, claim)
 
     def room(self) -> int | None:
         """Return how many more nodes may be at work, of all jobs; None without a limit."""

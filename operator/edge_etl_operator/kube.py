@@ -66,6 +66,7 @@ class NodeState(_Part, frozen=True, kw_only=True):
     """What a node reports."""
 
     conditions: tuple[Condition, ...] = ()
+    allocatable: dict[str, str] = {}
 
 
 class Node(_Part, frozen=True, kw_only=True):

@@ -1,13 +1,14 @@
 """Gather: everything that a decision about one job needs, seen at one moment, immutable."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 from edge_etl_operator import names
 from edge_etl_operator.api import EdgeETLJob, Run
+from edge_etl_operator.capacity import Capacity
 from edge_etl_operator.fleet import Fleet
 from edge_etl_operator.kube import Event, Job, Node, Pod
 
@@ -25,6 +26,8 @@ class Observation:
     warnings: tuple[Event, ...] = ()
     room: int | None = None
     """How many more nodes may be at work, of all jobs together; None when there is no limit."""
+    capacity: Callable[[str], Capacity] = lambda claim: Capacity()
+    """Looks at the cluster's room and at a claim, when Spark is to be placed: it costs a lot."""
 
     def node_job(self, run: str, node: str) -> Job | None:
         """Return the Kubernetes Job of a node in a run."""
@@ -89,7 +92,8 @@ def gather(fleet: Fleet, job: EdgeETLJob) -> Observation:
     pods = _caught_up(fleet, job, jobs, pods)
     # Only the events about what waits tell something, and most of the time nothing does.
     warnings = fleet.warnings(job.namespace) if _waits(jobs, pods) else ()
-    return Observation(job, fleet.nodes(), jobs, pods, warnings, fleet.room())
+    look = partial(fleet.capacity, job.namespace)
+    return Observation(job, fleet.nodes(), jobs, pods, warnings, fleet.room(), look)
 
 
 def _caught_up(

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -40,6 +40,10 @@ class Spark(_Part, frozen=True, kw_only=True):
     image: str
     service_account: str
     pull_policy: PullPolicy = "IfNotPresent"
+    node_selector: dict[str, str] = {}
+    tolerations: tuple[dict[str, Any], ...] = ()
+    affinity: dict[str, Any] = {}
+    priority_class_name: str = ""
 
 
 class Landing(_Part, frozen=True, kw_only=True):

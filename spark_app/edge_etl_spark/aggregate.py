@@ -1,10 +1,12 @@
 """One aggregation: find what is new, merge it, publish the table."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from edge_etl_spark import manifests, publish
+from edge_etl_spark.document import application_source
 from edge_etl_spark.documents import (
     AggregationDocument,
     AggregationReport,
@@ -14,7 +16,14 @@ from edge_etl_spark.java import java_home
 from edge_etl_spark.logs import progress
 from edge_etl_spark.manifests import Delivery
 from edge_etl_spark.paths import JobPaths
-from edge_etl_spark.plan import FEATURES, ROWS, MergePlan, day_of, make_plan
+from edge_etl_spark.plan import (
+    FEATURES,
+    ROWS,
+    MergePlan,
+    day_of,
+    make_plan,
+    nothing_to_merge,
+)
 from edge_etl_spark.versions import Version, latest_version
 
 PUBLISHED = "Published"
@@ -36,6 +45,8 @@ def aggregate(
         current = latest_version(paths.table)
         pending, late = manifests.pending(document, deliveries, current)
         plan = make_plan(document, current, pending)
+        if plan is None and current and current.manifest.application != _digest(document):
+            plan = nothing_to_merge(document, current)
         if plan is None:
             return _unchanged(document, current)
         number = current.manifest.version + 1 if current else 1
@@ -68,13 +79,17 @@ def build(
 
     staging = publish.new_staging(paths.table, document.run)
     name = f"{document.namespace}/{document.job}"
-    with java_home(java), session(document.spark, name, plan.bytes_read) as spark:
-        staged = Stage(spark, document, plan, staging).write()
+    log = _event_log(document, paths)
+    with java_home(java), session(document.spark, name, plan.bytes_read, log) as spark:
+        stage = Stage(spark, document, plan, staging)
+        staged = stage.write()
+        if current:
+            for file in plan.carried:
+                publish.carry_over(current.directory, staging, file.path)
+        application = document.application
+        made = stage.write_application(application) if application else ()
     progress("publish", "publishing the table", days=len(plan.row_days | plan.feature_days))
-    if current:
-        for file in plan.carried:
-            publish.carry_over(current.directory, staging, file.path)
-    files = tuple(sorted((*plan.carried, *staged.files), key=lambda file: file.path))
+    files = tuple(sorted((*plan.carried, *staged.files, *made), key=lambda file: file.path))
     before = current.manifest if current else None
     manifest = VersionManifest(
         namespace=document.namespace,
@@ -104,10 +119,27 @@ def build(
         group_by=document.group_by,
         statistics=document.statistics,
         ship=document.ship,
+        label_columns=document.label_columns,
+        node_labels=document.node_labels,
+        application=_digest(document),
         files=files,
     )
     publish.publish(paths.table, staging, manifest)
     return manifest
+
+
+def _digest(document: AggregationDocument) -> str | None:
+    """Return the SHA-256 of the person's own aggregation: another one asks for a new version."""
+    application = document.application
+    return hashlib.sha256(application_source(application)).hexdigest() if application else None
+
+
+def _event_log(document: AggregationDocument, paths: JobPaths) -> Path | None:
+    """Return where Spark logs its events, if it shall."""
+    if not document.spark.event_log:
+        return None
+    paths.spark_events.mkdir(parents=True, exist_ok=True)
+    return paths.spark_events
 
 
 def now() -> str:

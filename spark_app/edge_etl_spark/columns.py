@@ -46,6 +46,12 @@ def feature_schema(fields: Sequence[Field], group_by: Sequence[str]) -> t.Struct
     )
 
 
+def table_feature_schema(fields: Sequence[Field], group_by: Sequence[str]) -> t.StructType:
+    """Return the columns of the table's features."""
+    states = feature_schema(fields, group_by)
+    return t.StructType([*states.fields, t.StructField(STDDEV, t.DoubleType())])
+
+
 def numeric_fields(fields: Sequence[Field]) -> list[str]:
     """Return the fields that have features."""
     return [field.name for field in fields if field.type in {"double", "long"}]

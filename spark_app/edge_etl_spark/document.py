@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
-from edge_etl_spark.documents import AggregationDocument
-from edge_etl_spark.errors import DOCUMENT_INVALID, AggregationError
+from edge_etl_spark.documents import AggregationDocument, Application, Field
+from edge_etl_spark.errors import APPLICATION_FAILED, DOCUMENT_INVALID, AggregationError
 
 TIMESTAMP: Final = "timestamp"
 RESERVED_FIELDS: Final = {TIMESTAMP, "day"}
@@ -24,10 +24,27 @@ def read(path: Path) -> AggregationDocument:
         raise AggregationError(DOCUMENT_INVALID, f"cannot read {path}: {error.strerror}") from None
     except msgspec.DecodeError as error:
         raise AggregationError(DOCUMENT_INVALID, f"{path}: {error}") from None
+    document = with_label_columns(document)
     problem = _problem(document)
     if problem:
         raise AggregationError(DOCUMENT_INVALID, f"{path}: {problem}")
     return document
+
+
+def application_source(application: Application) -> bytes:
+    """Return the person's own aggregation; AggregationError (ApplicationFailed) without it."""
+    try:
+        return Path(application.path).read_bytes()
+    except OSError as error:
+        raise AggregationError(
+            APPLICATION_FAILED, f"{application.name}: cannot read it: {error.strerror}"
+        ) from None
+
+
+def with_label_columns(document: AggregationDocument) -> AggregationDocument:
+    """Return the document with the columns from the nodes' labels among its fields."""
+    columns = tuple(Field(name=name, type="string") for name in document.label_columns)
+    return msgspec.structs.replace(document, fields=(*document.fields, *columns))
 
 
 def _problem(document: AggregationDocument) -> str | None:

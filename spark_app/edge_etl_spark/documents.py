@@ -51,6 +51,14 @@ class Spark(_Document, frozen=True, kw_only=True):
 
     master: str
     conf: dict[str, str] = {}
+    event_log: bool = False
+
+
+class Application(_Document, frozen=True, kw_only=True):
+    """A person's own aggregation: where its file is, and what a person calls it."""
+
+    path: str
+    name: str
 
 
 class AggregationDocument(_Document, frozen=True, kw_only=True):
@@ -72,6 +80,11 @@ class AggregationDocument(_Document, frozen=True, kw_only=True):
     """Nodes of the run that have not delivered; the version manifest names them."""
     late_data: Literal["Merge", "Ignore"] = "Merge"
     """What becomes of a delivery that came after its own run had been published."""
+    label_columns: tuple[str, ...] = ()
+    """Columns of the table whose values are labels of the nodes."""
+    node_labels: dict[str, dict[str, str]] = {}
+    """For each node the values of these columns; null where there is none."""
+    application: Application | None = None
     keep_versions: Annotated[int, Meta(ge=1)] = 3
     grace_period_seconds: Count = 600
     spark: Spark
@@ -117,7 +130,12 @@ class TableFile(_Document, frozen=True, kw_only=True):
     A name is never used twice: files with the same path have the same content in all versions.
     """
 
-    path: Annotated[str, Meta(pattern=r"^(rows|features)/day=[0-9]{4}-[0-9]{2}-[0-9]{2}/[^/]+$")]
+    path: Annotated[
+        str,
+        Meta(
+            pattern=r"^((rows|features)/day=[0-9]{4}-[0-9]{2}-[0-9]{2}|application)/[^/]+$",
+        ),
+    ]
     rows: Count
     bytes: Count
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
@@ -155,6 +173,10 @@ class VersionManifest(_Document, frozen=True, kw_only=True):
     group_by: tuple[str, ...]
     statistics: tuple[str, ...]
     ship: tuple[Literal["rows", "features"], ...]
+    label_columns: tuple[str, ...] = ()
+    node_labels: dict[str, dict[str, str]] = {}
+    application: str | None = None
+    """SHA-256 of the person's own aggregation that gave the table ``application``."""
     files: tuple[TableFile, ...]
 
 

@@ -15,9 +15,9 @@ from edge_etl_spark.document import TIMESTAMP
 from edge_etl_spark.rows import matching
 
 
-def window_start(seconds: int) -> Column:
+def window_start(seconds: int, time: str = TIMESTAMP) -> Column:
     """Return the beginning of the window of ``seconds`` that holds the row's timestamp."""
-    micros = f.unix_micros(TIMESTAMP)
+    micros = f.unix_micros(time)
     return f.timestamp_micros(micros - f.pmod(micros, f.lit(seconds * 1_000_000)))
 
 
@@ -70,6 +70,12 @@ def merge(states: DataFrame, group_by: Sequence[str]) -> DataFrame:
         f.max("max").alias("max"),
     )
     return merged.select(WINDOW_START, *group_by, FIELD, "@moments.*", "min", "max")
+
+
+def coarser(states: DataFrame, seconds: int, group_by: Sequence[str]) -> DataFrame:
+    """Return states under longer windows and fewer groups, in which `merge` makes them one."""
+    placed = states.withColumn(WINDOW_START, window_start(seconds, WINDOW_START))
+    return placed.select(WINDOW_START, *group_by, FIELD, *STATE)
 
 
 def _fold(states: Column) -> Column:

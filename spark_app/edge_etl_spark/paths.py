@@ -27,6 +27,11 @@ class JobPaths:
         """The published table."""
         return self.directory / "table"
 
+    @property
+    def spark_events(self) -> Path:
+        """Spark's event logs, where the job asks for them."""
+        return self.directory / "spark-events"
+
     def manifest(self, run: str, node: str) -> Path:
         """Return the path of the manifest of ``node`` in ``run``."""
         return self.runs / run / node / "manifest.json"

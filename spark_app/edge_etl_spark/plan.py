@@ -23,6 +23,14 @@ FEATURES: Final = "features"
 
 
 @dataclass(frozen=True)
+class States:
+    """Delivered files of states of the same groups."""
+
+    group_by: tuple[str, ...]
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
 class MergePlan:
     """The files of one aggregation. Days that are not touched are carried over as they are."""
 
@@ -31,7 +39,7 @@ class MergePlan:
     deliveries: tuple[Delivery, ...]
     """What is merged now, ordered by run and node."""
     new_rows: tuple[Path, ...]
-    new_features: tuple[Path, ...]
+    new_features: tuple[States, ...]
     row_days: frozenset[str]
     """Days whose rows are written again."""
     feature_days: frozenset[str]
@@ -96,16 +104,14 @@ def _check_layout(document: AggregationDocument, current: VersionManifest) -> No
 def _states_fit(
     document: AggregationDocument, current: VersionManifest | None, pending: Sequence[Delivery]
 ) -> bool:
-    """Tell whether all states, the table's and the delivered, are of the document's windows.
+    """Tell whether all states, the table's and the delivered, can be merged into the document's.
 
     A delivery may have waited while the job was changed. Where one state does not fit, all are
     computed from rows; raises AggregationError (SchemaChanged) when a delivery came without them.
     """
     stated = [delivery for delivery in pending if any(delivery.files(FEATURES))]
-    layouts = {_layout(delivery.manifest) for delivery in stated}
-    if current:
-        layouts.add(_layout(current))
-    if layouts <= {_layout(document)}:
+    same_table = current is None or _layout(current) == _layout(document)
+    if same_table and all(_fills(delivery.manifest, document) for delivery in stated):
         return True
     for delivery in stated:
         if ROWS not in document.ship or not any(delivery.files(ROWS)):
@@ -119,8 +125,46 @@ def _states_fit(
     return False
 
 
+def _fills(of: NodeManifest, document: AggregationDocument) -> bool:
+    """Tell whether a node's windows and groups make up those of the table."""
+    groups = set(document.group_by) - set(document.label_columns)
+    whole = window_seconds(document.window) % window_seconds(of.window) == 0
+    return whole and groups <= set(of.group_by)
+
+
+def _states(deliveries: Sequence[Delivery]) -> tuple[States, ...]:
+    """Return the delivered files of states, those of the same groups together."""
+    found: dict[tuple[str, ...], list[Path]] = {}
+    for delivery in deliveries:
+        for _, path in delivery.files(FEATURES):
+            found.setdefault(delivery.manifest.group_by, []).append(path)
+    return tuple(States(group_by, tuple(paths)) for group_by, paths in found.items())
+
+
 def _layout(of: AggregationDocument | NodeManifest | VersionManifest) -> str:
     return f"windows of {of.window} by {', '.join(of.group_by) or 'nothing'}"
+
+
+def nothing_to_merge(document: AggregationDocument, current: Version) -> MergePlan:
+    """Return the plan that carries the whole table over, for a result that is to be made anew."""
+    return MergePlan(
+        fields=table_fields(document, current.manifest),
+        deliveries=(),
+        new_rows=(),
+        new_features=(),
+        row_days=frozenset(),
+        feature_days=frozenset(),
+        old_rows=(),
+        old_key_rows=(),
+        old_window_rows=(),
+        old_features=(),
+        carried=tuple(file for file in current.manifest.files if is_part(file)),
+        features_from_rows=False,
+        recompute_duplicates=False,
+        rows_delivered=0,
+        rows_touched=0,
+        bytes_read=sum(file.bytes for file in current.manifest.files),
+    )
 
 
 def make_plan(
@@ -154,7 +198,8 @@ def make_plan(
     if features_from_rows:
         features = []  # their rows give the same, and in the windows of today
     row_days = {file.day for file, _ in rows if file.day}
-    feature_days = {file.day for file, _ in features if file.day}
+    # A longer window of the table may begin on an earlier day than the node's.
+    feature_days = _union(start_days(file.day, window) for file, _ in features if file.day)
     feature_days |= _union(start_days(day, window) for day in row_days)
     if not same_columns:
         row_days |= _days(manifest, ROWS)
@@ -174,7 +219,7 @@ def make_plan(
         fields=fields,
         deliveries=tuple(pending),
         new_rows=tuple(path for _, path in rows),
-        new_features=tuple(path for _, path in features),
+        new_features=_states(pending) if features else (),
         row_days=frozenset(row_days),
         feature_days=frozenset(feature_days),
         old_rows=files.paths(old_rows),
@@ -204,6 +249,11 @@ def _days(manifest: VersionManifest | None, kind: str) -> set[str]:
     return {day_of(file) for file in files if file.path.startswith(f"{kind}/")}
 
 
+def is_part(file: TableFile) -> bool:
+    """Tell whether a file holds rows or features, which have days."""
+    return file.path.startswith((f"{ROWS}/", f"{FEATURES}/"))
+
+
 def day_of(file: TableFile) -> str:
     """Return the day of a file of the table."""
     return file.path.split("/")[1].removeprefix("day=")
@@ -214,7 +264,7 @@ class _Files:
 
     def __init__(self, current: Version | None) -> None:
         self._directory = current.directory if current else Path()
-        self.all = current.manifest.files if current else ()
+        self.all = tuple(filter(is_part, current.manifest.files)) if current else ()
 
     def of(self, kind: str, days: Collection[str]) -> tuple[TableFile, ...]:
         return tuple(

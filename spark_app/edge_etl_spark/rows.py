@@ -1,6 +1,6 @@
 """Rows: which of the delivered ones are new, as functions from DataFrames to DataFrames."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Final
 
@@ -21,6 +21,25 @@ def with_delivery_order(delivered: DataFrame) -> DataFrame:
     delivery = f.substring_index("_metadata.file_path", "/", -4)
     order = f.struct(f.translate(delivery, "/", " "), "_metadata.row_index")
     return delivered.withColumn(_ORDER, order)
+
+
+def with_labels(
+    delivered: DataFrame, columns: Sequence[str], labels: Mapping[str, Mapping[str, str]]
+) -> DataFrame:
+    """Fill columns of what nodes delivered with each node's label; null where it has none.
+
+    The node is in the file's path: ``<run>/<node>/<attempt>/<file>``.
+    """
+    node = f.element_at(f.split("_metadata.file_path", "/"), -3)
+    for column in columns:
+        known = {name: of[column] for name, of in labels.items() if column in of}
+        value = (
+            f.create_map(*(f.lit(part) for pair in sorted(known.items()) for part in pair))[node]
+            if known
+            else f.lit(None).cast("string")
+        )
+        delivered = delivered.withColumn(column, value)
+    return delivered
 
 
 def split_duplicates(

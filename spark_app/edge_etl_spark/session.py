@@ -62,7 +62,9 @@ _CLASSES: Final = Path(sys.prefix) / "classes.jsa"
 it does not fit."""
 
 
-def configuration(spark: Spark, bytes_read: int, environment: Mapping[str, str]) -> dict[str, str]:
+def configuration(
+    spark: Spark, bytes_read: int, environment: Mapping[str, str], event_log: Path | None = None
+) -> dict[str, str]:
     """Return the whole Spark configuration: defaults, then the document's, then what is fixed.
 
     ``environment`` tells the driver's address (POD_IP).
@@ -79,6 +81,8 @@ def configuration(spark: Spark, bytes_read: int, environment: Mapping[str, str])
     if environment.get("POD_IP"):
         conf["spark.driver.host"] = environment["POD_IP"]
     conf |= {**spark.conf, **_FIXED}
+    if event_log:
+        conf |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": event_log.as_uri()}
     log_option = f"-Dlog4j2.configurationFile={_LOG_CONFIG.as_uri()}"
     for role in ("driver", "executor"):
         name = f"spark.{role}.defaultJavaOptions"
@@ -101,8 +105,10 @@ def shuffle_partitions(bytes_read: int, cores: int) -> int:
 
 
 @contextmanager
-def session(spark: Spark, name: str, bytes_read: int) -> Iterator[SparkSession]:
-    """Start a session for the block, and stop it afterwards.
+def session(
+    spark: Spark, name: str, bytes_read: int, event_log: Path | None = None
+) -> Iterator[SparkSession]:
+    """Start a session for the block, and stop it afterwards; events are logged to a directory.
 
     Raises AggregationError (NoExecutors) when a cluster gives the driver no executor in time.
     """
@@ -111,7 +117,7 @@ def session(spark: Spark, name: str, bytes_read: int) -> Iterator[SparkSession]:
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
     # Spark looks for python3 on PATH otherwise, which may be another one.
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    conf = configuration(spark, bytes_read, os.environ)
+    conf = configuration(spark, bytes_read, os.environ, event_log)
     local = spark.master.startswith("local")
     if local and "spark.driver.host" not in conf:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")

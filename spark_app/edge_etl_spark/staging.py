@@ -9,21 +9,24 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql.types import StructType
 
+from edge_etl_spark import application as own
 from edge_etl_spark import features, rows
 from edge_etl_spark.columns import (
     DAY,
     FIELD,
+    STATE,
     WINDOW_START,
     feature_schema,
     numeric_fields,
     row_schema,
+    table_feature_schema,
 )
 from edge_etl_spark.document import TIMESTAMP
-from edge_etl_spark.documents import AggregationDocument, TableFile
+from edge_etl_spark.documents import AggregationDocument, Application, TableFile
 from edge_etl_spark.errors import RESULTS_CORRUPT, AggregationError
 from edge_etl_spark.logs import progress
 from edge_etl_spark.manifests import measure
-from edge_etl_spark.plan import FEATURES, ROWS, MergePlan, day_of
+from edge_etl_spark.plan import FEATURES, ROWS, MergePlan, States, day_of
 from edge_etl_spark.windows import window_seconds
 
 SMALL_BYTES: Final = 2 * 1024 * 1024
@@ -47,6 +50,18 @@ class Stage:
     document: AggregationDocument
     plan: MergePlan
     staging: Path
+
+    def write_application(self, application: Application) -> tuple[TableFile, ...]:
+        """Write what the person's own aggregation makes of the version, which is complete else."""
+        progress("application", f"running {application.name}")
+        own.run(
+            application,
+            self.spark,
+            self.staging,
+            row_schema(self.plan.fields),
+            table_feature_schema(self.plan.fields, self.document.group_by),
+        )
+        return tuple(self.listed(self.staging / own.TABLE))
 
     def write(self) -> Staged:
         """Write the touched days of rows and features; return what was written."""
@@ -76,7 +91,7 @@ class Stage:
         delivered = self.spark.read.schema(row_schema(self.plan.fields)).parquet(
             *map(str, self.plan.new_rows)
         )
-        ordered = rows.with_delivery_order(delivered)
+        ordered = rows.with_delivery_order(self._labelled(delivered))
         if self._small:
             ordered = ordered.coalesce(1)
         known = self._read_rows(self.plan.old_key_rows)
@@ -99,13 +114,22 @@ class Stage:
             states = features.from_rows(self._table_rows(), seconds, group_by, numeric)
             start_day = f.date_format(WINDOW_START, "yyyy-MM-dd")
             return states.where(start_day.isin(*sorted(self.plan.feature_days)))
-        schema = feature_schema(self.plan.fields, group_by)
-        paths = (*self.plan.old_features, *self.plan.new_features)
-        merged = features.merge(self._read(paths, schema), group_by)
+        old = self._read(self.plan.old_features, feature_schema(self.plan.fields, group_by))
+        new = (self._delivered_states(files, seconds) for files in self.plan.new_features)
+        states = _union([old.select(WINDOW_START, *group_by, FIELD, *STATE), *new])
+        merged = features.merge(states.coalesce(1) if self._small else states, group_by)
         if not (duplicates and self.plan.recompute_duplicates):
             return merged
         windows = features.windows_of(self._split_duplicates()[1], seconds, group_by)
         return features.recompute(merged, self._table_rows(), windows, seconds, group_by, numeric)
+
+    def _delivered_states(self, files: States, seconds: int) -> DataFrame:
+        schema = feature_schema(self.plan.fields, files.group_by)
+        delivered = self.spark.read.schema(schema).parquet(*map(str, files.paths))
+        return features.coarser(self._labelled(delivered), seconds, self.document.group_by)
+
+    def _labelled(self, delivered: DataFrame) -> DataFrame:
+        return rows.with_labels(delivered, self.document.label_columns, self.document.node_labels)
 
     def _table_rows(self) -> DataFrame:
         """Return the new version's rows in all windows of the feature days."""
@@ -137,7 +161,7 @@ class Stage:
         balanced = dated.coalesce(1) if self._small else dated.hint("rebalance", f.col(DAY))
         ordered = balanced.sortWithinPartitions(DAY, *dict.fromkeys(order))
         ordered.write.partitionBy(DAY).parquet(str(target))
-        files = tuple(self._listed(target))
+        files = tuple(self.listed(target))
         planned = self.plan.row_days if kind == ROWS else self.plan.feature_days
         if stray := {day_of(file) for file in files} - planned:
             raise AggregationError(
@@ -146,7 +170,7 @@ class Stage:
             )
         return files
 
-    def _listed(self, target: Path) -> Iterator[TableFile]:
+    def listed(self, target: Path) -> Iterator[TableFile]:
         """Count the rows of what was really written, by the files' footers: no Spark job."""
         java: Any = self.spark._jvm
         packages = java.org.apache

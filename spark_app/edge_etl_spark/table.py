@@ -146,6 +146,8 @@ def _document(of: VersionManifest, spark: Spark) -> AggregationDocument:
         statistics=of.statistics,
         ship=of.ship,
         missing_nodes=of.missing_nodes,
+        label_columns=of.label_columns,
+        node_labels=of.node_labels,
         spark=spark,
     )
 

@@ -183,6 +183,8 @@ ALLOWED = [
     ("operator", "get list watch create delete", "jobs.batch", NAMESPACE),
     ("operator", "get list watch create delete", "pods", NAMESPACE),
     ("operator", "get create delete", "configmaps", NAMESPACE),
+    ("operator", "get", "persistentvolumeclaims", NAMESPACE),
+    ("operator", "get", "persistentvolumes", ""),
     ("operator", "list", "events", NAMESPACE),
     ("operator", "create", "events.events.k8s.io", NAMESPACE),
     ("operator", "list watch", "nodes", ""),

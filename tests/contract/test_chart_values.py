@@ -71,6 +71,11 @@ def container(deployment: tuple[str, str], key: str) -> Callable[[Objects], Any]
     return pod(deployment, "containers", 0, key)
 
 
+def last_cluster_rule(rendered: Objects) -> Any:
+    """Look at the last thing that the operator may do in all namespaces."""
+    return rendered["ClusterRole", "pi-edge-spark:pi-edge-spark:operator"]["rules"][-1]
+
+
 def setting(*path: str) -> Callable[[Objects], Any]:
     """Look at one of the operator's settings."""
 
@@ -199,7 +204,26 @@ EFFECTS = [
     ),
     Effect("operator.maxParallelNodes", 1_000_000, setting("maxParallelNodes"), 1_000_000),
     Effect("operator.apiRequestsPerSecond", 20, setting("apiRequestsPerSecond"), 20),
+    Effect(
+        "operator.countAllPods",
+        True,
+        last_cluster_rule,
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+    ),
     *_placement("operator", OPERATOR),
+    Effect(
+        "spark.nodeSelector", {"disk": "ssd"}, setting("spark", "nodeSelector"), {"disk": "ssd"}
+    ),
+    Effect(
+        "spark.tolerations",
+        [{"key": "only", "operator": "Exists"}],
+        setting("spark", "tolerations"),
+        [{"key": "only", "operator": "Exists"}],
+    ),
+    Effect(
+        "spark.affinity", {"nodeAffinity": {}}, setting("spark", "affinity"), {"nodeAffinity": {}}
+    ),
+    Effect("spark.priorityClassName", "low", setting("spark", "priorityClassName"), "low"),
     Effect("landing.enabled", False, names, {"pi-edge-spark-operator"}),
     Effect("landing.enabled", False, setting("landing"), None),
     Effect(

@@ -75,7 +75,12 @@ def test_the_edge_program_reads_the_job_document(job: api.EdgeETLJob) -> None:
 @pytest.mark.parametrize("job", jobs())
 def test_the_aggregation_reads_its_document(job: api.EdgeETLJob) -> None:
     config = aggregate.driver_config(
-        job, facts.run(), [Delivery("pi-1", "a-b")], facts.SETTINGS, ["pi-2"]
+        job,
+        facts.run(),
+        facts.spark_plan(job),
+        [Delivery("pi-1", "a-b")],
+        facts.SETTINGS,
+        missing=["pi-2"],
     )
     text = config["data"]["aggregation.json"]
     jsonschema.validate(json.loads(text), schema("aggregation.schema.json"))
@@ -146,14 +151,18 @@ def test_the_api_server_takes_what_we_build(
     for account in ("edge", "spark"):
         api_server.kubectl("create", "serviceaccount", account, "-n", api_namespace)
     deliveries = [Delivery("pi-1", "a")]
-    template = aggregate.executor_template(job, RUN, facts.SETTINGS)
+    plan = facts.spark_plan(job)
+    config = aggregate.driver_config(job, facts.run(), plan, deliveries, facts.SETTINGS)
+    template = aggregate.executor_template(job, RUN, plan, facts.SETTINGS)
     template["metadata"]["name"] = "executor"
     template["spec"]["containers"][0]["image"] = "set-by-spark"
     for manifest in (
         edge_builder.edge_config(job, RUN),
         edge_builder.node_job(job, RUN, facts.node("pi-1"), facts.SETTINGS),
-        aggregate.driver_config(job, facts.run(), deliveries, facts.SETTINGS),
-        aggregate.driver_pod(job, facts.run(), 60, facts.SETTINGS),
+        config,
+        aggregate.driver_pod(
+            job, facts.run(), plan, config["metadata"]["name"], 60, facts.SETTINGS
+        ),
         template,
     ):
         manifest["metadata"]["namespace"] = api_namespace

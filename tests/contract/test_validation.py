@@ -82,6 +82,25 @@ GOOD: dict[str, Change] = {
             "formats": ["ISO8601", "EpochMillis", "%d %b %Y %I:%M %p", "%y/%m/%d %H.%M.%S.%f%z"]
         }
     },
+    "all of the aggregation": {
+        "spec.features": {"groupBy": ["b"]},
+        "spec.results": {"landing": {}, "keepVersions": 1, "gracePeriodSeconds": 0},
+        "spec.aggregate": {
+            "mode": "Auto",
+            "window": "1d",
+            "groupBy": ["site", "b"],
+            "nodeLabels": {"site": "topology.kubernetes.io/zone"},
+            "sparkConf": {
+                "spark.sql.shuffle.partitions": "8",
+                "spark.sql.autoBroadcastJoinThreshold": "-1",
+                "spark.network.timeout": "300s",
+                "spark.executor.maxNumFailures": "5",
+            },
+            "eventLog": True,
+            "application": {"configMap": {"name": "my-report", "key": "aggregate.py"}},
+        },
+    },
+    "the whole fleet": {"spec.aggregate": {"groupBy": []}},
     "local with least memory": {"spec.aggregate": {"mode": "Local", "driver": {"memory": "512m"}}},
 }
 
@@ -197,7 +216,37 @@ BAD: dict[str, Change] = {
     "too little memory for Spark": {"spec.aggregate": {"driver": {"memory": "100m"}}},
     "memory without unit": {"spec.aggregate": {"executor": {"memory": "1024"}}},
     "no executors": {"spec.aggregate": {"executor": {"instances": 0, "cores": 65}}},
-    "an unknown mode": {"spec.aggregate": {"mode": "Auto"}},
+    "groups that the nodes do not make": {"spec.aggregate": {"groupBy": ["elsewhere"]}},
+    "a label's column with the name of a field": {"spec.aggregate": {"nodeLabels": {"b": "zone"}}},
+    "a label's column with a name of every table": {
+        "spec.aggregate": {"nodeLabels": {"timestamp": "zone"}}
+    },
+    "a label's column in capitals": {"spec.aggregate": {"nodeLabels": {"Site": "zone"}}},
+    **{
+        f"Spark's {name}": {"spec.aggregate": {"sparkConf": {name: "x"}}}
+        for name in (
+            "spark.kubernetes.namespace",
+            "spark.kubernetes.authenticate.driver.serviceAccountName",
+            "spark.kubernetes.container.image",
+            "spark.driver.extraJavaOptions",
+            "spark.executor.instances",
+            "spark.executorEnv.HOME",
+            "spark.jars",
+            "spark.local.dir",
+            "spark.eventLog.dir",
+            "spark.sql.warehouse.dir",
+            "spark.sql.extensions",
+            "spark.sql.session.timeZone",
+            "spark.hadoop.fs.s3a.endpoint",
+            "spark.submit.pyFiles",
+            "spark.master",
+        )
+    },
+    "an application without its key": {
+        "spec.aggregate": {"application": {"configMap": {"name": "my-report"}}}
+    },
+    "no version kept": {"spec.results": {"landing": {}, "keepVersions": 0}},
+    "an unknown mode": {"spec.aggregate": {"mode": "Yarn"}},
     "no name": {"metadata": {}},
     "a name in capitals": {"metadata.name": "Job"},
     "a name with dots": {"metadata.name": "a.b"},

@@ -14,6 +14,8 @@ from edge_etl_operator.decisions import Action, Create, Decision, Delete
 from edge_etl_operator.kube import Event, Job, Node, Pod
 from edge_etl_operator.observation import Observation
 from edge_etl_operator.planning import plan
+from edge_etl_operator.policies import spark_size
+from edge_etl_operator.policies.spark_size import SparkPlan, Work
 from edge_etl_operator.settings import Edge, Landing, Settings, Spark
 
 NAMESPACE = "edge"
@@ -52,6 +54,13 @@ def job(status: dict[str, Any] | None = None, **changes: Any) -> api.EdgeETLJob:
 def run(**changes: Any) -> api.Run:
     """Return a run that began at START."""
     return api.Run(**{"id": "20260301-120000", "start_time": START, "spec_hash": "", **changes})
+
+
+def spark_plan(job: api.EdgeETLJob) -> SparkPlan:
+    """Return how Spark runs where nothing is known of the nodes."""
+    made = spark_size.plan(job.spec.aggregate, Work(1000, 3), (), one_node=False)
+    assert isinstance(made, SparkPlan)
+    return made
 
 
 def node(

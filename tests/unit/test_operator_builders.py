@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -49,10 +50,14 @@ def pods() -> Iterator[tuple[str, dict[str, Any]]]:
     node = facts.node("pi-1")
     for label, changes in (("landing", {}), ("claim", CLAIM), ("cluster", CLUSTER)):
         job = facts.job(**changes)
+        plan = facts.spark_plan(job)
         node_job = edge.node_job(job, RUN, node, SECRETS)
         yield f"edge-{label}", node_job["spec"]["template"]["spec"]
-        yield f"driver-{label}", aggregate.driver_pod(job, facts.run(), 60, SECRETS)["spec"]
-        yield f"executor-{label}", aggregate.executor_template(job, RUN, SECRETS)["spec"]
+        yield (
+            f"driver-{label}",
+            aggregate.driver_pod(job, facts.run(), plan, "c", 60, SECRETS)["spec"],
+        )
+        yield f"executor-{label}", aggregate.executor_template(job, RUN, plan, SECRETS)["spec"]
 
 
 @pytest.mark.parametrize(("what", "spec"), list(pods()))
@@ -122,7 +127,9 @@ def test_with_a_claim_a_pod_has_the_claim_and_no_token() -> None:
 
 def test_the_driver_of_a_cluster_gives_its_executors_what_they_need() -> None:
     job = facts.job(**{**CLUSTER, **CLAIM})
-    config = aggregate.driver_config(job, facts.run(), [Delivery("pi-1", "a")], SECRETS)
+    config = aggregate.driver_config(
+        job, facts.run(), facts.spark_plan(job), [Delivery("pi-1", "a")], SECRETS
+    )
     document = json.loads(config["data"]["aggregation.json"])
     conf = document["spark"]["conf"]
     assert document["spark"]["master"] == "k8s://https://kubernetes.default.svc"
@@ -141,18 +148,98 @@ def test_the_driver_of_a_cluster_gives_its_executors_what_they_need() -> None:
 
 
 def test_alone_the_driver_has_no_executors() -> None:
-    config = aggregate.driver_config(facts.job(), facts.run(), [Delivery("pi-1", "a")], SECRETS)
+    job = facts.job()
+    config = aggregate.driver_config(
+        job, facts.run(), facts.spark_plan(job), [Delivery("pi-1", "a")], SECRETS
+    )
     assert list(config["data"]) == ["aggregation.json"]
     document = json.loads(config["data"]["aggregation.json"])
-    assert document["spark"] == {"master": "local[1]", "conf": {"spark.driver.memory": "1g"}}
+    assert document["spark"] == {
+        "master": "local[1]",
+        "conf": {"spark.driver.memory": "512m"},
+        "eventLog": False,
+    }
+
+
+def test_another_plan_has_another_config_map() -> None:
+    """An operator that died between ConfigMap and pod may plan anew, and must not mix the two."""
+    job = facts.job()
+    plan = facts.spark_plan(job)
+    larger = replace(plan, driver=replace(plan.driver, heap=1024))
+    names = {
+        aggregate.driver_config(job, facts.run(), each, [], SECRETS)["metadata"]["name"]
+        for each in (plan, plan, larger)
+    }
+    assert len(names) == 2
+
+
+def test_spark_keeps_away_from_the_edge_pis_unless_the_chart_says_where() -> None:
+    job = facts.job()
+    plan = facts.spark_plan(job)
+    pod = aggregate.driver_pod(job, facts.run(), plan, "c", 60, SECRETS)["spec"]
+    [term] = pod["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert term["preference"]["matchExpressions"] == [
+        {"key": "role", "operator": "NotIn", "values": ["edge"]}
+    ]
+    chart = msgspec.structs.replace(
+        SECRETS.spark,
+        node_selector={"disk": "ssd"},
+        affinity={"podAffinity": {}},
+        priority_class_name="low",
+    )
+    settings = msgspec.structs.replace(SECRETS, spark=chart)
+    pod = aggregate.driver_pod(job, facts.run(), plan, "c", 60, settings)["spec"]
+    assert pod["nodeSelector"] == {"disk": "ssd"}
+    assert pod["affinity"] == {"podAffinity": {}}
+    assert pod["priorityClassName"] == "low"
+
+
+@pytest.mark.parametrize(("one_node", "kind"), [(False, "podAntiAffinity"), (True, "podAffinity")])
+def test_executors_spread_unless_their_volume_is_on_one_node(one_node: bool, kind: str) -> None:
+    job = facts.job(**CLUSTER)
+    plan = replace(facts.spark_plan(job), one_node=one_node)
+    spec = aggregate.executor_template(job, RUN, plan, SECRETS)["spec"]
+    assert kind in spec["affinity"]
+
+
+def test_a_persons_aggregation_is_mounted_from_its_config_map() -> None:
+    job = facts.job(
+        aggregate={"application": {"configMap": {"name": "report", "key": "aggregate.py"}}}
+    )
+    plan = facts.spark_plan(job)
+    config = aggregate.driver_config(job, facts.run(), plan, [], SECRETS)
+    application = json.loads(config["data"]["aggregation.json"])["application"]
+    pod = aggregate.driver_pod(job, facts.run(), plan, "c", 60, SECRETS)["spec"]
+    [mount] = [
+        each for each in pod["containers"][0]["volumeMounts"] if each["name"] == "application"
+    ]
+    assert application["path"] == f"{mount['mountPath']}/aggregate.py"
+    [volume] = [each for each in pod["volumes"] if each["name"] == "application"]
+    assert volume["configMap"] == {
+        "name": "report",
+        "items": [{"key": "aggregate.py", "path": "aggregate.py"}],
+    }
+
+
+def test_columns_from_node_labels_and_coarser_windows_reach_the_aggregation() -> None:
+    job = facts.job(aggregate={"window": "1d", "groupBy": ["site"], "nodeLabels": {"site": "zone"}})
+    nodes = [facts.node("pi-1", labels={"zone": "north"}), facts.node("pi-2", labels={})]
+    config = aggregate.driver_config(
+        job, facts.run(), facts.spark_plan(job), [], SECRETS, nodes=nodes
+    )
+    document = json.loads(config["data"]["aggregation.json"])
+    assert (document["window"], document["groupBy"]) == ("1d", ["site"])
+    assert document["nodeLabels"] == {"pi-1": {"site": "north"}, "pi-2": {}}
+    assert document["labelColumns"] == ["site"]
 
 
 @pytest.mark.parametrize(
-    ("heap", "expected"), [("512m", "1024Mi"), ("1g", "1536Mi"), ("4g", "6144Mi")]
+    ("heap", "expected"), [("512m", "896Mi"), ("1g", "1536Mi"), ("4g", "6144Mi")]
 )
 def test_the_drivers_memory_is_heap_and_the_rest_of_the_process(heap: str, expected: str) -> None:
     job = facts.job(aggregate={"driver": {"memory": heap, "cores": 2}})
-    pod = aggregate.driver_pod(job, facts.run(), 60, SECRETS)["spec"]
+    plan = facts.spark_plan(job)
+    pod = aggregate.driver_pod(job, facts.run(), plan, "c", 60, SECRETS)["spec"]
     assert pod["containers"][0]["resources"] == {
         "requests": {"cpu": "2", "memory": expected},
         "limits": {"memory": expected},

@@ -105,7 +105,8 @@ def test_a_key_without_the_timestamp_is_looked_for_in_all_days(job: Job) -> None
     made = must(plan(dataclasses.replace(job, key=["sensor_id"]), table(job), "02"))
     assert len(made.old_key_rows) == 3
     assert len(made.old_rows) == 1
-    delivered = sum(path.stat().st_size for path in (*made.new_rows, *made.new_features))
+    (states,) = made.new_features
+    delivered = sum(path.stat().st_size for path in (*made.new_rows, *states.paths))
     assert made.bytes_read == delivered + 3 * 100 + 100, "three days of rows, one of features"
 
 

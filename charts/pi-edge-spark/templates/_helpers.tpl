@@ -108,6 +108,10 @@ spark:
   image: {{ include "pi-edge-spark.image" .Values.images.spark }}
   pullPolicy: {{ .Values.images.spark.pullPolicy }}
   serviceAccount: {{ $fullname }}-spark
+  nodeSelector: {{ toJson .Values.spark.nodeSelector }}
+  tolerations: {{ toJson .Values.spark.tolerations }}
+  affinity: {{ toJson .Values.spark.affinity }}
+  priorityClassName: {{ .Values.spark.priorityClassName | quote }}
 {{- if .Values.landing.enabled }}
 landing:
   namespace: {{ .Release.Namespace }}

@@ -165,7 +165,7 @@ class _Work:
             [Delivery(each.node, each.attempt) for each in nodes],
             master=f"local[{self.plan.cores}]",
             conf={
-                "spark.driver.memory": self.plan.job.spec.aggregate.driver.memory,
+                "spark.driver.memory": self.plan.job.spec.aggregate.driver.memory or "1g",
                 "spark.local.dir": str(work),
             },
         )

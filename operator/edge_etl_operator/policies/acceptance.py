@@ -22,6 +22,8 @@ def refusal(job: EdgeETLJob, settings: Settings) -> tuple[Reason, str] | None:
         return conditions.UNKNOWN_TIME_ZONE, f"spec.timeZone: {error}"
     except schedule.ScheduleError as error:
         return conditions.INVALID_SCHEDULE, f"spec.schedule: {error}"
+    if refused := _window(job):
+        return refused
     if job.spec.results.volume_claim is not None:
         return None
     landing = settings.landing
@@ -37,3 +39,18 @@ def refusal(job: EdgeETLJob, settings: Settings) -> tuple[Reason, str] | None:
             f"{landing.namespace!r} and not in {job.namespace!r}",
         )
     return None
+
+
+def _window(job: EdgeETLJob) -> tuple[Reason, str] | None:
+    """Refuse windows of the table that the nodes' windows do not fill: CEL cannot divide times."""
+    window, nodes = job.spec.aggregate.window, job.spec.features.window
+    if window is None or _seconds(window) % _seconds(nodes) == 0:
+        return None
+    return (
+        conditions.WINDOW_NOT_COARSER,
+        f"spec.aggregate.window is {window}, which is no multiple of spec.features.window, {nodes}",
+    )
+
+
+def _seconds(window: str) -> int:
+    return int(window[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[window[-1]]
