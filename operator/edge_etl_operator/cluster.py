@@ -55,6 +55,12 @@ class Cluster:
         resource: dict[str, Any] = json.loads(self._connection.call("GET", place))
         return resource
 
+    def replace(self, resource: dict[str, Any]) -> None:
+        """Write the resource without its status; ConflictError if it was changed meanwhile."""
+        metadata = resource["metadata"]
+        place = f"{_CRD}/namespaces/{metadata['namespace']}/{PLURAL}/{metadata['name']}"
+        self._connection.call("PUT", place, body=resource)
+
     def replace_status(self, resource: dict[str, Any], status: dict[str, Any]) -> str:
         """Write the status and return the resource's new version.
 

@@ -1,6 +1,9 @@
 """When runs begin, stop and go on: the real operator, API server and Job controller."""
 
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -120,3 +123,39 @@ def test_an_unknown_time_zone_that_is_corrected_recovers_by_itself(site: Site) -
         patch(site, timeZone="Europe/London")
         until(lambda: site.reason("Scheduled") == "OnSchedule", "it recovers")
     assert site.status()["phase"] == "Pending"
+
+
+def edge_etl(site: Site, *words: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "edge_etl_operator.cli", "run", *words, "-n", site.namespace],
+        env={**os.environ, "KUBECONFIG": str(site.server.kubeconfig)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_a_person_asks_for_a_run_and_follows_it(site: Site) -> None:
+    """Peers: run now (KF#1606, #1529)."""
+    site.add_node("pi-1")
+    site.apply(**FAR)
+    outcomes = iter([play.succeed, lambda pod: play.fail(pod, "broken")])
+    behave: Any = next(outcomes)
+    kubelet = site.kubelet(lambda pod: behave(pod))
+    with site.operator():
+        for code, word in ((0, "Succeeded"), (1, "Failed")):
+            with edge_etl(site, "air", "--follow", "--timeout", "120") as program:
+                kubelet.run_until(lambda: program.poll() is not None, "it is over", timeout=90)
+                assert program.stdout is not None
+                lines = program.stdout.read().splitlines()
+            assert program.returncode == code, lines
+            assert "a run is asked for" in lines[0]
+            assert len(lines) >= 3
+            assert f": {word} (" in lines[-1]
+            patch(site, nodes={"backoffLimit": 0})
+            behave = next(outcomes, behave)
+    with edge_etl(site, "nothing") as program:
+        assert program.wait(30) == 2
+    patch(site, suspend=True)
+    with edge_etl(site, "air") as program:
+        assert program.wait(30) == 2

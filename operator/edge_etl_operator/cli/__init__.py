@@ -35,13 +35,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(given)
     try:
         command: str = options.command
-        return _validate(options) if command == "validate" else _local_run(options)
+        match command:
+            case "validate":
+                return _validate(options)
+            case "run":
+                return _cluster_run(options)
+            case _:
+                return _local_run(options)
     except (UsageError, InvalidJobError, YamlError) as error:
         print(error, file=sys.stderr)
     except OSError as error:
         print(f"{error.filename}: {error.strerror}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("interrupted; nothing half is left behind", file=sys.stderr)
+        goes_on = options.command == "run"
+        said = "the run goes on in the cluster" if goes_on else "nothing half is left behind"
+        print(f"interrupted; {said}", file=sys.stderr)
         return INTERRUPTED
     return WRONG_INPUT
 
@@ -60,6 +68,12 @@ def _validate(options: argparse.Namespace) -> int:
         name = f"{metadata.get('namespace', 'default')}/{metadata['name']}"
         print(f"{path}: EdgeETLJob {name} is valid")
     return DONE
+
+
+def _cluster_run(options: argparse.Namespace) -> int:
+    from edge_etl_operator.cli import cluster_run
+
+    return DONE if cluster_run.command(options) else FAILED
 
 
 def _local_run(options: argparse.Namespace) -> int:
@@ -85,6 +99,27 @@ def _parser() -> argparse.ArgumentParser:
     validate.add_argument("job", type=Path, nargs="+", metavar="JOB.yaml")
 
     commands.add_parser("table", help="look after a published table: versions, verify, …")
+    now = commands.add_parser(
+        "run",
+        help="run an EdgeETLJob in the cluster now",
+        description="Ask for a run of an EdgeETLJob that is in the cluster, scheduled or not. With "
+        "concurrencyPolicy Forbid it begins when a run that goes on is over.",
+    )
+    now.add_argument("job", metavar="JOB", help="the resource's name")
+    now.add_argument(
+        "-n", "--namespace", metavar="NAME", help="its namespace (default: the context's)"
+    )
+    now.add_argument("--wait", action="store_true", help="wait until the run is over")
+    now.add_argument(
+        "--follow", action="store_true", help="wait, and print what becomes of the run"
+    )
+    now.add_argument(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="how long to wait at most (default: as long as it takes)",
+    )
+
     local = commands.add_parser("local", help="work on this machine, without a cluster")
     run = local.add_subparsers(dest="local", required=True, metavar="COMMAND").add_parser(
         "run",
