@@ -72,6 +72,10 @@ bench-edge: engine ## what the edge program costs, beside pandas, polars, duckdb
 	@$(UV) sync --frozen --quiet --inexact --group bench
 	$(RUN) python -m tests.benchmarks.bench_edge $(BENCH)
 
+.PHONY: bench-operator
+bench-operator: setup ## what the operator costs over 100, 300 and 1,000 simulated nodes
+	$(RUN) python -m tests.benchmarks.bench_operator $(BENCH)
+
 .PHONY: demo
 demo: setup java ## run the sample EdgeETLJob here, without a cluster, on real data
 	rm -rf demo-results

@@ -154,10 +154,16 @@ SOURCE_MISSING: Final = Reason(
     "Create the directory on that node, or correct the path in the chart's value `sources`.",
 )
 MOUNT_FAILED: Final = Reason("MountFailed", "Look at the volume and at the node's kubelet.")
-POD_REFUSED: Final = Reason(
-    "PodRefused",
-    "Raise the quota, or change what the admission policy objects to.",
+QUOTA_EXCEEDED: Final = Reason(
+    "QuotaExceeded",
+    "Raise the namespace's ResourceQuota, or lower spec.edge.resources, spec.aggregate or "
+    "spec.nodes.maxParallel; it is tried again by itself.",
 )
+SERVICE_ACCOUNT_MISSING: Final = Reason(
+    "ServiceAccountMissing",
+    "Add the namespace to the chart's value operator.namespaces, which creates the account there.",
+)
+POD_REFUSED: Final = Reason("PodRefused", "Change what the admission policy objects to.")
 OUT_OF_MEMORY: Final = Reason(
     "OutOfMemory", "Raise the memory: spec.edge.resources.limits or spec.aggregate."
 )
@@ -169,7 +175,16 @@ TOO_MANY_REJECTED: Final = Reason(
     "Correct spec.schema or the files, or allow more in spec.quality.maxRejectedRatio; the rows "
     "are read again then.",
 )
-EVICTED: Final = Reason("Evicted", "Look at the node: disk, memory, or a drain.")
+DISK_PRESSURE: Final = Reason(
+    "DiskPressure",
+    "Free space on the node's disk, or raise the chart's value edge.workSizeLimit if that is what "
+    "was exceeded.",
+)
+MEMORY_PRESSURE: Final = Reason(
+    "MemoryPressure",
+    "Free memory on the node, or set spec.edge.resources.requests.memory to what the pod needs.",
+)
+EVICTED: Final = Reason("Evicted", "Look at the node: a drain, a taint, or a more important pod.")
 CONTAINER_FAILED: Final = Reason("ContainerFailed", "Look at the pod's log with `kubectl logs`.")
 NO_SUMMARY: Final = Reason(
     "NoSummary", "Use images of the edge and Spark programs that belong to this operator."
@@ -178,7 +193,7 @@ NO_SUMMARY: Final = Reason(
 # Why the operator itself cannot go on
 CREATE_REFUSED: Final = Reason("CreateRefused", "The operator tries again.")
 PERMISSION_MISSING: Final = Reason(
-    "PermissionMissing", "Give the operator this permission; the chart's Role has it."
+    "PermissionMissing", "Give this account the permission; the chart's Roles have it."
 )
 NAME_TAKEN: Final = Reason("NameTaken", "Delete that object; the run then goes on.")
 

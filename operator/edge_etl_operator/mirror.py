@@ -20,7 +20,7 @@ import msgspec
 
 from edge_etl_operator import metrics
 from edge_etl_operator.connection import ApiError, Query, RefusedError, TransientError, refusal
-from edge_etl_operator.kube import Metadata, Page, decoder
+from edge_etl_operator.kube import ListMetadata, Metadata, Page, decoder
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +58,8 @@ class _Change(msgspec.Struct, frozen=True):
     object: msgspec.Raw
 
 
-class _Bare(msgspec.Struct, frozen=True):
-    metadata: Metadata
+class _Bookmark(msgspec.Struct, frozen=True):
+    metadata: ListMetadata
 
 
 _CHANGE: Final = msgspec.json.Decoder(_Change)
@@ -208,7 +208,7 @@ class Mirror(Generic[Item]):
             status = msgspec.json.decode(change.object, type=_Code)
             raise refusal(status.code, bytes(change.object))
         if change.type == "BOOKMARK":
-            version = msgspec.json.decode(change.object, type=_Bare).metadata.resource_version
+            version = msgspec.json.decode(change.object, type=_Bookmark).metadata.resource_version
         else:
             item: Item = decoder(self._kind)(change.object)
             version = item.metadata.resource_version

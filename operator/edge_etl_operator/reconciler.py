@@ -25,6 +25,7 @@ from edge_etl_operator.cluster import (
 from edge_etl_operator.conditions import Reason
 from edge_etl_operator.decisions import Action, Create, Delete
 from edge_etl_operator.fleet import Fleet
+from edge_etl_operator.policies import diagnosis
 from edge_etl_operator.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -194,11 +195,12 @@ def _reason(error: ApiError) -> Reason:
     """Sort a refused creation by who can do something about it."""
     if error.reason == conditions.NAME_TAKEN.code:
         return conditions.NAME_TAKEN
-    if "exceeded quota" in error.message or "denied" in error.message:
-        return conditions.POD_REFUSED
-    if error.status == 403:
-        return conditions.PERMISSION_MISSING
-    return conditions.CREATE_REFUSED
+    found = diagnosis.refusal(error.message)
+    if found is not conditions.POD_REFUSED:
+        return found
+    # Admission refuses with 403 too, in words of its own.
+    denied = error.status == 403 or "denied" in error.message
+    return conditions.POD_REFUSED if denied else conditions.CREATE_REFUSED
 
 
 def _about(job: EdgeETLJob) -> dict[str, str]:

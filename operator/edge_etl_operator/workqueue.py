@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LONGEST_BACKOFF_SECONDS: Final = 60.0
 
-REST: Final = 4
+REST: Final = 2
 """A key rests after its work for so many times what the work took: of many rings in a row (a
 thousand pods that end) most are answered together, and a key cannot take all the time. What takes
 a few milliseconds is as good as immediate."""
@@ -83,7 +83,7 @@ class WorkQueue(Generic[Key]):
                 self._busy.discard(key)
             rest = min(LONGEST_REST_SECONDS, REST * (time.monotonic() - begun))
             self._resting.add(key)
-            self._later(key, delay if delay is None else max(delay, rest))
+            self._later(key, max(delay, rest) if delay else delay)
             asyncio.get_running_loop().call_later(rest, self._rested, key)
 
     def _rested(self, key: Key) -> None:

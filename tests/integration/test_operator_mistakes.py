@@ -131,7 +131,7 @@ def test_a_quota_that_refuses_the_pods(site: Site) -> None:
     )
     site.apply()
     with site.operator():
-        until(lambda: site.reason("EdgeComplete") == "PodRefused", "the reason")
+        until(lambda: site.reason("EdgeComplete") == "QuotaExceeded", "the reason")
     assert "exceeded quota" in site.condition("EdgeComplete")["message"]
 
 

@@ -80,9 +80,16 @@ class OperatorProcess:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        assert self._process is not None
+        return self._process.pid
+
     def log(self) -> list[dict[str, Any]]:
         """Return the records of its log; a line that is not JSON is a failure of its own."""
-        return [json.loads(line) for line in self.log_file.read_text().splitlines()]
+        text = self.log_file.read_text() if self.log_file.exists() else ""
+        return [json.loads(line) for line in text.splitlines()]
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:

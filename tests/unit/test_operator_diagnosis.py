@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from edge_etl_operator.documents import node_summary
+from edge_etl_operator.documents import aggregation_report, node_summary
 from edge_etl_operator.kube import Event, Job, Metadata
 from edge_etl_operator.policies import diagnosis
 
@@ -35,6 +35,18 @@ SOURCE = (
         (waiting("ContainerCreating"), [], None, ""),
         (waiting("PodInitializing"), [], None, ""),
         (unscheduled("0/3 nodes are available: 3 Insufficient cpu."), [], "Unschedulable", "cpu"),
+        (
+            unscheduled("1 node(s) had untolerated taint {node.kubernetes.io/disk-pressure: }."),
+            [],
+            "DiskPressure",
+            "disk-pressure",
+        ),
+        (
+            unscheduled("1 node(s) had untolerated taint {node.kubernetes.io/memory-pressure: }."),
+            [],
+            "MemoryPressure",
+            "memory-pressure",
+        ),
         (
             unscheduled('persistentvolumeclaim "r" not found'),
             [],
@@ -93,19 +105,41 @@ def test_the_latest_warning_counts() -> None:
     assert found.reason.code == "MountFailed"
 
 
-def test_a_job_without_a_pod_says_who_refused_it() -> None:
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ('pods "a" is forbidden: exceeded quota: none, requested: pods=1', "QuotaExceeded"),
+        ('pods "a" is forbidden: failed quota: q: must specify limits.cpu', "QuotaExceeded"),
+        (
+            'error looking up service account farm/edge: serviceaccount "edge" not found',
+            "ServiceAccountMissing",
+        ),
+        ('admission webhook "p" denied the request: no hostPath', "PodRefused"),
+        ('violates PodSecurity "restricted:latest": restricted volume types', "PodRefused"),
+        (
+            'pods is forbidden: User "system:serviceaccount:a:op" cannot create resource "pods"',
+            "PermissionMissing",
+        ),
+    ],
+)
+def test_a_job_without_a_pod_says_who_refused_it(message: str, reason: str) -> None:
     job = Job(metadata=Metadata(name="air-1"))
     assert diagnosis.refused(job, []) is None
-    found = diagnosis.refused(job, [facts.warning("FailedCreate", "exceeded quota: none")])
+    found = diagnosis.refused(job, [facts.warning("FailedCreate", message)])
     assert found is not None
-    assert found.reason.code == "PodRefused"
-    assert "exceeded quota" in found.fact
+    assert found.reason.code == reason
+    assert message in found.fact
+    assert found.reason.remedy in found.message
 
 
 def ended(code: int = 1, reason: str = "Error", message: str = "") -> dict[str, Any]:
     return facts.container(terminated={"exitCode": code, "reason": reason, "message": message})
 
 
+FORBIDDEN = (
+    'Message: pods is forbidden: User "system:serviceaccount:farm:spark" cannot create resource '
+    '"pods" in API group "" in the namespace "farm".'
+)
 DISRUPTED = {
     "conditions": [{"type": "DisruptionTarget", "status": "True", "message": "drained by hand"}]
 }
@@ -119,14 +153,40 @@ SAID = facts.summary("pi-1", "a", succeeded=False, reason="StateCorrupt", messag
         (ended(137, "OOMKilled"), "", "OutOfMemory", "128Mi"),
         (ended(1, message="Traceback\nValueError: x"), "", "ContainerFailed", "ValueError: x"),
         (ended(2), "", "ContainerFailed", "exit code 2"),
-        ({"reason": "Evicted", "message": "low on disk"}, "", "Evicted", "low on disk"),
+        ({"reason": "Evicted", "message": "preempted"}, "", "Evicted", "preempted"),
+        (
+            {"reason": "Evicted", "message": "The node was low on resource: ephemeral-storage."},
+            "",
+            "DiskPressure",
+            "low on resource",
+        ),
+        (
+            {"reason": "Evicted", "message": 'Usage of EmptyDir volume "work" exceeds the limit'},
+            "",
+            "DiskPressure",
+            '"work"',
+        ),
+        (
+            {"reason": "Evicted", "message": "The node was low on resource: memory."},
+            "",
+            "MemoryPressure",
+            "memory",
+        ),
+        (ended(1, message=FORBIDDEN), "", "PermissionMissing", "may not create pods: "),
+        (
+            ended(1),
+            facts.report(succeeded=False, reason="SparkFailed", message=FORBIDDEN),
+            "PermissionMissing",
+            "system:serviceaccount:farm:spark may not create pods: ",
+        ),
         ({**ended(143), **DISRUPTED}, SAID, "Evicted", "drained by hand"),
         ({**ended(143), "reason": "DeadlineExceeded"}, SAID, "RunDeadlineExceeded", "too long"),
         ({}, "", "ContainerFailed", "failed"),
     ],
 )
 def test_why_a_pod_failed(status: dict[str, Any], answer: str, reason: str, part: str) -> None:
-    found = diagnosis.failed(facts.pod(phase="Failed", **status), node_summary(answer))
+    said = node_summary(answer) or aggregation_report(answer)
+    found = diagnosis.failed(facts.pod(phase="Failed", **status), said)
     assert found.reason.code == reason
     assert part in found.fact
 

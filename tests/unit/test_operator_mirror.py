@@ -95,9 +95,8 @@ def test_pages_and_changes_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_watch_that_ends_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """Peers: a kopf operator deaf while /healthz says OK (dask#620)."""
     silent = TransientError(0, "Unreachable", "Read timed out.")
-    server = Server(
-        listed(5), [change("ADDED", thing("a", 6)), silent], [change("BOOKMARK", thing("", 9))], []
-    )
+    bookmark = change("BOOKMARK", {"kind": "Node", "metadata": {"resourceVersion": "9"}})
+    server = Server(listed(5), [change("ADDED", thing("a", 6)), silent], [bookmark], [])
     mirror, told = mirrored(monkeypatch, server)
     assert told == ["+a"]
     assert [asked.get("resourceVersion") for asked in server.asked] == [None, "5", "6", "9", "9"]

@@ -25,6 +25,16 @@ _NORMAL: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 _CLAIM: Final = re.compile(r"persistentvolumeclaim", re.IGNORECASE)
 _SOURCE_VOLUME: Final = re.compile(r'volume "source"')
 _OBJECT_MISSING: Final = re.compile(r'(configmap|secret) ".*" not found|references non-existent')
+_ACCOUNT_MISSING: Final = re.compile(r'serviceaccounts? ".*" not found', re.IGNORECASE)
+_FORBIDDEN: Final = re.compile(
+    r'User \\?"(?P<user>[^"\\]+)\\?" cannot (?P<verb>\S+) resource \\?"(?P<resource>[^"\\]+)\\?"'
+    r'(?: in API group \\?"(?P<group>[^"\\]*)\\?")?'
+)
+# The kubelet's own words for what it evicts for.
+_DISK: Final = re.compile(
+    r"ephemeral-storage|ephemeral local storage|EmptyDir volume|DiskPressure|inodes", re.IGNORECASE
+)
+_MEMORY: Final = re.compile(r"resource: memory|MemoryPressure", re.IGNORECASE)
 _LONGEST_TEXT: Final = 700
 
 
@@ -62,8 +72,19 @@ def refused(job: Job, warnings: Sequence[Event]) -> Diagnosis | None:
     if event is None:
         return None
     return Diagnosis(
-        conditions.POD_REFUSED, f"The pod of Job {job.name} is refused: {_short(event.message)}"
+        refusal(event.message), f"The pod of Job {job.name} is refused: {_short(event.message)}"
     )
+
+
+def refusal(message: str) -> Reason:
+    """Sort what the API server says to a pod that it does not take by who can mend it."""
+    if "exceeded quota" in message or "failed quota" in message:
+        return conditions.QUOTA_EXCEEDED
+    if _ACCOUNT_MISSING.search(message):
+        return conditions.SERVICE_ACCOUNT_MISSING
+    if _FORBIDDEN.search(message):
+        return conditions.PERMISSION_MISSING
+    return conditions.POD_REFUSED
 
 
 def failed(pod: Pod, answer: NodeSummary | AggregationReport | None) -> Diagnosis:
@@ -73,9 +94,11 @@ def failed(pod: Pod, answer: NodeSummary | AggregationReport | None) -> Diagnosi
         return Diagnosis(conditions.RUN_DEADLINE_EXCEEDED, f"Pod {pod.name} ran too long")
     if pod.status.reason == "Evicted" or pod.disrupted:
         why = pod.status.message or _message(pod, "DisruptionTarget")
-        return Diagnosis(conditions.EVICTED, f"Pod {pod.name} was evicted: {_short(why)}")
+        return Diagnosis(_pressure(why), f"Pod {pod.name} was evicted: {_short(why)}")
     if answer is not None and not answer.succeeded:
-        return Diagnosis(conditions.by_code(answer.reason), answer.message)
+        return _forbidden(answer.message) or Diagnosis(
+            conditions.by_code(answer.reason), answer.message
+        )
     for container in pod.containers:
         ended = container.state.terminated
         if ended is None or ended.exit_code == 0:
@@ -86,6 +109,8 @@ def failed(pod: Pod, answer: NodeSummary | AggregationReport | None) -> Diagnosi
                 conditions.OUT_OF_MEMORY,
                 f"Container {container.name} of pod {pod.name} needed more than {limit}",
             )
+        if found := _forbidden(ended.message):
+            return found
         text = f": {_tail(ended.message)}" if ended.message else ""
         return Diagnosis(
             conditions.CONTAINER_FAILED,
@@ -104,7 +129,30 @@ def _unscheduled(pod: Pod) -> Diagnosis | None:
     fact = f"Pod {pod.name} cannot be scheduled: {_short(scheduled.message)}"
     if _CLAIM.search(scheduled.message):
         return Diagnosis(conditions.CLAIM_UNAVAILABLE, fact)
+    if "node.kubernetes.io/disk-pressure" in scheduled.message:
+        return Diagnosis(conditions.DISK_PRESSURE, fact)
+    if "node.kubernetes.io/memory-pressure" in scheduled.message:
+        return Diagnosis(conditions.MEMORY_PRESSURE, fact)
     return Diagnosis(conditions.UNSCHEDULABLE, fact)
+
+
+def _pressure(message: str) -> Reason:
+    """Sort an eviction by what the kubelet was short of."""
+    if _DISK.search(message):
+        return conditions.DISK_PRESSURE
+    if _MEMORY.search(message):
+        return conditions.MEMORY_PRESSURE
+    return conditions.EVICTED
+
+
+def _forbidden(text: str) -> Diagnosis | None:
+    """Find in what a program said that its account lacks a permission: verb, resource, account."""
+    found = _FORBIDDEN.search(text)
+    if found is None:
+        return None
+    group = f".{found['group']}" if found["group"] else ""
+    fact = f"{found['user']} may not {found['verb']} {found['resource']}{group}: {_tail(text)}"
+    return Diagnosis(conditions.PERMISSION_MISSING, fact)
 
 
 def _container_waits(container: ContainerStatus) -> Diagnosis | None:

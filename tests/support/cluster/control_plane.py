@@ -58,8 +58,8 @@ class ControlPlane:
             self.kubeconfig, self.address.for_clients, "admin", "system:masters"
         )
 
-    def start_controllers(self, controllers: Sequence[str] = ("*",)) -> None:
-        """Start kube-controller-manager with some or all of its controllers."""
+    def start_controllers(self, controllers: Sequence[str] = ("*",), *options: str) -> None:
+        """Start kube-controller-manager with some or all of its controllers; options go last."""
         user = "system:kube-controller-manager"
         self._start(
             "kube-controller-manager",
@@ -77,9 +77,10 @@ class ControlPlane:
             "--node-monitor-grace-period=20s",
             "--kube-api-qps=100",
             "--kube-api-burst=200",
+            *options,
         )
 
-    def start_scheduler(self) -> None:
+    def start_scheduler(self, *options: str) -> None:
         """Start kube-scheduler."""
         self._start(
             "kube-scheduler",
@@ -87,6 +88,7 @@ class ControlPlane:
             "--leader-elect=false",
             "--bind-address=127.0.0.1",
             "--secure-port=0",
+            *options,
         )
 
     def spawn(
