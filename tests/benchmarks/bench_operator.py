@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 from tests.benchmarks import simulated
 from tests.benchmarks.simulated import NAMESPACE, Times, Watcher, wait
@@ -59,7 +59,7 @@ class Measured:
 
     def __init__(self, server: ApiServer, folder: Path, port: int) -> None:
         lease = {"namespace": NAMESPACE, "name": "operator"}
-        more = {"port": port, "lease": lease, "apiRequestsPerSecond": 400}
+        more: dict[str, Any] = {"port": port, "lease": lease, "apiRequestsPerSecond": 400}
         self.process = OperatorProcess(server.kubeconfig, NAMESPACE, folder, **more)
         self._port = port
 

@@ -283,6 +283,26 @@ def test_without_the_right_to_look_the_job_says_so(site: Site, tmp_path: Path) -
     assert 'cannot list resource "pods"' in site.condition("EdgeComplete")["message"]
 
 
+def test_a_namespace_without_its_role_does_not_stop_the_others(site: Site, tmp_path: Path) -> None:
+    """Peers: a namespace without its Role ends the whole operator."""
+    site.add_nodes(1)
+    _grant(site)
+    site.apply()
+    where = (f"--namespace={site.namespace}", "--namespace=default")
+    with site.operator(_kubeconfig(site, tmp_path), where) as operator:
+        site.kubelet().run_until(lambda: site.phase("Succeeded"), "the run succeeds")
+        assert operator.running
+        said = operator.log_file.read_text()
+        assert "cannot list resource" in said
+
+
+def test_an_operator_for_the_whole_cluster_serves_every_namespace(site: Site) -> None:
+    site.add_nodes(1)
+    site.apply()
+    with site.operator(where=["--all-namespaces"]):
+        site.kubelet().run_until(lambda: site.phase("Succeeded"), "the run succeeds")
+
+
 def test_an_operator_that_starts_before_the_crd_waits_for_it(site: Site) -> None:
     site.add_nodes(1)
     site.apply()

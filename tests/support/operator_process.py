@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,11 +42,18 @@ def settings(namespace: str, **changes: Any) -> dict[str, Any]:
 
 
 class OperatorProcess:
-    """`operator/main.py` for one namespace; its log is kept for the failing test."""
+    """`operator/main.py`, for one namespace unless `where` says otherwise; its log is kept."""
 
-    def __init__(self, kubeconfig: Path, namespace: str, folder: Path, **changes: Any) -> None:
+    def __init__(
+        self,
+        kubeconfig: Path,
+        namespace: str,
+        folder: Path,
+        where: Sequence[str] = (),
+        **changes: Any,
+    ) -> None:
         self._kubeconfig = kubeconfig
-        self._namespace = namespace
+        self._where = where or (f"--namespace={namespace}",)
         self._settings = folder / "settings.yaml"
         self._settings.write_text(yaml.safe_dump(settings(namespace, **changes)))
         self.log_file = folder / "operator.log"
@@ -60,7 +67,7 @@ class OperatorProcess:
             "EDGE_ETL_SETTINGS": str(self._settings),
         }
         command = [sys.executable, str(ROOT / "operator" / "main.py")]
-        command += [f"--namespace={self._namespace}"]
+        command += self._where
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=log, cwd=self.log_file.parent

@@ -1,7 +1,7 @@
 """A namespace with EdgeETLJobs, nodes and an operator, on an API server without kubelets."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ class Site:
     namespace: str
     folder: Path
 
-    def operator(self, kubeconfig: Path | None = None, **changes: Any) -> OperatorProcess:
+    def operator(
+        self, kubeconfig: Path | None = None, where: Sequence[str] = (), **changes: Any
+    ) -> OperatorProcess:
         """Return an operator for the namespace, not started yet; `changes` are settings."""
         path = kubeconfig or self.server.kubeconfig
-        return OperatorProcess(path, self.namespace, self.folder, **changes)
+        return OperatorProcess(path, self.namespace, self.folder, where, **changes)
 
     def kubelet(self, behave: Callable[[dict[str, Any]], Outcome] = succeed) -> Kubelet:
         """Return a kubelet for the pods of the namespace."""
