@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from edge_etl_operator.api import GROUP, PLURAL, VERSION
+from edge_etl_operator.api import API_VERSION, GROUP, KIND, PLURAL, VERSION
 from edge_etl_operator.capacity import Claim, PodUsage, Volume
 from edge_etl_operator.connection import (
     ApiError,
@@ -15,7 +15,7 @@ from edge_etl_operator.connection import (
     RefusedError,
     TransientError,
 )
-from edge_etl_operator.kube import Event, Pod, items
+from edge_etl_operator.kube import Event, Metadata, Pod, items
 
 __all__ = [
     "ApiError",
@@ -66,10 +66,14 @@ class Cluster:
 
         ConflictError if the resource is no longer the one that was read.
         """
-        metadata = resource["metadata"]
-        place = f"{_CRD}/namespaces/{metadata['namespace']}/{PLURAL}/{metadata['name']}/status"
-        answer = self._connection.call("PUT", place, body={**resource, "status": status})
-        return str(json.loads(answer)["metadata"]["resourceVersion"])
+        known = resource["metadata"]
+        place = f"{_CRD}/namespaces/{known['namespace']}/{PLURAL}/{known['name']}/status"
+        # Of everything else the API server keeps what it has.
+        kept = ("name", "namespace", "uid", "resourceVersion")
+        metadata = {key: known[key] for key in kept}
+        body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status}
+        answer = self._connection.call("PUT", place, body=body)
+        return msgspec.json.decode(answer, type=_Written).metadata.resource_version
 
     def pods(self, namespace: str, selector: str) -> tuple[Pod, ...]:
         """Return the pods with the labels as they are now."""
@@ -119,6 +123,10 @@ class Cluster:
         options = {"propagationPolicy": policy, "preconditions": {"uid": uid}}
         place = f"{_place(kind, namespace)}/{name}"
         return self._connection.call("DELETE", place, body=options)
+
+
+class _Written(msgspec.Struct, frozen=True):
+    metadata: Metadata
 
 
 def _place(kind: str, namespace: str) -> str:

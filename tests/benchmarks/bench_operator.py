@@ -160,8 +160,7 @@ def _run(server: ApiServer, watcher: Watcher, names: Sequence[str], nodes: int) 
     """Apply jobs and let them run to their end."""
     kubelet = simulated.kubelet(server)
     for name in names:
-        watcher.of(name).applied = time.monotonic()
-        simulated.apply(server, name)
+        simulated.apply(watcher, name)
 
     def done() -> bool:
         return all(watcher.of(name).success_said for name in names)
