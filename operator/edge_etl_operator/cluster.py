@@ -81,9 +81,10 @@ class Cluster:
         return items(self._connection.call("GET", place, query=[("labelSelector", selector)]), Pod)
 
     def pod_usage(self, namespace: str | None = None) -> tuple[PodUsage, ...]:
-        """Return where the pods of a namespace, or of all, are and what they ask for."""
+        """Return where the pods of a namespace, or of all, are at work and what they ask for."""
         within = f"/namespaces/{namespace}" if namespace else ""
-        query = [("fieldSelector", "spec.nodeName!=")]
+        running = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
+        query = [("fieldSelector", running)]
         return items(self._connection.call("GET", f"/api/v1{within}/pods", query=query), PodUsage)
 
     def claim(self, namespace: str, name: str) -> Claim:

@@ -96,7 +96,8 @@ class OperatorProcess:
     def log(self) -> list[dict[str, Any]]:
         """Return the records of its log; a line that is not JSON is a failure of its own."""
         text = self.log_file.read_text() if self.log_file.exists() else ""
-        return [json.loads(line) for line in text.splitlines()]
+        lines = text.splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
