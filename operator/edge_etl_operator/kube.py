@@ -178,11 +178,25 @@ class Container(_Part, frozen=True, kw_only=True):
     resources: ResourceLimits = ResourceLimits()
 
 
+class ConfigMapVolume(_Part, frozen=True, kw_only=True):
+    """Which ConfigMap a volume is."""
+
+    name: str = ""
+
+
+class Volume(_Part, frozen=True, kw_only=True):
+    """A volume of a pod, as far as it is a ConfigMap."""
+
+    name: str = ""
+    config_map: ConfigMapVolume | None = None
+
+
 class PodSpec(_Part, frozen=True, kw_only=True):
     """The specification of a pod."""
 
     node_name: str = ""
     containers: tuple[Container, ...] = ()
+    volumes: tuple[Volume, ...] = ()
 
 
 class PodState(_Part, frozen=True, kw_only=True):

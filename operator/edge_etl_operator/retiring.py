@@ -31,8 +31,10 @@ def retired(seen: Observation, kept: frozenset[str]) -> tuple[Delete, ...]:
 def _configs(job: str, jobs: list[Job], drivers: list[Pod]) -> Iterator[str]:
     for run in {_run(each) for each in jobs} | {_run(each) for each in drivers}:
         yield names.edge_config(job, run)
-        yield names.driver(job, run)
-    yield from (each.name for each in drivers)
+    for volume in (volume for each in drivers for volume in each.spec.volumes):
+        # A person's own ConfigMap may be mounted too; it has another volume's name.
+        if volume.name == "config" and volume.config_map is not None:
+            yield volume.config_map.name
 
 
 def _over(thing: Job | Pod, kept: frozenset[str]) -> bool:

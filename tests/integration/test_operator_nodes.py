@@ -38,7 +38,8 @@ def test_a_pi_that_goes_off_is_done_without_and_completes_the_run_when_it_is_bac
         run = status["run"]
         assert run["missing"] == [last]
         assert status["nodes"][2]["phase"] == "Offline"
-        document = site.server.get("configmap", f"air-{run['id']}-driver", "-n", site.namespace)
+        [config] = [name for name in site.names("configmaps") if "-driver" in name]
+        document = site.server.get("configmap", config, "-n", site.namespace)
         said = json.loads(document["data"]["aggregation.json"])
         assert (len(said["nodes"]), said["missingNodes"]) == (2, [last])
     off.clear()

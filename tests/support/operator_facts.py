@@ -313,6 +313,6 @@ class World:
         metadata = {**manifest["metadata"], "uid": f"{name}-{len(self.created)}"}
         place[name] = {
             "metadata": {**metadata, "creationTimestamp": self.now.isoformat()},
-            "spec": {"containers": []} if kind == "Pod" else {},
+            "spec": manifest["spec"] if kind == "Pod" else {},
             "status": {"phase": "Pending"} if kind == "Pod" else {},
         }
