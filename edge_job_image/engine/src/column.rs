@@ -201,11 +201,17 @@ fn write_numbers(pages: &mut Pages<'_>, scratch: &mut Scratch, count: usize) -> 
     for numbers in numbers.chunks(PAGE) {
         levels.clear();
         levels.extend(numbers.iter().map(|&number| u32::from(number != NULL)));
+        let before = pages.chunk.nulls;
         begin_page(content, levels, &mut pages.chunk.nulls);
         some.clear();
-        some.extend(numbers.iter().filter(|&&number| number != NULL));
+        let values = if before == pages.chunk.nulls {
+            numbers
+        } else {
+            some.extend(numbers.iter().filter(|&&number| number != NULL));
+            &*some
+        };
         content.push(width as u8);
-        write_hybrid(content, some, width);
+        write_hybrid(content, values, width);
         pages.data(content, numbers.len(), Encoding::Dictionary)?;
     }
     Ok(())

@@ -1,35 +1,46 @@
 //! Sums that are rounded once, whatever the order of the values: what Python's `fsum` gives.
 
-/// The sum of the values, correctly rounded; None when it, or a sum on the way, is too large.
+/// The sum of what `of` makes of the values, correctly rounded; None when it, or a sum on the way,
+/// is too large. No term is larger than `largest`.
 ///
 /// Most sums are certain after one pass with the error of each addition kept: the rest of the
 /// error is then far too small to change the rounding. Where it is not, the sum is done exactly.
-pub fn sum(values: impl Iterator<Item = f64> + Clone) -> Option<f64> {
-    certain(values.clone()).map_or_else(|| exact(values), Some)
+pub fn sum(values: &[f64], largest: f64, of: impl Fn(f64) -> f64 + Copy) -> Option<f64> {
+    const LARGE: f64 = 1e300;
+    let is_small = largest * (values.len() as f64) < LARGE;
+    let certain = if is_small { certain(values, of) } else { None };
+    certain.map_or_else(|| exact(values.iter().map(|&value| of(value))), Some)
 }
 
-fn certain(values: impl Iterator<Item = f64>) -> Option<f64> {
-    const LARGE: f64 = 1e300;
-    let (mut high, mut low, mut errors, mut count) = (0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64);
-    let mut largest = 0.0_f64;
-    for value in values {
-        let (total, error) = two_sum(high, value);
+/// Sums that do not wait for one another.
+const LANES: usize = 4;
+
+fn certain(values: &[f64], of: impl Fn(f64) -> f64) -> Option<f64> {
+    let (mut highs, mut lows, mut errors) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+    let mut add = |lane: usize, value: f64| {
+        let (total, error) = two_sum(highs[lane], value);
+        highs[lane] = total;
+        lows[lane] += error;
+        errors[lane] += error.abs();
+    };
+    let (fours, rest) = values.as_chunks::<LANES>();
+    for four in fours {
+        four.iter().enumerate().for_each(|(lane, &value)| add(lane, of(value)));
+    }
+    rest.iter().enumerate().for_each(|(lane, &value)| add(lane, of(value)));
+    let (mut high, mut low, mut doubtful) = (0.0, 0.0, 0.0_f64);
+    for lane in 0..LANES {
+        let (total, error) = two_sum(high, highs[lane]);
         high = total;
-        low += error;
-        errors += error.abs();
-        largest = largest.max(total.abs());
-        count += 1.0;
+        low += error + lows[lane];
+        doubtful += error.abs() + errors[lane];
     }
-    // Infinities are larger, and stay the largest when they make a NaN.
-    if largest >= LARGE {
-        return None;
-    }
-    if errors == 0.0 {
+    if doubtful == 0.0 {
         return Some(high);
     }
     let (rounded, rest) = two_sum(high, low);
-    // Each of `count` additions to `low` was off by at most half a unit of what it came to.
-    let doubt = count * errors * f64::EPSILON;
+    // Each of the additions to the low parts was off by at most half a unit of what it came to.
+    let doubt = (values.len() + 2 * LANES) as f64 * doubtful * f64::EPSILON;
     let size = rounded.abs();
     let half_step = (size - size.next_down()) / 2.0;
     (size > f64::MIN_POSITIVE && rest.abs() + doubt < half_step * 0.999).then_some(rounded)
@@ -119,19 +130,38 @@ impl State {
     /// The state of some values, None of none.
     pub fn of(values: &[f64]) -> Option<Self> {
         let count = values.len() as f64;
-        let (&first, rest) = values.split_first()?;
-        let mean = match sum(values.iter().copied()) {
+        let (min, max) = limits(values)?;
+        let largest = max.abs().max(min.abs());
+        let mean = match sum(values, largest, |value| value) {
             Some(sum) => sum / count,
             // The sum is beyond a double where the mean is not.
-            None => sum(values.iter().map(|value| value / count))?,
+            None => sum(values, largest / count, |value| value / count)?,
         };
-        let square = |value: &f64| (value - mean) * (value - mean);
-        let m2 = sum(values.iter().map(square)).unwrap_or(f64::INFINITY);
-        let least = |least: f64, &value: &f64| if value < least { value } else { least };
-        let most = |most: f64, &value: &f64| if value > most { value } else { most };
-        let (min, max) = (rest.iter().fold(first, least), rest.iter().fold(first, most));
+        let farthest = (max - mean).max(mean - min);
+        let square = |value| (value - mean) * (value - mean);
+        let m2 = sum(values, farthest * farthest, square).unwrap_or(f64::INFINITY);
         Some(Self { count: values.len() as i64, mean, m2, min, max })
     }
+}
+
+/// The least and the greatest of some values; of zeros with either sign the first one.
+fn limits(values: &[f64]) -> Option<(f64, f64)> {
+    let &first = values.first()?;
+    let (mut least, mut most) = ([first; LANES], [first; LANES]);
+    let (fours, rest) = values.as_chunks::<LANES>();
+    for four in fours {
+        for (lane, &value) in four.iter().enumerate() {
+            least[lane] = if value < least[lane] { value } else { least[lane] };
+            most[lane] = if value > most[lane] { value } else { most[lane] };
+        }
+    }
+    let min = least.iter().chain(rest).copied().fold(first, f64::min);
+    let max = most.iter().chain(rest).copied().fold(first, f64::max);
+    let as_it_came = |limit: f64| match limit {
+        0.0 => values.iter().copied().find(|&value| value == 0.0),
+        limit => Some(limit),
+    };
+    as_it_came(min).zip(as_it_came(max))
 }
 
 #[cfg(test)]
@@ -140,13 +170,13 @@ mod tests {
 
     #[test]
     fn sums_are_rounded_once() {
-        let sum = |values: &[f64]| sum(values.iter().copied());
+        let sum = |values: &[f64]| sum(values, 0.0, |value| value);
         assert_eq!(sum(&[]), Some(0.0));
         assert_eq!(sum(&[0.1; 10]), Some(1.0));
         assert_eq!(sum(&[1e100, 1.0, -1e100]), Some(1.0));
         assert_eq!(sum(&[1e16, 1.0, 1e-16]), Some(10_000_000_000_000_002.0));
-        assert_eq!(sum(&[1e308, 1e308]), None);
-        assert_eq!(sum(&[f64::INFINITY, 1.0]), Some(f64::INFINITY));
+        assert_eq!(super::sum(&[1e308, 1e308], 1e308, |value| value), None);
+        assert_eq!(super::sum(&[1.0, 3.0], 9.0, |value| value * value), Some(10.0));
     }
 
     #[test]
@@ -159,7 +189,7 @@ mod tests {
         let mut sure = 0;
         for length in 0..500 {
             let values: Vec<f64> = (0..length).map(|_| random()).collect();
-            if let Some(sum) = certain(values.iter().copied()) {
+            if let Some(sum) = certain(&values, |value| value) {
                 assert_eq!(Some(sum), exact(values.iter().copied()));
                 sure += 1;
             }
@@ -173,6 +203,9 @@ mod tests {
         let state = State::of(&[4.0, 1.0, 1.0]).unwrap();
         assert_eq!((state.count, state.mean, state.m2), (3, 2.0, 6.0));
         assert_eq!((state.min, state.max), (1.0, 4.0));
+        let signs = State::of(&[1.0, 0.0, -0.0, 2.0, 3.0]).unwrap();
+        assert!(signs.min.is_sign_positive());
+        assert!(State::of(&[-0.0, 0.0]).unwrap().max.is_sign_negative());
         assert_eq!(State::of(&[1.7e308, 1.7e308]).unwrap().mean, 1.7e308);
     }
 }
