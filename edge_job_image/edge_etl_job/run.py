@@ -123,7 +123,8 @@ def _attempt(
         results = {new.name: [next(each) for _ in new.parts] for new in firsts}
         inputs, entries = accounted(increments, copies, results)
         inputs += map(unlisted, found.unreadable)
-        if message := gate.refusal(job, inputs):
+        # What is read again had been rejected: its share says nothing.
+        if replay is None and (message := gate.refusal(job, inputs)):
             return report.refused(job, task.node, task.attempt, inputs, message)
         files = [_delivered(store, output) for output in result.files]
         manifest = report.manifest(

@@ -137,8 +137,23 @@ class Resources(_Part, frozen=True, kw_only=True):
     limits: dict[str, str | int] = {}
 
 
+class FromConfigMap(_Part, frozen=True, kw_only=True):
+    """A file in a ConfigMap of the job's namespace."""
+
+    name: str
+    key: str
+
+
+class Transform(_Part, frozen=True, kw_only=True):
+    """A person's own rules of cleaning."""
+
+    config_map: FromConfigMap
+
+
 class Edge(_Part, frozen=True, kw_only=True):
     """The cleaning pods."""
+
+    transform: Transform | None = None
 
     resources: Resources = Resources(
         requests={"cpu": "200m", "memory": "128Mi"}, limits={"memory": "512Mi"}
@@ -181,13 +196,6 @@ class Executor(_Part, frozen=True, kw_only=True):
     memory: str | None = None
 
 
-class FromConfigMap(_Part, frozen=True, kw_only=True):
-    """A file in a ConfigMap of the job's namespace."""
-
-    name: str
-    key: str
-
-
 class Application(_Part, frozen=True, kw_only=True):
     """A person's own aggregation."""
 
@@ -225,6 +233,7 @@ class Spec(_Part, frozen=True, kw_only=True):
     successful_runs_history_limit: int = 3
     failed_runs_history_limit: int = 3
     quality: Quality = Quality()
+    reprocess: Literal["Never", "Changed"] = "Never"
     features: Features = Features()
     edge: Edge = Edge()
     results: Results = Results(landing=Landing())
@@ -245,9 +254,11 @@ class Spec(_Part, frozen=True, kw_only=True):
             application=self.aggregate.application,
         )
         what = (self.nodes.selector, self.source, self.schema, self.key, self.features, results)
-        if aggregate != Aggregate():  # what came later changes no hash of a job without it
-            what = (*what, aggregate)  # type: ignore[assignment]
-        return _digest(what)
+        # Only where they are set: what came later changes no hash of a job without it.
+        own = (self.edge.transform,) if self.edge.transform else ()
+        again = (self.reprocess,) if self.reprocess != "Never" else ()
+        merged = (aggregate,) if aggregate != Aggregate() else ()
+        return _digest((*what, *merged, *own, *again))
 
     @property
     def settings_hash(self) -> str:
@@ -301,6 +312,7 @@ class Run(_Part, frozen=True, kw_only=True, omit_defaults=True):
     aggregation_start_time: datetime | None = None
     aggregations: Count = 0
     missing: tuple[str, ...] = ()
+    replay: bool = False
     completion_time: datetime | None = None
 
 
@@ -361,6 +373,7 @@ class Status(_Part, frozen=True, kw_only=True, omit_defaults=True):
     last_schedule_time: datetime | None = None
     missed_schedule_time: datetime | None = None
     last_run_request: str = ""
+    last_replay_request: str = ""
     node_counts: dict[str, Count] = {}
     nodes: tuple[NodeStatus, ...] = ()
     runs: tuple[PastRun, ...] = ()

@@ -38,7 +38,8 @@ def clean(
         finding = goes(states, minimum)
     elif verdict is Verdict.ABSENCE:
         finding = _absence(states)
-    elif verdict is Verdict.AGGREGATE and (fact := quality.refusal(job, states)):
+    # What is read again had been rejected: its share says nothing.
+    elif verdict is Verdict.AGGREGATE and not run.replay and (fact := quality.refusal(job, states)):
         finding = Finding(conditions.EDGE_COMPLETE, "False", conditions.TOO_MANY_REJECTED, fact)
     elif verdict is Verdict.AGGREGATE:
         return settle(seen, run, states, now)

@@ -21,10 +21,12 @@ class Delivery:
     attempt: str
 
 
-def job_document(job: EdgeETLJob, run: str) -> dict[str, Any]:
+def job_document(job: EdgeETLJob, run: str, replay: str) -> dict[str, Any]:
     """Return the task of a run's edge pods, the same for all of them.
 
-    Every value is written out, so that the meaning does not depend on the reader's defaults.
+    ``replay`` is the last request to read again what was rejected, also where an earlier run was
+    its answer: a node hears each request once, and one that was off hears it now. Every value is
+    written out, so that the meaning does not depend on the reader's defaults.
     """
     return {
         "apiVersion": API_VERSION,
@@ -38,6 +40,8 @@ def job_document(job: EdgeETLJob, run: str) -> dict[str, Any]:
         "features": as_document(job.spec.features),
         "results": {"ship": list(job.spec.results.ship)},
         "quality": as_document(job.spec.quality),
+        "reprocess": job.spec.reprocess,
+        "replay": replay or None,
     }
 
 

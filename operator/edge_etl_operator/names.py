@@ -21,6 +21,8 @@ NODE: Final = f"{GROUP}/node"
 STAGE: Final = f"{GROUP}/stage"
 RUN_NOW: Final = f"{GROUP}/run-now"
 """Annotation by which a person asks for a run: each new value asks for one."""
+REPLAY: Final = f"{GROUP}/replay"
+"""Annotation by which a person asks for what was rejected to be read again, in a run of its own."""
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 
 EDGE: Final = "edge"

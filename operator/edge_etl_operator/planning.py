@@ -18,6 +18,7 @@ from edge_etl_operator.policies import (
     nodes,
     quorum,
     retention,
+    run_now,
     schedule,
     trigger,
 )
@@ -96,6 +97,7 @@ def _start(seen: Observation, agenda: Agenda, now: datetime) -> Decision:
         settings_hash=job.spec.settings_hash,
         policy_hash=job.spec.policy_hash,
         nodes=choice.chosen,
+        replay=run_now.replay_wanted(job),
     )
     states = tuple(NodeStatus(name=name) for name in run.nodes)
     going = status.going(job, run, states, cleaning.goes(states, len(states)), now)

@@ -7,6 +7,7 @@ import msgspec
 from edge_etl_operator import conditions, status
 from edge_etl_operator.api import EdgeETLJob, Status
 from edge_etl_operator.conditions import Reason, Truth
+from edge_etl_operator.names import REPLAY
 from edge_etl_operator.policies import run_now
 from edge_etl_operator.policies.schedule import Agenda
 
@@ -36,6 +37,7 @@ def begun(job: EdgeETLJob, base: Status, agenda: Agenda) -> tuple[Status, Agenda
         base,
         last_schedule_time=slot,
         last_run_request=run_now.request(job) or job.status.last_run_request,
+        last_replay_request=run_now.request(job, REPLAY) or job.status.last_replay_request,
     )
     pending = agenda.following if agenda.due else agenda.pending
     return settled, Agenda(agenda.key, None, pending, agenda.following, agenda.missed)

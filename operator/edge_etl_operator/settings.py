@@ -27,6 +27,8 @@ class Edge(_Part, frozen=True, kw_only=True):
     """The cleaning pods: image, identity in the cluster, identity on the node."""
 
     image: str
+    transform_image: str
+    """For jobs with rules of their own: it has pandas."""
     service_account: str
     pull_policy: PullPolicy = "IfNotPresent"
     run_as_user: Identity = 65532

@@ -168,7 +168,13 @@ def _images() -> list[Effect]:
         ("spark", setting("spark", "pullPolicy")),
     ):
         effects.append(Effect(f"images.{name}.pullPolicy", "Always", look, "Always"))
-    return effects
+    own = setting("edge", "transformImage")
+    repository = "localhost/pi-edge-spark/edge-transform"
+    return [
+        *effects,
+        Effect("images.edgeTransform.repository", "pi.local:5000/x", own, "pi.local:5000/x:dev"),
+        Effect("images.edgeTransform.tag", "1.2.3", own, f"{repository}:1.2.3"),
+    ]
 
 
 def _default(name: str) -> Any:

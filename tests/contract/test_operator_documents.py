@@ -62,7 +62,7 @@ def schema(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("job", jobs())
 def test_the_edge_program_reads_the_job_document(job: api.EdgeETLJob) -> None:
-    document = documents.job_document(job, RUN)
+    document = documents.job_document(job, RUN, "")
     jsonschema.validate(document, schema("job.schema.json"))
     parsed = msgspec.json.decode(msgspec.json.encode(document), type=edge.JobDocument)
     for part in ("source", "schema", "features", "quality"):

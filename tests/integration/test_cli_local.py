@@ -21,9 +21,13 @@ LATE = "pi-3/2019-03-07_sds011_sensor_7789.csv"
 Pis = dict[str, Path]
 
 
+def local_cli(*words: str) -> list[str]:
+    return [sys.executable, "-m", "edge_etl_operator.cli", *words]
+
+
 def command(pis: Pis, results: Path, *options: str, job: Path = SAMPLE) -> list[str]:
     nodes = [part for name, folder in pis.items() for part in ("--node", f"{name}={folder}")]
-    local = [sys.executable, "-m", "edge_etl_operator.cli", "local", "run", str(job)]
+    local = local_cli("local", "run", str(job))
     return [*local, *nodes, "--results", str(results), *options]
 
 
@@ -201,3 +205,27 @@ def test_ctrl_c_ends_everything_and_leaves_nothing_half(moment: str, tmp_path: P
     assert result.returncode == 0, result.stderr
     table = independent.published(tmp_path / "results/default/air-quality")
     independent.assert_equal(table, independent.expected(pis))
+
+
+def test_own_rules_hold_and_what_they_dropped_is_read_again_by_others(tmp_path: Path) -> None:
+    job, rules, source = tmp_path / "job.yaml", tmp_path / "clean.py", tmp_path / "pi-1"
+    own = "  edge: {transform: {configMap: {name: my-rules, key: clean.py}}}\n"
+    job.write_text(SAMPLE.read_text().rstrip() + "\n" + own)
+    source.mkdir()
+    shutil.copyfile(READINGS / LATE, source / "a.csv")
+    os.utime(source / "a.csv", (1_600_000_000, 1_600_000_000))
+    results = tmp_path / "results"
+    arguments = command({"pi-1": source}, results, "--json", job=job)
+    refused = run(arguments)
+    assert refused.returncode == 2
+    assert "--transform FILE is needed: it stands for the ConfigMap my-rules" in refused.stderr
+    arguments += ["--transform", str(rules)]
+    rules.write_text("def clean(frame):\n    return frame[frame.index % 2 == 0]\n")
+    first = json.loads(run(arguments).stdout)["nodes"][0]
+    dropped = first["rejectedByReason"]["rejected_by_transform"]
+    assert first["rowsClean"] > 10 < dropped
+    rules.write_text("def clean(frame):\n    return frame\n")
+    again = json.loads(run([*arguments, "--replay"]).stdout)["nodes"][0]
+    assert again["rowsClean"] == dropped
+    listing = [*local_cli("quarantine"), "list", "air-quality", "--results", str(results)]
+    assert "rejected_by_transform" not in run(listing).stdout

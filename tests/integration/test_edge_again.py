@@ -38,7 +38,7 @@ def test_exactly_the_rejected_rows_are_read_again_once(pi: Pi) -> None:
     pi.write("b.csv", csv(reading(4)))
     run(pi)
     assert run(pi, schema=WIDER) == []
-    (again,) = run(pi, schema=WIDER, replay="first")
+    (again,) = run(pi, schema=WIDER, replay="first", quality={"maxRejectedRatio": "10%"})
     assert again.bytes_read == len(f"{HIGH}\nbroken\n")
     assert (again.rows_read, again.rows_clean, again.read_again) == (2, 1, True)
     assert seconds(pi) == [1, 3, 4, 2]

@@ -19,6 +19,13 @@ def ask(site: Site, value: str) -> None:
     site.server.kubectl("annotate", "eej", "air", note, "--overwrite", "-n", site.namespace)
 
 
+def replay(site: Site) -> None:
+    command = [sys.executable, "-m", "edge_etl_operator.cli", "quarantine", "replay", "air"]
+    env = {**os.environ, "KUBECONFIG": str(site.server.kubeconfig)}
+    done = subprocess.run([*command, "-n", site.namespace], env=env, check=True)
+    assert done.returncode == 0
+
+
 def patch(site: Site, **spec: Any) -> None:
     change = json.dumps({"spec": spec})
     site.server.kubectl("patch", "eej", "air", "--type=merge", "-p", change, "-n", site.namespace)
@@ -46,11 +53,18 @@ def test_nothing_runs_before_its_slot_but_what_a_person_asks_for(site: Site) -> 
         generation = site.job()["metadata"]["generation"]
         until(lambda: site.status()["observedGeneration"] == generation, "the edit is seen")
         assert site.status()["run"]["id"] == first
-        ask(site, "2")
+        replay(site)
         kubelet.run_until(
             lambda: site.status()["run"]["id"] > first and site.phase("Succeeded"), "another run"
         )
-    assert site.status()["lastRunRequest"] == "2"
+    status = site.status()
+    assert status["lastRunRequest"] == "1"
+    assert status["run"]["replay"] is True
+    config = site.server.kubectl(
+        *("get", "configmap", f"air-{status['run']['id']}-edge", "-n", site.namespace),
+        *("-o", r"jsonpath={.data.job\.json}"),
+    )
+    assert json.loads(config)["replay"] == status["lastReplayRequest"] != ""
     annotations = site.job()["metadata"]["annotations"]
     assert not [key for key in annotations if "kopf" in key]
 

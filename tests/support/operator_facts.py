@@ -24,7 +24,7 @@ START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
 SETTINGS = Settings(
     sources={"sensors": "/data/sensors"},
-    edge=Edge(image="edge:1", service_account="edge"),
+    edge=Edge(image="edge:1", transform_image="edge-transform:1", service_account="edge"),
     spark=Spark(image="spark:1", service_account="spark"),
     landing=Landing(namespace=NAMESPACE, url="http://landing:8080", claim="results"),
 )

@@ -34,7 +34,11 @@ def settings(namespace: str, **changes: Any) -> dict[str, Any]:
     """Return settings of the operator as the chart would mount them."""
     return {
         "sources": {"sensors": SOURCE_PATH},
-        "edge": {"image": "localhost/pi-edge-spark/edge:test", "serviceAccount": "edge"},
+        "edge": {
+            "image": "localhost/pi-edge-spark/edge:test",
+            "transformImage": "localhost/pi-edge-spark/edge-transform:test",
+            "serviceAccount": "edge",
+        },
         "spark": {"image": "localhost/pi-edge-spark/spark:test", "serviceAccount": "spark"},
         "landing": {"namespace": namespace, "url": "http://landing:8080", "claim": "results"},
         **changes,

@@ -105,6 +105,24 @@ def test_a_path_comes_from_the_settings_and_the_source_is_read_only() -> None:
     assert mounts["source"]["readOnly"] is True
 
 
+def test_a_job_with_own_rules_has_them_mounted_and_the_image_that_can_run_them() -> None:
+    own = {"configMap": {"name": "my-rules", "key": "clean.py"}}
+    job = facts.job(edge={"transform": own})
+    spec = edge.node_job(job, RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]["spec"]
+    [container] = spec["containers"]
+    assert container["image"] == "edge-transform:1"
+    arguments = container["args"]
+    path = arguments[arguments.index("--transform") + 1]
+    mounts = {each["name"]: each for each in container["volumeMounts"]}
+    assert path == f"{mounts['transform']['mountPath']}/clean.py"
+    volumes = {each["name"]: each for each in spec["volumes"]}
+    items = [{"key": "clean.py", "path": "clean.py"}]
+    assert volumes["transform"]["configMap"] == {"name": "my-rules", "items": items}
+    without = edge.node_job(facts.job(), RUN, facts.node("pi-1"), SECRETS)
+    assert "transform" not in str(without)
+    assert facts.job().spec.hash != job.spec.hash
+
+
 def test_with_the_landing_service_a_pod_has_a_token_for_its_run_and_no_claim() -> None:
     spec = edge.node_job(facts.job(), RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]["spec"]
     volumes = {each["name"]: each for each in spec["volumes"]}

@@ -8,7 +8,7 @@ from edge_etl_operator.settings import SettingsError
 
 GOOD = """
 sources: {sensors: /data}
-edge: {image: "edge:1", serviceAccount: edge}
+edge: {image: "edge:1", transformImage: "edge-transform:1", serviceAccount: edge}
 spark: {image: "spark:1", serviceAccount: spark}
 """
 

@@ -1,6 +1,9 @@
 """When runs begin, stop and go on, step by step over facts."""
 
+import json
 from datetime import UTC, datetime, timedelta
+
+from edge_etl_operator.builders import edge
 
 from tests.support import operator_facts as facts
 from tests.support.operator_facts import World
@@ -238,6 +241,25 @@ def test_a_suspension_that_a_mistake_met_is_over_when_both_are() -> None:
     world.edit(suspend=False).settle()
     assert world.status["phase"] == "Pending"
     assert world.condition("Scheduled") == ("True", "OnSchedule")
+
+
+def test_a_replay_is_a_run_that_no_share_of_rejected_rows_stops() -> None:
+    world = finish(World().with_nodes("pi-1").edit(quality={"maxRejectedRatio": "25%"}))
+    first = world.run
+    world.annotations = {"pi-edge-spark.io/replay": "please"}
+    world.after(60).settle()
+    assert world.run > first
+    world.deliver("pi-1", rowsRead=2, rowsRejected=1, rowsClean=1).settle()
+    world.pod_is(world.driver, "Succeeded", facts.report()).settle()
+    assert world.status["phase"] == "Succeeded"
+    second = world.run
+    # What it asked for stays in the documents of later runs, for nodes that were off.
+    world.annotations = {"pi-edge-spark.io/replay": "please", "pi-edge-spark.io/run-now": "1"}
+    world.after(60).settle()
+    assert world.run > second
+    assert world.status["run"].get("replay", False) is False
+    config = edge.edge_config(world.job, world.run)
+    assert json.loads(config["data"]["job.json"])["replay"] == "please"
 
 
 def test_each_new_value_of_the_annotation_starts_one_run() -> None:

@@ -99,6 +99,7 @@ maxParallelNodes: {{ int64 . }}
 {{- end }}
 edge:
   image: {{ include "pi-edge-spark.image" .Values.images.edge }}
+  transformImage: {{ include "pi-edge-spark.image" .Values.images.edgeTransform }}
   pullPolicy: {{ .Values.images.edge.pullPolicy }}
   serviceAccount: {{ $fullname }}-edge
   runAsUser: {{ int64 .Values.edge.runAsUser }}

@@ -26,12 +26,15 @@ LASTING: Final = 3
 """The edge program's exit code of a failure that would only happen again."""
 _TOKEN_PATH: Final = "/var/run/secrets/pi-edge-spark"  # noqa: S105  # a path
 _TOKEN_SECONDS: Final = 3600
+_TRANSFORM: Final = "transform"
+_TRANSFORM_PATH: Final = "/etc/edge-etl-transform"
 
 
 def edge_config(job: EdgeETLJob, run: str) -> dict[str, Any]:
     """Return the ConfigMap that all edge pods of a run mount."""
     name = names.edge_config(job.name, run)
-    return config_map(metadata(job, run, name, names.EDGE), {"job.json": job_document(job, run)})
+    document = job_document(job, run, job.status.last_replay_request)
+    return config_map(metadata(job, run, name, names.EDGE), {"job.json": document})
 
 
 def node_job(job: EdgeETLJob, run: str, node: Node, settings: Settings) -> dict[str, Any]:
@@ -130,9 +133,12 @@ def _container(job: EdgeETLJob, run: str, settings: Settings) -> dict[str, Any]:
         if landing
         else results_mount(job)
     )
+    own = job.spec.edge.transform
+    transform = ["--transform", f"{_TRANSFORM_PATH}/{own.config_map.key}"] if own else []
+    rules = [{"name": _TRANSFORM, "mountPath": _TRANSFORM_PATH, "readOnly": True}] if own else []
     return {
         "name": CONTAINER,
-        "image": settings.edge.image,
+        "image": settings.edge.transform_image if own else settings.edge.image,
         "imagePullPolicy": settings.edge.pull_policy,
         "args": [
             "run",
@@ -144,6 +150,7 @@ def _container(job: EdgeETLJob, run: str, settings: Settings) -> dict[str, Any]:
             "--work", "/work",
             "--results", landing or RESULTS_PATH,
             *token,
+            *transform,
             "--summary", "/dev/termination-log",
         ],
         "env": [
@@ -161,6 +168,7 @@ def _container(job: EdgeETLJob, run: str, settings: Settings) -> dict[str, Any]:
             {"name": "state", "mountPath": "/state"},
             {"name": "work", "mountPath": "/work"},
             place,
+            *rules,
         ],
     }  # fmt: skip
 
@@ -178,7 +186,17 @@ def _volumes(job: EdgeETLJob, run: str, settings: Settings) -> list[dict[str, An
         {"name": "state", "hostPath": {"path": state, "type": "DirectoryOrCreate"}},
         {"name": "work", "emptyDir": {"sizeLimit": settings.edge.work_size_limit}},
         results,
+        *_transform_volume(job),
     ]
+
+
+def _transform_volume(job: EdgeETLJob) -> list[dict[str, Any]]:
+    """Return the volume of the job's own rules: of the ConfigMap only the file that is named."""
+    own = job.spec.edge.transform
+    if own is None:
+        return []
+    items = [{"key": own.config_map.key, "path": own.config_map.key}]
+    return [{"name": _TRANSFORM, "configMap": {"name": own.config_map.name, "items": items}}]
 
 
 def _token_volume(job: EdgeETLJob, run: str) -> dict[str, Any]:

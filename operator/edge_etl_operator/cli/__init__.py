@@ -6,7 +6,7 @@ Exit codes: 0 done, 1 the run failed (the reason is shown), 2 wrong usage or wro
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -34,14 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _table(given)
     options = _parser().parse_args(given)
     try:
-        command: str = options.command
-        match command:
-            case "validate":
-                return _validate(options)
-            case "run":
-                return _cluster_run(options)
-            case _:
-                return _local_run(options)
+        return _COMMANDS[options.command](options)
     except (UsageError, InvalidJobError, YamlError) as error:
         print(error, file=sys.stderr)
     except OSError as error:
@@ -83,6 +76,20 @@ def _local_run(options: argparse.Namespace) -> int:
     return DONE if local.command(options) else FAILED
 
 
+def _quarantine(options: argparse.Namespace) -> int:
+    from edge_etl_operator.cli import quarantine
+
+    return DONE if quarantine.command(options) else FAILED
+
+
+_COMMANDS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
+    "validate": _validate,
+    "run": _cluster_run,
+    "local": _local_run,
+    "quarantine": _quarantine,
+}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edge-etl",
@@ -105,21 +112,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Ask for a run of an EdgeETLJob that is in the cluster, scheduled or not. With "
         "concurrencyPolicy Forbid it begins when a run that goes on is over.",
     )
-    now.add_argument("job", metavar="JOB", help="the resource's name")
-    now.add_argument(
-        "-n", "--namespace", metavar="NAME", help="its namespace (default: the context's)"
+    _asking_arguments(now)
+    _quarantine_arguments(
+        commands.add_parser("quarantine", help="rejected rows and quarantined files: list, show, …")
     )
-    now.add_argument("--wait", action="store_true", help="wait until the run is over")
-    now.add_argument(
-        "--follow", action="store_true", help="wait, and print what becomes of the run"
-    )
-    now.add_argument(
-        "--timeout",
-        type=float,
-        metavar="SECONDS",
-        help="how long to wait at most (default: as long as it takes)",
-    )
-
     local = commands.add_parser("local", help="work on this machine, without a cluster")
     run = local.add_subparsers(dest="local", required=True, metavar="COMMAND").add_parser(
         "run",
@@ -151,8 +147,62 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where the nodes' ledgers and logs lie (default: .state in the results)",
     )
+    run.add_argument(
+        "--transform",
+        type=Path,
+        metavar="FILE",
+        help="the file that stands for the ConfigMap of spec.edge.transform",
+    )
+    run.add_argument(
+        "--replay",
+        action="store_true",
+        help="also read again what was rejected or quarantined before: by the rules of now",
+    )
     run.add_argument("--json", action="store_true", help="print the outcome as one JSON document")
     run.add_argument(
         "--show", type=int, default=0, metavar="N", help="print the first N rows of the table"
     )
     return parser
+
+
+def _quarantine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the commands about what was refused."""
+    commands = parser.add_subparsers(dest="quarantine", required=True, metavar="COMMAND")
+    listing = commands.add_parser("list", help="rejected rows and quarantined files, by file")
+    rows = commands.add_parser("show", help="the rejected rows themselves")
+    for command in (listing, rows):
+        command.add_argument("job", metavar="JOB", help="the job's name")
+        command.add_argument("-n", "--namespace", default="default", help="of the job")
+        command.add_argument(
+            "--results", type=Path, required=True, metavar="DIR", help="root of the results"
+        )
+        command.add_argument("--node", help="only of this node")
+        command.add_argument("--json", action="store_true", help="print JSON")
+    rows.add_argument("--reason", help="only rows rejected for this reason")
+    rows.add_argument("--limit", type=int, default=20, metavar="N", help="rows to show (20)")
+    replay = commands.add_parser(
+        "replay",
+        help="have a cluster read again what was rejected",
+        description="Have a cluster read again, in a run of its own, exactly the rows that were "
+        "rejected, and the quarantined files, by the rules of now. Without a cluster: edge-etl "
+        "local run --replay.",
+    )
+    _asking_arguments(replay)
+
+
+def _asking_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of what asks for a run in a cluster."""
+    parser.add_argument("job", metavar="JOB", help="the resource's name")
+    parser.add_argument(
+        "-n", "--namespace", metavar="NAME", help="its namespace (default: the context's)"
+    )
+    parser.add_argument("--wait", action="store_true", help="wait until the run is over")
+    parser.add_argument(
+        "--follow", action="store_true", help="wait, and print what becomes of the run"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="how long to wait at most (default: as long as it takes)",
+    )

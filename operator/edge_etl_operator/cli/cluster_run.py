@@ -19,15 +19,16 @@ from edge_etl_operator.limiter import Limiter
 _EVERY_SECONDS: Final = 1.0
 
 
-def command(options: argparse.Namespace) -> bool:
+def command(options: argparse.Namespace, annotation: str = names.RUN_NOW) -> bool:
     """Do what the command line says; tell whether the run succeeded, as far as it was awaited.
 
-    Raise UsageError when there is no such job, or nothing can begin.
+    ``annotation`` is what asks for it: run-now, or replay. Raise UsageError when there is no such
+    job, or nothing can begin.
     """
     namespace = options.namespace or _namespace()
     try:
         cluster = Cluster(Connection.connect(Limiter(rate=10, burst=10)))
-        request = ask(cluster, namespace, options.job)
+        request = ask(cluster, namespace, options.job, annotation)
         print(f"{namespace}/{options.job}: a run is asked for ({request})", flush=True)
         if not (options.wait or options.follow):
             return True
@@ -38,14 +39,14 @@ def command(options: argparse.Namespace) -> bool:
         raise UsageError(f"the cluster does not do that: {error}") from None
 
 
-def ask(cluster: Cluster, namespace: str, name: str) -> str:
+def ask(cluster: Cluster, namespace: str, name: str, annotation: str) -> str:
     """Give the annotation a new value and return it; UsageError for a job that is suspended."""
     value = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}-{secrets.token_hex(3)}"
     while True:
         resource = cluster.edge_etl_job(namespace, name)
         if api.parse(resource).spec.suspend:
             raise UsageError(f"{name} is suspended: set spec.suspend to false first")
-        resource["metadata"].setdefault("annotations", {})[names.RUN_NOW] = value
+        resource["metadata"].setdefault("annotations", {})[annotation] = value
         try:
             cluster.replace(resource)
         except ConflictError:
@@ -60,7 +61,8 @@ def _awaited(cluster: Cluster, namespace: str, options: argparse.Namespace, requ
     while True:
         job = api.parse(cluster.edge_etl_job(namespace, options.job))
         say(state(job))
-        if not run and job.status.last_run_request == request and job.status.run:
+        answered = (job.status.last_run_request, job.status.last_replay_request)
+        if not run and request in answered and job.status.run:
             run = job.status.run.id
         if run and (past := ended(job, run)) is not None:
             print(f"run {run}: {told(job, past)}", flush=True)

@@ -16,6 +16,7 @@ import msgspec
 from rich.console import Console
 
 from edge_etl_operator import api
+from edge_etl_operator.api import EdgeETLJob
 from edge_etl_operator.cli import SPARK, UsageError, outcome, rows
 from edge_etl_operator.cli.local_run import EDGE, LocalRun
 from edge_etl_operator.cli.outcome import Outcome
@@ -32,11 +33,21 @@ def command(options: argparse.Namespace) -> bool:
         said = "spec.schedule and spec.suspend are for a cluster: here the job runs once, now"
         print(f"{options.job}: {said}", file=sys.stderr)
     nodes = _nodes(options.node)
+    transform = _transform(job, options.transform)
     _need_programs()
     results = options.results.resolve()
     state = (options.state or options.results / ".state").resolve()
     with _only_run(state / job.namespace / job.name) as own:
-        result = _run(LocalRun(job=job, nodes=nodes, results=results, state=own))
+        result = _run(
+            LocalRun(
+                job=job,
+                nodes=nodes,
+                results=results,
+                state=own,
+                transform=transform,
+                replay=options.replay,
+            )
+        )
     _print(result, options)
     return result.succeeded
 
@@ -58,6 +69,19 @@ def _nodes(arguments: list[str]) -> dict[str, Path]:
             raise UsageError(f"--node {argument}: there is no directory {directory}")
         nodes[name] = Path(directory).resolve()
     return nodes
+
+
+def _transform(job: EdgeETLJob, file: Path | None) -> Path | None:
+    """Return the file that stands for the ConfigMap of the job's own rules."""
+    own = job.spec.edge.transform
+    if own is None and file is not None:
+        raise UsageError("--transform: the job has no spec.edge.transform")
+    if own is not None and file is None:
+        name = f"{own.config_map.name}, key {own.config_map.key}"
+        raise UsageError(f"--transform FILE is needed: it stands for the ConfigMap {name}")
+    if file is not None and not file.is_file():
+        raise UsageError(f"--transform {file}: there is no such file")
+    return file.resolve() if file else None
 
 
 def _need_programs() -> None:

@@ -47,6 +47,10 @@ class LocalRun:
     nodes: dict[str, Path]
     results: Path
     state: Path
+    transform: Path | None = None
+    """The file that stands for the ConfigMap of ``spec.edge.transform``."""
+    replay: bool = False
+    """Whether what was rejected is read again."""
     cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
 
     @property
@@ -104,7 +108,9 @@ class _Work:
 
     async def clean(self) -> list[NodeSummary]:
         """Run the edge program for all nodes, as many at once as there are cores."""
-        document = self._document("job.json", job_document(self.plan.job, self.run))
+        # A node hears each request once: the run's id is one that none has heard.
+        replay = self.run if self.plan.replay else ""
+        document = self._document("job.json", job_document(self.plan.job, self.run, replay))
         slots = asyncio.Semaphore(self.plan.cores)
 
         async def node(name: str) -> NodeSummary:
@@ -130,6 +136,8 @@ class _Work:
             "--results": self.plan.results,
             "--summary": summary,
         }
+        if self.plan.transform is not None:
+            paths["--transform"] = self.plan.transform
         arguments = ["run", "--node", name, "--attempt", attempt]
         arguments += [str(part) for pair in paths.items() for part in pair]
 
