@@ -26,6 +26,7 @@ from edge_etl_spark.documents import (
 )
 from edge_etl_spark.java import java_home
 from edge_etl_spark.session import session
+from edge_etl_spark.statistics import Statistics
 from pyspark import SparkContext
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
@@ -40,6 +41,7 @@ FIELDS = (
     Field(name="open", type="boolean"),
 )
 GROUP_BY = ("sensor_id",)
+STATISTICS = ("count", "mean", "p50")
 
 
 def readings(spark: SparkSession) -> DataFrame:
@@ -58,7 +60,8 @@ def deliver(spark: SparkSession, runs: Path, run: str, node: str) -> None:
     """Write and commit what a node would."""
     attempt = runs / run / node / "a"
     rows = readings(spark)
-    states = features.from_rows(rows, 3600, GROUP_BY, ["pm10", "count"]).coalesce(1)
+    windows = features.Windows(3600, GROUP_BY, FIELDS, Statistics(STATISTICS))
+    states = features.from_rows(rows, windows).coalesce(1)
     files = [
         _file(rows, "rows", attempt),
         _file(states, "features", attempt),
@@ -109,7 +112,7 @@ def document(run: str, spark: Spark) -> AggregationDocument:
         key=("sensor_id", "timestamp"),
         window="1h",
         group_by=GROUP_BY,
-        statistics=("count", "mean"),
+        statistics=STATISTICS,
         ship=("rows", "features"),
         spark=spark,
     )

@@ -18,6 +18,10 @@ API_VERSION: Final = "pi-edge-spark.io/v1alpha1"
 Duration = Annotated[str, Meta(pattern=r"^[0-9]{1,6}(s|m|h|d)$")]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 Count = Annotated[int, Meta(ge=0)]
+Statistic = Annotated[
+    str,
+    Meta(pattern=r"^(count|mean|stddev|min|max|p[1-9][0-9]?|first|last|circular_mean)$"),
+]
 RunId = Annotated[str, Meta(pattern=r"^[0-9]{8}-[0-9]{6}$")]
 """The UTC second in which the run began, ``YYYYMMDD-HHMMSS``; sorts in the order of time."""
 
@@ -75,6 +79,8 @@ class Field(_Document, frozen=True, kw_only=True):
     max: float | None = None
     null_values: tuple[str, ...] = ()
     null_ranges: tuple[NullRange, ...] = ()
+    circular: float | None = None
+    """The value that is the same as 0, where values go round: 360 of a direction in degrees."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -101,13 +107,12 @@ class Features(_Document, frozen=True, kw_only=True):
 
     window: Duration = "1h"
     group_by: tuple[str, ...] = ()
-    statistics: tuple[Literal["count", "mean", "stddev", "min", "max"], ...] = (
-        "count",
-        "mean",
-        "stddev",
-        "min",
-        "max",
-    )
+    statistics: tuple[Statistic, ...] = ("count", "mean", "stddev", "min", "max")
+
+    @property
+    def quantiles(self) -> tuple[int, ...]:
+        """The quantiles that are asked for, in percent and in their order."""
+        return tuple(sorted(int(name[1:]) for name in self.statistics if name[1:].isdecimal()))
 
 
 class Results(_Document, frozen=True, kw_only=True):

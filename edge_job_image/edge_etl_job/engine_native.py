@@ -107,6 +107,10 @@ class NativeEngine:
             "features": {
                 "window": seconds(job.features.window) * 1_000_000,
                 "group_by": [positions[name] for name in job.features.group_by],
+                "quantiles": job.features.quantiles,
+                "first": "first" in job.features.statistics,
+                "last": "last" in job.features.statistics,
+                "circular": "circular_mean" in job.features.statistics,
             },
             "ship_rows": "rows" in job.results.ship,
             "ship_features": "features" in job.results.ship,
@@ -128,6 +132,7 @@ def _field(field: Field, job: JobDocument) -> dict[str, object]:
         "from": field.columns,
         "kind": field.type,
         "missing": missing,
+        "circular": field.circular,
         "nulls": sorted(null_texts(job, field)),
         "null_ranges": [
             (max(least, -_MOST), min(most, _MOST)) for least, most in null_ranges(job, field)

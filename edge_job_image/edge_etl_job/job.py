@@ -18,8 +18,9 @@ from edge_etl_job.times import EPOCHS
 ISO8601: Final = "ISO8601"
 TIMESTAMP: Final = "timestamp"
 _RESERVED: Final = frozenset({TIMESTAMP, "day"})
-_FEATURE_COLUMNS: Final = frozenset(
-    {"window_start", "field", "count", "mean", "m2", "stddev", "min", "max"}
+_FEATURE_COLUMNS: Final = re.compile(
+    "window_start|field|count|mean|m2|stddev|min|max|p[1-9][0-9]?|quantiles|first|last|"
+    "first_time|last_time|sin|cos|circular_mean"
 )
 
 
@@ -52,6 +53,8 @@ def check(job: JobDocument) -> Iterator[str]:
             yield f"{where}.name: {field.name!r} is there twice"
         if not field.is_number and (field.min, field.max) != (None, None):
             yield f"{where}: min and max are for fields of type double and long"
+        if field.circular is not None and not (field.is_number and field.circular > 0):
+            yield f"{where}.circular: a number above 0, for fields of type double and long"
         if not field.is_number and field.null_ranges:
             yield f"{where}: nullRanges are for fields of type double and long"
         for at, each in enumerate(field.null_ranges):
@@ -72,10 +75,13 @@ def check(job: JobDocument) -> Iterator[str]:
             yield f"{where}: there is no field {name!r} in schema.fields"
         elif types[name] == "double":
             yield f"{where}: {name!r} is a double; group by a string, a long or a boolean"
-        if name in _FEATURE_COLUMNS:
+        if _FEATURE_COLUMNS.fullmatch(name):
             yield f"{where}: the table of features has a column {name!r} already"
         if name in job.features.group_by[:index]:
             yield f"{where}: {name!r} is there twice"
+    circular = [field.circular for field in job.schema.fields if field.circular is not None]
+    if "circular_mean" in job.features.statistics and not circular:
+        yield "features.statistics: circular_mean needs a field with circular, such as 360"
     if seconds(job.features.window) == 0:
         yield "features.window: a window has a length"
     for index, pattern in enumerate(job.source.include):

@@ -100,6 +100,7 @@ class Field(_Part, frozen=True, kw_only=True):
     max: float | None = None
     null_values: tuple[str, ...] = ()
     null_ranges: tuple[NullRange, ...] = ()
+    circular: float | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -63,7 +63,11 @@ def aggregation_document(
     """
     spec = job.spec.aggregate
     fields = [
-        {"name": field.name, "type": field.type, **({"unit": field.unit} if field.unit else {})}
+        {
+            name: value
+            for name in ("name", "type", "unit", "circular")
+            if (value := getattr(field, name)) is not None
+        }
         for field in job.spec.schema.fields
     ]
     return {

@@ -7,12 +7,9 @@ from pyspark.sql import types as t
 
 from edge_etl_spark.document import TIMESTAMP
 from edge_etl_spark.documents import Field
+from edge_etl_spark.statistics import FIELD, Statistics
 
 WINDOW_START: Final = "window_start"
-FIELD: Final = "field"
-STATE: Final = ("count", "mean", "m2", "min", "max")
-"""The mergeable state: m2 is the sum of squared deviations from the mean."""
-STDDEV: Final = "stddev"
 DAY: Final = "day"
 """The partition of the table; only in paths, never in a file."""
 
@@ -30,28 +27,24 @@ def row_schema(fields: Sequence[Field]) -> t.StructType:
     return t.StructType([t.StructField(TIMESTAMP, t.TimestampType()), *columns])
 
 
-def feature_schema(fields: Sequence[Field], group_by: Sequence[str]) -> t.StructType:
+def feature_schema(
+    fields: Sequence[Field], group_by: Sequence[str], statistics: Statistics
+) -> t.StructType:
     """Return the columns of the features that nodes deliver: window, groups, field, state."""
     types = {field.name: _TYPES[field.type] for field in fields}
-    state = [
-        t.StructField(name, t.LongType() if name == "count" else t.DoubleType()) for name in STATE
-    ]
     return t.StructType(
         [
             t.StructField(WINDOW_START, t.TimestampType()),
             *(t.StructField(name, types[name]) for name in group_by),
             t.StructField(FIELD, t.StringType()),
-            *state,
+            *statistics.columns(),
         ]
     )
 
 
-def table_feature_schema(fields: Sequence[Field], group_by: Sequence[str]) -> t.StructType:
+def table_feature_schema(
+    fields: Sequence[Field], group_by: Sequence[str], statistics: Statistics
+) -> t.StructType:
     """Return the columns of the table's features."""
-    states = feature_schema(fields, group_by)
-    return t.StructType([*states.fields, t.StructField(STDDEV, t.DoubleType())])
-
-
-def numeric_fields(fields: Sequence[Field]) -> list[str]:
-    """Return the fields that have features."""
-    return [field.name for field in fields if field.type in {"double", "long"}]
+    states = feature_schema(fields, group_by, statistics)
+    return t.StructType([*states.fields, *statistics.derived()])

@@ -1,5 +1,6 @@
 """Read the aggregation document, and say what is wrong with it in its own words."""
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,10 @@ from edge_etl_spark.errors import APPLICATION_FAILED, DOCUMENT_INVALID, Aggregat
 TIMESTAMP: Final = "timestamp"
 RESERVED_FIELDS: Final = {TIMESTAMP, "day"}
 """Columns of the table that are not the schema's: a field cannot have their names."""
-RESERVED_GROUPS: Final = {"window_start", "field", "count", "mean", "m2", "min", "max", "stddev"}
+RESERVED_GROUPS: Final = re.compile(
+    "window_start|field|count|mean|m2|stddev|min|max|p[1-9][0-9]?|quantiles|first|last|"
+    "first_time|last_time|sin|cos|circular_mean"
+)
 """Columns of the features: a field with such a name cannot be in ``groupBy``."""
 
 
@@ -58,8 +62,8 @@ def _problem(document: AggregationDocument) -> str | None:
         return f"$.key: {min(unknown)} is not a field"
     if unknown := set(document.group_by) - set(names):
         return f"$.groupBy: {min(unknown)} is not a field"
-    if taken := RESERVED_GROUPS.intersection(document.group_by):
-        return f"$.groupBy: {min(taken)} is a column of the features; give the field another name"
+    if groups := list(filter(RESERVED_GROUPS.fullmatch, document.group_by)):
+        return f"$.groupBy: {groups[0]} is a column of the features; give the field another name"
     if document.window.rstrip("smhd").strip("0") == "":
         return "$.window: must be longer than nothing"
     return None

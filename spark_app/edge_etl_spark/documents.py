@@ -37,6 +37,8 @@ class Field(_Foreign, frozen=True, kw_only=True):
     name: Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
     type: Literal["string", "double", "long", "boolean"]
     unit: str | None = None
+    circular: float | None = None
+    """The value that is the same as 0, where values go round."""
 
 
 class NodeAttempt(_Document, frozen=True, kw_only=True):

@@ -1,18 +1,45 @@
 """Features: the state of windows, merged or computed, as functions from DataFrames to DataFrames.
 
-A state is count, mean, m2 (sum of squared deviations from the mean), min and max. Two states merge
-exactly (up to rounding) by the formula of Chan, Golub and LeVeque, "Updating formulae and a
-pairwise algorithm for computing sample variances" (1979).
+A state is count, mean, m2 (sum of squared deviations from the mean), min, max, and what else the
+job's statistics need (``statistics.py``). Two states merge exactly (up to rounding) by the formula
+of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+variances" (1979).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as f
 
-from edge_etl_spark.columns import FIELD, STATE, STDDEV, WINDOW_START
+from edge_etl_spark.columns import WINDOW_START
 from edge_etl_spark.document import TIMESTAMP
+from edge_etl_spark.documents import Field
 from edge_etl_spark.rows import matching
+from edge_etl_spark.statistics import FIELD, Statistics
+
+_IS_EXACT = "@exact"
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The features of a table: how long its windows are (seconds), and what is told of them."""
+
+    seconds: int
+    group_by: tuple[str, ...]
+    fields: tuple[Field, ...]
+    """All fields; features are of those that are numbers."""
+    statistics: Statistics
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The columns that name a window and a group."""
+        return (WINDOW_START, *self.group_by)
+
+    @property
+    def numeric(self) -> list[Field]:
+        """The fields that have features."""
+        return [field for field in self.fields if field.type in {"double", "long"}]
 
 
 def window_start(seconds: int, time: str = TIMESTAMP) -> Column:
@@ -26,92 +53,64 @@ def windows_of(rows: DataFrame, seconds: int, group_by: Sequence[str]) -> DataFr
     return rows.select(window_start(seconds).alias(WINDOW_START), *group_by).distinct()
 
 
-def from_rows(
-    rows: DataFrame, seconds: int, group_by: Sequence[str], numeric: Sequence[str]
-) -> DataFrame:
+def from_rows(rows: DataFrame, windows: Windows) -> DataFrame:
     """Compute the state of every window, group and numeric field that has a value."""
-    placed = rows.withColumn(WINDOW_START, window_start(seconds))
-    states = placed.groupBy(WINDOW_START, *group_by).agg(
-        *(_state_of(name).alias(f"@{name}") for name in numeric)
+    placed = rows.withColumn(WINDOW_START, window_start(windows.seconds))
+    statistics = windows.statistics
+    states = placed.groupBy(*windows.place).agg(
+        *(
+            statistics.of_values(field.name, field.circular).alias(f"@{field.name}")
+            for field in windows.numeric
+        )
     )
     listed = f.array(
         *(
             f.struct(
-                f.lit(name).alias(FIELD), *(f.col(f"@{name}")[part].alias(part) for part in STATE)
+                f.lit(field.name).alias(FIELD),
+                *(
+                    f.col(f"@{field.name}")[part.name].alias(part.name)
+                    for part in statistics.columns()
+                ),
             )
-            for name in numeric
+            for field in windows.numeric
         )
     )
-    return states.select(WINDOW_START, *group_by, f.inline(listed)).where(f.col("count") > 0)
+    return states.select(*windows.place, f.inline(listed)).where(f.col("count") > 0)
 
 
-def _state_of(name: str) -> Column:
-    value = f.col(name).cast("double")
-    count = f.count(value)
-    return f.struct(
-        count.alias("count"),
-        f.avg(value).alias("mean"),
-        (f.var_pop(value) * count).alias("m2"),
-        f.min(value).alias("min"),
-        f.max(value).alias("max"),
-    )
-
-
-def merge(states: DataFrame, group_by: Sequence[str]) -> DataFrame:
+def merge(states: DataFrame, windows: Windows) -> DataFrame:
     """Merge the states of the same window, group and field into one.
 
-    There are as many as deliveries touched the window, so that a list of them is short; sorted, it
-    gives the same rounding whatever the order in which Spark read it.
+    There are as many as deliveries touched the window, so that a list of them is short.
     """
-    moments = f.struct("count", "mean", "m2")
-    merged = states.groupBy(WINDOW_START, *group_by, FIELD).agg(
-        _fold(f.array_sort(f.collect_list(moments))).alias("@moments"),
-        f.min("min").alias("min"),
-        f.max("max").alias("max"),
+    merged = states.groupBy(*windows.place, FIELD).agg(
+        *(column.alias(name) for name, column in windows.statistics.merged().items())
     )
-    return merged.select(WINDOW_START, *group_by, FIELD, "@moments.*", "min", "max")
+    exact = merged.withColumn(_IS_EXACT, windows.statistics.is_exact())
+    return exact.withColumns(windows.statistics.estimated())
 
 
-def coarser(states: DataFrame, seconds: int, group_by: Sequence[str]) -> DataFrame:
+def coarser(states: DataFrame, windows: Windows) -> DataFrame:
     """Return states under longer windows and fewer groups, in which `merge` makes them one."""
-    placed = states.withColumn(WINDOW_START, window_start(seconds, WINDOW_START))
-    return placed.select(WINDOW_START, *group_by, FIELD, *STATE)
+    placed = states.withColumn(WINDOW_START, window_start(windows.seconds, WINDOW_START))
+    own = (column.name for column in windows.statistics.columns())
+    return placed.select(*windows.place, FIELD, *own)
 
 
-def _fold(states: Column) -> Column:
-    empty = f.struct(
-        f.lit(0).cast("long").alias("count"), f.lit(0.0).alias("mean"), f.lit(0.0).alias("m2")
-    )
-    return f.aggregate(states, empty, _chan)
+def inexact(merged: DataFrame, windows: Windows) -> DataFrame:
+    """Return the windows and groups of which a merged state holds an estimate, each once."""
+    return merged.where(~f.col(_IS_EXACT)).select(*windows.place).distinct()
 
 
-def _chan(a: Column, b: Column) -> Column:
-    count = a["count"] + b["count"]
-    delta = b["mean"] - a["mean"]
-    return f.struct(
-        count.alias("count"),
-        (a["mean"] + delta * (b["count"] / count)).alias("mean"),
-        (a["m2"] + b["m2"] + delta * delta * (a["count"] * (b["count"] / count))).alias("m2"),
-    )
+def recompute(merged: DataFrame, rows: DataFrame, places: DataFrame, windows: Windows) -> DataFrame:
+    """Replace the merged states of ``places`` by what the table's ``rows`` in them give."""
+    placed = rows.withColumn(WINDOW_START, window_start(windows.seconds))
+    inside = matching(placed, places, windows.place, "left_semi").drop(WINDOW_START)
+    kept = matching(merged.drop(_IS_EXACT), places, windows.place, "left_anti")
+    return kept.unionByName(from_rows(inside, windows))
 
 
-def recompute(
-    merged: DataFrame,
-    rows: DataFrame,
-    windows: DataFrame,
-    seconds: int,
-    group_by: Sequence[str],
-    numeric: Sequence[str],
-) -> DataFrame:
-    """Replace the merged states of ``windows`` by what the table's ``rows`` in them give."""
-    place = [WINDOW_START, *group_by]
-    placed = rows.withColumn(WINDOW_START, window_start(seconds))
-    inside = matching(placed, windows, place, "left_semi").drop(WINDOW_START)
-    kept = matching(merged, windows, place, "left_anti")
-    return kept.unionByName(from_rows(inside, seconds, group_by, numeric))
-
-
-def with_stddev(states: DataFrame, group_by: Sequence[str]) -> DataFrame:
-    """Return the features of the table: the states and the sample standard deviation."""
-    deviation = f.when(f.col("count") > 1, f.sqrt(f.col("m2") / (f.col("count") - 1)))
-    return states.select(WINDOW_START, *group_by, FIELD, *STATE, deviation.alias(STDDEV))
+def finished(states: DataFrame, windows: Windows) -> DataFrame:
+    """Return the features of the table: the states, and what follows from them."""
+    columns = windows.statistics.finished(windows.fields)
+    return states.select(*windows.place, FIELD, *columns)

@@ -13,11 +13,8 @@ from edge_etl_spark import application as own
 from edge_etl_spark import features, rows
 from edge_etl_spark.columns import (
     DAY,
-    FIELD,
-    STATE,
     WINDOW_START,
     feature_schema,
-    numeric_fields,
     row_schema,
     table_feature_schema,
 )
@@ -27,6 +24,7 @@ from edge_etl_spark.errors import RESULTS_CORRUPT, AggregationError
 from edge_etl_spark.logs import progress
 from edge_etl_spark.manifests import measure
 from edge_etl_spark.plan import FEATURES, ROWS, MergePlan, States, day_of
+from edge_etl_spark.statistics import FIELD, Statistics
 from edge_etl_spark.windows import window_seconds
 
 SMALL_BYTES: Final = 2 * 1024 * 1024
@@ -59,7 +57,9 @@ class Stage:
             self.spark,
             self.staging,
             row_schema(self.plan.fields),
-            table_feature_schema(self.plan.fields, self.document.group_by),
+            table_feature_schema(
+                self.plan.fields, self.document.group_by, self._windows.statistics
+            ),
         )
         return tuple(self.listed(self.staging / own.TABLE))
 
@@ -103,30 +103,45 @@ class Stage:
         progress("features", "merging the features", days=len(self.plan.feature_days))
         states = self._states(duplicates)
         group_by = self.document.group_by
-        table = features.with_stddev(states, group_by)
+        table = features.finished(states, self._windows)
         return self._write(FEATURES, table, WINDOW_START, [WINDOW_START, *group_by, FIELD])
 
     def _states(self, duplicates: bool) -> DataFrame:
-        seconds = window_seconds(self.document.window)
-        group_by = self.document.group_by
-        numeric = numeric_fields(self.plan.fields)
+        windows = self._windows
         if self.plan.features_from_rows:
-            states = features.from_rows(self._table_rows(), seconds, group_by, numeric)
+            states = features.from_rows(self._table_rows(), windows)
             start_day = f.date_format(WINDOW_START, "yyyy-MM-dd")
             return states.where(start_day.isin(*sorted(self.plan.feature_days)))
-        old = self._read(self.plan.old_features, feature_schema(self.plan.fields, group_by))
-        new = (self._delivered_states(files, seconds) for files in self.plan.new_features)
-        states = _union([old.select(WINDOW_START, *group_by, FIELD, *STATE), *new])
-        merged = features.merge(states.coalesce(1) if self._small else states, group_by)
-        if not (duplicates and self.plan.recompute_duplicates):
+        schema = feature_schema(windows.fields, windows.group_by, windows.statistics)
+        old = self._read(self.plan.old_features, schema)
+        new = (self._delivered_states(files) for files in self.plan.new_features)
+        states = _union([old.select(*schema.names), *new])
+        merged = features.merge(states.coalesce(1) if self._small else states, windows)
+        if not self.plan.recompute_duplicates:
             return merged
-        windows = features.windows_of(self._split_duplicates()[1], seconds, group_by)
-        return features.recompute(merged, self._table_rows(), windows, seconds, group_by, numeric)
+        places = features.inexact(merged, windows) if windows.statistics.percents else None
+        if duplicates:
+            removed = self._split_duplicates()[1]
+            repeated = features.windows_of(removed, windows.seconds, windows.group_by)
+            places = places.union(repeated).distinct() if places else repeated
+        if places is None:
+            return merged
+        return features.recompute(merged, self._table_rows(), places, windows)
 
-    def _delivered_states(self, files: States, seconds: int) -> DataFrame:
-        schema = feature_schema(self.plan.fields, files.group_by)
+    @property
+    def _windows(self) -> features.Windows:
+        return features.Windows(
+            window_seconds(self.document.window),
+            self.document.group_by,
+            self.plan.fields,
+            Statistics(self.document.statistics),
+        )
+
+    def _delivered_states(self, files: States) -> DataFrame:
+        windows = self._windows
+        schema = feature_schema(windows.fields, files.group_by, windows.statistics)
         delivered = self.spark.read.schema(schema).parquet(*map(str, files.paths))
-        return features.coarser(self._labelled(delivered), seconds, self.document.group_by)
+        return features.coarser(self._labelled(delivered), windows)
 
     def _labelled(self, delivered: DataFrame) -> DataFrame:
         return rows.with_labels(delivered, self.document.label_columns, self.document.node_labels)

@@ -73,6 +73,10 @@ GOOD: dict[str, Change] = {
     "a schedule by name": {"spec.schedule": "@hourly"},
     "the longest name": {"metadata.name": "a" * 52},
     "seconds in parts": {"spec.schema.timestamp": {"notBefore": "2015-01-01T00:00:00.5+01:00"}},
+    "all statistics": {
+        "spec.schema.fields.0.circular": 360,
+        "spec.features": {"statistics": ["p1", "p50", "p99", "first", "last", "circular_mean"]},
+    },
     "null values of a field": {
         "spec.schema.fields.0.nullValues": ["-200", "65535"],
         "spec.schema.fields.0.nullRanges": [{"min": 999.9}, {"max": -5}, {"min": 1, "max": 1}],
@@ -201,7 +205,10 @@ BAD: dict[str, Change] = {
         "spec.key": ["timestamp"],
         "spec.features": {"groupBy": ["count"]},
     },
-    "an unknown statistic": {"spec.features": {"statistics": ["p50"]}},
+    "an unknown statistic": {"spec.features": {"statistics": ["p100"]}},
+    "no field that goes round": {"spec.features": {"statistics": ["circular_mean"]}},
+    "a text that goes round": {"spec.schema.fields.1.circular": 360},
+    "a round of nothing": {"spec.schema.fields.0.circular": 0},
     "a window of nothing": {"spec.features": {"window": "0h"}},
     "no place for results": {"spec.results": {}},
     "two places for results": {"spec.results": {"landing": {}, "volumeClaim": {"name": "a"}}},

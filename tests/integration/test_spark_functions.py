@@ -11,6 +11,7 @@ import pytest
 from edge_etl_spark import features, rows
 from edge_etl_spark.columns import feature_schema, row_schema
 from edge_etl_spark.documents import Field
+from edge_etl_spark.statistics import Statistics
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 
@@ -18,6 +19,7 @@ from tests.support.node_results import Job, frame, states
 
 FIELDS = (Field(name="sensor_id", type="string"), Field(name="pm10", type="double"))
 KEY = ("sensor_id", "timestamp")
+HOURS = features.Windows(3600, ("sensor_id",), FIELDS, Statistics(("count", "mean", "stddev")))
 
 
 def row_frame(spark: SparkSession, readings: Sequence[tuple[str, str | None, Any]]) -> DataFrame:
@@ -124,7 +126,7 @@ def assert_states(found: DataFrame, expected: Any) -> None:
 @pytest.mark.parametrize("offset", [0.0, 1e6])
 def test_states_from_rows_are_those_of_pandas(spark: SparkSession, offset: float) -> None:
     given = readings(500, offset)
-    found = features.from_rows(row_frame(spark, given), 3600, ["sensor_id"], ["pm10"])
+    found = features.from_rows(row_frame(spark, given), HOURS)
     assert_states(found, states(frame(given), "1h", ["sensor_id"], ["pm10"]))
 
 
@@ -134,21 +136,21 @@ def test_merged_states_are_those_of_all_rows(
     spark: SparkSession, pieces: int, offset: float
 ) -> None:
     given = readings(500, offset)
-    schema = feature_schema(FIELDS, ["sensor_id"])
+    schema = feature_schema(FIELDS, HOURS.group_by, HOURS.statistics)
     parts = [states(frame(given[n::pieces]), "1h", ["sensor_id"], ["pm10"]) for n in range(pieces)]
     listed = [
         (row.window_start.to_pydatetime(), *list(row)[2:])
         for part in parts
         for row in part.itertuples()
     ]
-    merged = features.merge(spark.createDataFrame(listed, schema), ["sensor_id"])
+    merged = features.merge(spark.createDataFrame(listed, schema), HOURS)
     assert_states(merged, states(frame(given), "1h", ["sensor_id"], ["pm10"]))
 
 
 def test_the_deviation_of_a_single_value_is_null(spark: SparkSession) -> None:
     table = row_frame(spark, [("2026-01-01T12:00:00Z", "a", 1.0)])
-    state = features.from_rows(table, 3600, ["sensor_id"], ["pm10"])
-    (row,) = features.with_stddev(state, ["sensor_id"]).collect()
+    state = features.from_rows(table, HOURS)
+    (row,) = features.finished(state, HOURS).collect()
     assert (row["count"], row["m2"], row["stddev"]) == (1, 0.0, None)
 
 

@@ -4,7 +4,8 @@ Written from the rules in words, sharing no code with the project: the published
 run and of a cluster is compared with it row for row.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ NO_VALUE = ("", "NA", "nan")
 KEY = ["sensor_id", "timestamp"]
 COLUMNS = ["timestamp", *TEXTS, *NUMBERS]
 FEATURE_KEY = ["window_start", "sensor_id", "field"]
-STATISTICS = ["count", "mean", "m2", "min", "max", "stddev"]
+STATISTICS = ["count", "mean", "m2", "min", "max", "p50", "p95", "stddev"]
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,14 @@ def _statistics(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     groups = values.groupby(FEATURE_KEY, observed=True)[name]
     result = groups.agg(["count", "mean", "min", "max", "std"])
     result["m2"] = groups.agg(lambda each: ((each - each.mean()) ** 2).sum())
+    for percent in (50, 95):
+        result[f"p{percent}"] = groups.agg(_by_rank(percent))
     return result.rename(columns={"std": "stddev"}).reset_index()
+
+
+def _by_rank(percent: int) -> Callable[["pd.Series[float]"], float]:
+    """Return the least value at or below which so many of 100 lie."""
+    return lambda each: sorted(each)[math.ceil(len(each) * percent / 100) - 1]
 
 
 def _read_days(directory: Path) -> pd.DataFrame:

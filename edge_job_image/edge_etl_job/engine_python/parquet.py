@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from edge_etl_job.documents import Field, JobDocument
+from edge_etl_job.documents import Features, Field, JobDocument
 from edge_etl_job.engine import OutputFile
 
 DAY: Final = 86_400_000_000
@@ -44,16 +44,23 @@ def features_schema(job: JobDocument) -> pa.Schema:
     """Return the columns of a node's features."""
     fields = {field.name: field for field in job.schema.fields}
     groups = [_column(fields[name]) for name in job.features.group_by]
-    numbers = [(name, pa.float64()) for name in ("mean", "m2", "min", "max")]
-    return pa.schema(
-        [
-            ("window_start", _TIMESTAMP),
-            *groups,
-            ("field", pa.string()),
-            ("count", pa.int64()),
-            *numbers,
-        ]
-    )
+    columns = feature_columns(job.features)
+    return pa.schema([("window_start", _TIMESTAMP), *groups, ("field", pa.string()), *columns])
+
+
+def feature_columns(features: Features) -> list[tuple[str, pa.DataType]]:
+    """Return the columns behind the field: its state, and what else is asked for."""
+    columns: list[tuple[str, pa.DataType]] = [("count", pa.int64())]
+    columns += [(name, pa.float64()) for name in ("mean", "m2", "min", "max")]
+    if features.quantiles:
+        columns += [(f"p{percent}", pa.float64()) for percent in features.quantiles]
+        columns.append(("quantiles", pa.binary()))
+    for name in ("first", "last"):
+        if name in features.statistics:
+            columns += [(f"{name}_time", _TIMESTAMP), (name, pa.float64())]
+    if "circular_mean" in features.statistics:
+        columns += [("sin", pa.float64()), ("cos", pa.float64())]
+    return columns
 
 
 def _column(field: Field) -> tuple[str, pa.DataType]:

@@ -76,7 +76,7 @@ impl<'a> Buckets<'a> {
         &mut self,
         rows: &Table,
         input: usize,
-        crew: &mut Crew<'a, Tools>,
+        crew: &mut Crew<'a, Tools<'a>>,
     ) -> io::Result<()> {
         self.clock += 1;
         let times = &rows.times;
@@ -142,7 +142,7 @@ impl<'a> Buckets<'a> {
         &mut self,
         number: i64,
         early: bool,
-        crew: &mut Crew<'a, Tools>,
+        crew: &mut Crew<'a, Tools<'a>>,
     ) -> io::Result<()> {
         let Some(bucket) = self.open.remove(&number) else { return Ok(()) };
         let memory = bucket.memory;
@@ -206,7 +206,7 @@ impl<'a> Buckets<'a> {
     }
 
     /// Sorts what a bucket holds and writes it to a run.
-    fn set_aside(&mut self, number: i64, tools: &mut Tools) -> io::Result<()> {
+    fn set_aside(&mut self, number: i64, tools: &mut Tools<'_>) -> io::Result<()> {
         let path = self.run_path();
         let Some(bucket) = self.open.get_mut(&number) else { return Ok(()) };
         let rows = std::mem::replace(&mut bucket.rows, Rows::new(self.plan.fields.len()));
@@ -234,7 +234,7 @@ impl<'a> Buckets<'a> {
     }
 
     /// Writes all that is left; returns the files, and what was counted.
-    pub fn finish(mut self, crew: &mut Crew<'a, Tools>) -> io::Result<(Vec<Finished>, Tally)> {
+    pub fn finish(mut self, crew: &mut Crew<'a, Tools<'a>>) -> io::Result<(Vec<Finished>, Tally)> {
         while let Some((&number, _)) = self.open.first_key_value() {
             self.finish_bucket(number, false, crew)?;
         }

@@ -220,7 +220,7 @@ impl<'a> Cleaner<'a> {
             Kind::Double => number::double(cell, self.plan.decimal as u8)
                 .is_some_and(|value| field.means_null(value)),
             Kind::Long => number::long(cell).is_some_and(|value| field.means_null_long(value)),
-            Kind::String | Kind::Boolean => false,
+            _ => false,
         }
     }
 
@@ -290,6 +290,7 @@ impl<'a> Cleaner<'a> {
                     Kind::Double => "double",
                     Kind::Long => "long",
                     Kind::Boolean => "boolean",
+                    Kind::Binary | Kind::Time => unreachable!("no field is of this kind"),
                 };
                 Rejection::new(Reason::InvalidValue, format!("{name}: {shown} is not a {kind}"))
             }

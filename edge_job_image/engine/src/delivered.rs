@@ -49,9 +49,9 @@ impl HeaderKind {
     const fn physical(self) -> i32 {
         match self {
             Self::Of(Kind::Boolean) => 0,
-            Self::Time | Self::Of(Kind::Long) => 2,
+            Self::Time | Self::Of(Kind::Long | Kind::Time) => 2,
             Self::Of(Kind::Double) => 5,
-            Self::Of(Kind::String) => 6,
+            Self::Of(Kind::String | Kind::Binary) => 6,
         }
     }
 }
@@ -60,11 +60,14 @@ impl HeaderKind {
 pub struct Headers(Vec<Header>);
 
 impl Headers {
-    pub fn new<'a>(time: Option<&str>, columns: impl IntoIterator<Item = (&'a str, Kind)>) -> Self {
+    pub fn new(
+        time: Option<&str>,
+        columns: impl IntoIterator<Item = (impl Into<String>, Kind)>,
+    ) -> Self {
         let time = time.map(|name| Header { name: name.to_owned(), kind: HeaderKind::Time });
         let columns = columns.into_iter();
-        let columns = columns
-            .map(|(name, kind)| Header { name: name.to_owned(), kind: HeaderKind::Of(kind) });
+        let columns =
+            columns.map(|(name, kind)| Header { name: name.into(), kind: HeaderKind::Of(kind) });
         Self(time.into_iter().chain(columns).collect())
     }
 }
@@ -181,7 +184,7 @@ fn element(header: &Header) -> Struct {
         .i32(3, i32::from(!required))
         .binary(4, header.name.as_bytes());
     match header.kind {
-        HeaderKind::Time => {
+        HeaderKind::Time | HeaderKind::Of(Kind::Time) => {
             let micros = Struct::default().nested(2, Struct::default());
             let timestamp = Struct::default().bool(1, true).nested(2, micros);
             element.i32(6, 10).nested(10, Struct::default().nested(8, timestamp))

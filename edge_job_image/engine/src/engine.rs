@@ -160,7 +160,7 @@ struct Work<'a, 'c> {
     inputs: &'a [Input],
     outside: Outside<'a>,
     progress: &'a Progress<'a>,
-    crew: &'c mut Crew<'a, Tools>,
+    crew: &'c mut Crew<'a, Tools<'a>>,
     buckets: Buckets<'a>,
     rejects: Rejects<'a>,
     results: Vec<Option<Result<Read, Refused>>>,
@@ -181,7 +181,7 @@ impl<'a, 'c> Work<'a, 'c> {
         folder: &'a Path,
         outside: Outside<'a>,
         progress: &'a Progress<'a>,
-        crew: &'c mut Crew<'a, Tools>,
+        crew: &'c mut Crew<'a, Tools<'a>>,
     ) -> Self {
         Self {
             plan,

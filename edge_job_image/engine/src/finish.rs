@@ -14,8 +14,9 @@ use crate::windows::{self, Windows};
 
 /// Rows of a row group that a merge writes.
 const GROUP: usize = 65_536;
-/// Features that are held before they are written.
+/// Features, and bytes of them, that are held before they are written.
 const HELD_FEATURES: usize = 16_384;
+const HELD_BYTES: usize = 2 << 20;
 
 /// The rows of whole days and windows.
 pub struct Bucket {
@@ -67,14 +68,14 @@ impl Tally {
 }
 
 /// What a thread needs to finish buckets, and keeps from one to the next.
-pub struct Tools {
+pub struct Tools<'a> {
     pub kit: Kit,
     pub order: Order,
-    windows: Windows,
+    windows: Windows<'a>,
 }
 
-impl Tools {
-    pub fn new(plan: &Plan) -> io::Result<Self> {
+impl<'a> Tools<'a> {
+    pub fn new(plan: &'a Plan) -> io::Result<Self> {
         Ok(Self { kit: Kit::new()?, order: Order::default(), windows: Windows::new(plan) })
     }
 }
@@ -95,7 +96,7 @@ pub fn finish(
     folder: &Path,
     bucket: Bucket,
     early: bool,
-    tools: &mut Tools,
+    tools: &mut Tools<'_>,
 ) -> io::Result<Done> {
     let Bucket { rows, inputs, runs, .. } = bucket;
     let mut order = std::mem::take(&mut tools.order);
@@ -120,9 +121,9 @@ pub fn finish(
 }
 
 /// The files of a bucket that is being written.
-struct Writing<'a> {
+struct Writing<'a, 't> {
     plan: &'a Plan,
-    tools: &'a mut Tools,
+    tools: &'a mut Tools<'t>,
     rows: Daily<'a>,
     /// Whether rows are written: also when they are not shipped, if they may be needed again.
     keeps_rows: bool,
@@ -130,12 +131,10 @@ struct Writing<'a> {
     tally: Tally,
 }
 
-impl<'a> Writing<'a> {
-    fn new(plan: &'a Plan, folder: &'a Path, early: bool, tools: &'a mut Tools) -> Self {
+impl<'a, 't> Writing<'a, 't> {
+    fn new(plan: &'a Plan, folder: &'a Path, early: bool, tools: &'a mut Tools<'t>) -> Self {
         let fields = plan.fields.iter().map(|field| (field.name.as_str(), field.kind));
-        let groups = plan.features.group_by.iter().map(|&field| plan.fields[field].name.as_str());
-        let own = ["field", "count", "mean", "m2", "min", "max"];
-        let columns = groups.chain(own).zip(windows::kinds(plan));
+        let columns = windows::columns(plan);
         Self {
             plan,
             tools,
@@ -205,7 +204,7 @@ impl<'a> Writing<'a> {
 
     fn write_features(&mut self, held: usize) -> io::Result<()> {
         let Tools { windows, kit, .. } = &mut *self.tools;
-        if windows.closed.len() > held {
+        if windows.closed.len() > held || windows.closed.memory() > HELD_BYTES {
             self.features.write(&mut windows.closed, kit)?;
         }
         Ok(())

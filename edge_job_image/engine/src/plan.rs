@@ -88,6 +88,9 @@ pub struct Field {
     pub nulls: Nulls,
     #[serde(default)]
     pub null_ranges: Vec<(f64, f64)>,
+    /// The value that is the same as 0, where values go round.
+    #[serde(default)]
+    pub circular: Option<f64>,
     /// An invalid value becomes null instead of rejecting the row.
     pub set_null: bool,
     /// The limits, each with the text of messages.
@@ -171,4 +174,14 @@ pub struct Features {
     pub window: i64,
     /// Fields by position.
     pub group_by: Vec<usize>,
+    /// Quantiles, in percent.
+    #[serde(default)]
+    pub quantiles: Vec<usize>,
+    /// Whether the first and the last value are asked for, and the mean of values that go round.
+    #[serde(default)]
+    pub first: bool,
+    #[serde(default)]
+    pub last: bool,
+    #[serde(default)]
+    pub circular: bool,
 }

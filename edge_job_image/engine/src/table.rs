@@ -12,6 +12,12 @@ pub enum Kind {
     Double,
     Long,
     Boolean,
+    /// Bytes that are no text, held as strings are.
+    #[serde(skip)]
+    Binary,
+    /// Microseconds since 1970, held as longs are.
+    #[serde(skip)]
+    Time,
 }
 
 /// The null of a column of doubles; no cell can hold a NaN of its own.
@@ -30,9 +36,11 @@ pub enum Column {
 impl Column {
     pub fn new(kind: Kind) -> Self {
         match kind {
-            Kind::String => Self::String { numbers: vec![], dictionary: Dictionary::default() },
+            Kind::String | Kind::Binary => {
+                Self::String { numbers: vec![], dictionary: Dictionary::default() }
+            }
             Kind::Double => Self::Double(vec![]),
-            Kind::Long => Self::Long { values: vec![], valid: vec![] },
+            Kind::Long | Kind::Time => Self::Long { values: vec![], valid: vec![] },
             Kind::Boolean => Self::Boolean(vec![]),
         }
     }

@@ -2,22 +2,21 @@
 
 use std::collections::HashMap;
 
-use crate::exact::State;
 use crate::order::compare;
-use crate::plan::Plan;
+use crate::plan::{Features, Field, Plan};
 use crate::rows::{Gathered, Rows};
 use crate::strings::NULL;
-use crate::table::{Column, Kind, Table, View};
+use crate::summary::{self, Ends, summarize};
+use crate::table::{Kind, Table, Value, View};
 
 /// Collects the values of one window at a time; the rows must come in the order of time.
 ///
 /// The values of the open window are in memory, 8 bytes each, so that mean and m2 are exact to
 /// the last digit.
-pub struct Windows {
-    width: i64,
-    /// Fields by position: those that make groups, and the numeric ones with their names.
-    group_by: Vec<usize>,
-    numeric: Vec<(usize, String)>,
+pub struct Windows<'a> {
+    features: &'a Features,
+    /// The numeric fields, by position.
+    numeric: Vec<(usize, &'a Field)>,
     /// The group of each slot, as a row of this table.
     groups: Table,
     slots: HashMap<Vec<u64>, usize>,
@@ -28,39 +27,43 @@ pub struct Windows {
     gathered: Gathered,
     /// The values of the open window: of each slot, of each numeric field.
     values: Vec<Vec<f64>>,
+    /// The first and last of them, where that is asked for.
+    ends: Vec<Option<Ends>>,
     start: Option<i64>,
-    /// Features of closed windows: groups, field, count, mean, m2, min, max.
+    /// Features of closed windows: the groups, then the columns of `summary`.
     pub closed: Table,
+    /// Memory that is kept from window to window.
+    order: Vec<f64>,
 }
 
-/// The kinds of the columns of features behind their window's start.
-pub fn kinds(plan: &Plan) -> Vec<Kind> {
-    let groups = plan.features.group_by.iter().map(|&field| plan.fields[field].kind);
-    let own = [Kind::String, Kind::Long, Kind::Double, Kind::Double, Kind::Double, Kind::Double];
-    groups.chain(own).collect()
+/// The names and kinds of the columns of features behind their window's start.
+pub fn columns(plan: &Plan) -> Vec<(String, Kind)> {
+    let fields = plan.features.group_by.iter().map(|&field| &plan.fields[field]);
+    let groups = fields.map(|field| (field.name.clone(), field.kind));
+    groups.chain(summary::columns(&plan.features)).collect()
 }
 
 /// Slots that are kept from window to window; with more of them they are found anew.
 const KEPT_SLOTS: usize = 4_096;
 
-impl Windows {
-    pub fn new(plan: &Plan) -> Self {
-        let numeric = |(at, field): (usize, &crate::plan::Field)| {
-            matches!(field.kind, Kind::Double | Kind::Long).then(|| (at, field.name.clone()))
-        };
-        let group_by = plan.features.group_by.clone();
+impl<'a> Windows<'a> {
+    pub fn new(plan: &'a Plan) -> Self {
+        let is_numeric = |field: &Field| matches!(field.kind, Kind::Double | Kind::Long);
+        let numeric = plan.fields.iter().enumerate().filter(|(_, field)| is_numeric(field));
+        let group_by = &plan.features.group_by;
         Self {
-            width: plan.features.window,
+            features: &plan.features,
             groups: Table::new(group_by.iter().map(|&field| plan.fields[field].kind)),
-            group_by,
-            numeric: plan.fields.iter().enumerate().filter_map(numeric).collect(),
+            numeric: numeric.collect(),
             slots: HashMap::new(),
             known: vec![],
             of_rows: vec![],
             gathered: Gathered::default(),
             values: vec![],
+            ends: vec![],
             start: None,
-            closed: Table::new(kinds(plan)),
+            closed: Table::new(columns(plan).into_iter().map(|(_, kind)| kind)),
+            order: vec![],
         }
     }
 
@@ -69,17 +72,20 @@ impl Windows {
         self.known.clear();
         let mut rest = order;
         while let Some(&first) = rest.first() {
-            let start = rows.time(first).div_euclid(self.width) * self.width;
+            let start = rows.time(first).div_euclid(self.features.window) * self.features.window;
             if self.start != Some(start) {
                 self.close();
                 self.start = Some(start);
             }
-            let end = start.saturating_add(self.width);
+            let end = start.saturating_add(self.features.window);
             let length = rest.partition_point(|&row| rows.time(row) < end);
             let (window, after) = rest.split_at(length);
             rest = after;
             self.find_slots(rows, window);
             self.take(rows, window);
+            if self.features.first || self.features.last {
+                self.take_ends(rows, window);
+            }
         }
     }
 
@@ -88,7 +94,7 @@ impl Windows {
         let mut slots = std::mem::take(&mut self.of_rows);
         slots.clear();
         let mut gathered = std::mem::take(&mut self.gathered);
-        match *self.group_by {
+        match *self.features.group_by {
             [] => {
                 let slot = self.find_slot(rows, window[0]);
                 slots.resize(window.len(), slot);
@@ -140,11 +146,25 @@ impl Windows {
         }
     }
 
+    fn take_ends(&mut self, rows: &Rows, window: &[u32]) {
+        let width = self.numeric.len();
+        for (nth, (field, _)) in self.numeric.iter().enumerate() {
+            for (&row, &slot) in window.iter().zip(&self.of_rows) {
+                let value = match rows.value(*field, row) {
+                    Value::Double(value) => value,
+                    Value::Long(value) => value as f64,
+                    _ => continue,
+                };
+                Ends::add(&mut self.ends[slot as usize * width + nth], rows.time(row), value);
+            }
+        }
+    }
+
     fn find_slot(&mut self, rows: &Rows, row: u32) -> u32 {
         // The group's values as the numbers that they have in the table of groups.
         let before = self.groups.len();
         self.groups.times.push(0);
-        for (column, &field) in self.groups.columns.iter_mut().zip(&self.group_by) {
+        for (column, &field) in self.groups.columns.iter_mut().zip(&self.features.group_by) {
             column.push(rows.value(field, row));
         }
         let identity: Vec<u64> = self
@@ -157,6 +177,7 @@ impl Windows {
         if slot == before {
             let needed = (before + 1) * self.numeric.len();
             self.values.resize_with(needed.max(self.values.len()), Vec::new);
+            self.ends.resize(needed.max(self.ends.len()), None);
         } else {
             self.groups.truncate(before);
         }
@@ -169,15 +190,27 @@ impl Windows {
             return;
         };
         let mut order: Vec<usize> = (0..self.groups.len()).collect();
-        let key: Vec<usize> = (0..self.group_by.len()).collect();
+        let key: Vec<usize> = (0..self.features.group_by.len()).collect();
         order.sort_by(|&a, &b| compare(&self.groups, a, &self.groups, b, &key));
         let width = self.numeric.len();
         for slot in order {
-            for (nth, (_, name)) in self.numeric.iter().enumerate() {
-                let values = &mut self.values[slot * width + nth];
-                if let Some(state) = State::of(values) {
+            for (nth, (_, field)) in self.numeric.iter().enumerate() {
+                let place = slot * width + nth;
+                let values = &mut self.values[place];
+                let ends = self.ends[place].take();
+                let Table { times, columns } = &mut self.closed;
+                let (groups, own) = columns.split_at_mut(self.groups.columns.len());
+                let mut own = own.iter_mut();
+                let about = (field.name.as_str(), field.circular);
+                summarize(self.features, about, values, ends, &mut self.order, |value| {
+                    own.next().expect("there is a column for each").push(value);
+                });
+                if !values.is_empty() {
                     values.clear();
-                    push(&mut self.closed, start, &self.groups, slot, name, state);
+                    times.push(start);
+                    for (column, group) in groups.iter_mut().zip(&self.groups.columns) {
+                        column.push(group.own_value(slot));
+                    }
                 }
             }
         }
@@ -186,29 +219,7 @@ impl Windows {
             self.slots.clear();
             self.known.clear();
             self.values.clear();
-        }
-    }
-}
-
-fn push(closed: &mut Table, start: i64, groups: &Table, slot: usize, name: &str, state: State) {
-    closed.times.push(start);
-    let (of_group, own) = closed.columns.split_at_mut(groups.columns.len());
-    for (column, group) in of_group.iter_mut().zip(&groups.columns) {
-        column.push(group.own_value(slot));
-    }
-    let numbers = [state.mean, state.m2, state.min, state.max];
-    let mut doubles = numbers.into_iter();
-    for column in own {
-        match column {
-            Column::String { numbers, dictionary } => {
-                numbers.push(dictionary.number(name.as_bytes()));
-            }
-            Column::Long { values, valid } => {
-                values.push(state.count);
-                valid.push(true);
-            }
-            Column::Double(values) => values.extend(doubles.next()),
-            Column::Boolean(_) => unreachable!("features have no boolean of their own"),
+            self.ends.clear();
         }
     }
 }

@@ -1,0 +1,131 @@
+//! What features tell of the values of a window, a group and a field.
+
+use std::f64::consts::TAU;
+
+use crate::exact::{State, sum};
+use crate::kll;
+use crate::plan::Features;
+use crate::table::{Kind, Value};
+
+/// The first and the last value, each with its time.
+///
+/// Of values of the same time the least is the first and the greatest the last one, so that it does
+/// not matter in which order they are merged.
+#[derive(Clone, Copy)]
+pub struct Ends {
+    first: (i64, f64),
+    last: (i64, f64),
+}
+
+impl Ends {
+    pub fn add(ends: &mut Option<Self>, time: i64, value: f64) {
+        let this = (time, value);
+        let ends = ends.get_or_insert(Self { first: this, last: this });
+        if this < ends.first {
+            ends.first = this;
+        }
+        if this > ends.last {
+            ends.last = this;
+        }
+    }
+}
+
+/// The names and kinds of the columns behind the groups.
+pub fn columns(features: &Features) -> Vec<(String, Kind)> {
+    let double = |name: &str| (name.to_owned(), Kind::Double);
+    let mut columns = vec![("field".to_owned(), Kind::String), ("count".to_owned(), Kind::Long)];
+    columns.extend(["mean", "m2", "min", "max"].map(double));
+    if !features.quantiles.is_empty() {
+        columns.extend(features.quantiles.iter().map(|percent| double(&format!("p{percent}"))));
+        columns.push(("quantiles".to_owned(), Kind::Binary));
+    }
+    for (is_wanted, name) in [(features.first, "first"), (features.last, "last")] {
+        if is_wanted {
+            columns.extend([(format!("{name}_time"), Kind::Time), double(name)]);
+        }
+    }
+    if features.circular {
+        columns.extend(["sin", "cos"].map(double));
+    }
+    columns
+}
+
+/// Gives what is in these columns, one after the other; nothing when there is no value.
+///
+/// `order` is memory to use; `period` that of a field whose values go round.
+pub fn summarize(
+    features: &Features,
+    (name, period): (&str, Option<f64>),
+    values: &[f64],
+    ends: Option<Ends>,
+    order: &mut Vec<f64>,
+    mut give: impl FnMut(Value<'_>),
+) {
+    let Some(state) = State::of(values) else {
+        return;
+    };
+    give(Value::String(name.as_bytes()));
+    give(Value::Long(state.count));
+    for number in [state.mean, state.m2, state.min, state.max] {
+        give(Value::Double(number));
+    }
+    if !features.quantiles.is_empty() {
+        sort(values, order);
+        for &percent in &features.quantiles {
+            give(Value::Double(quantile(order, percent)));
+        }
+        give(Value::String(&kll::sketch(order)));
+    }
+    if let Some(Ends { first, last }) = ends {
+        for (is_wanted, (time, value)) in [(features.first, first), (features.last, last)] {
+            if is_wanted {
+                give(Value::Long(time));
+                give(Value::Double(value));
+            }
+        }
+    }
+    if features.circular {
+        for of_angle in [f64::sin, f64::cos] {
+            give(period.map_or(Value::Null, |period| {
+                let parts = values.iter().map(|value| of_angle(value / period * TAU));
+                Value::Double(sum(parts).unwrap_or_default())
+            }));
+        }
+    }
+}
+
+/// The least of sorted values below or at which a share of them lies: no value that was not read.
+fn quantile(sorted: &[f64], percent: usize) -> f64 {
+    sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1]
+}
+
+/// Sorts numbers as integers that have their order, which is quicker than to compare doubles.
+fn sort(values: &[f64], order: &mut Vec<f64>) {
+    // Of negative numbers all bits but the sign are turned, which is undone by the same.
+    let turned = |bits: i64| bits ^ (((bits >> 63) as u64) >> 1) as i64;
+    let mut keys: Vec<i64> = values.iter().map(|value| turned(value.to_bits() as i64)).collect();
+    keys.sort_unstable();
+    order.clear();
+    order.extend(keys.into_iter().map(|key| f64::from_bits(turned(key) as u64)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_sorted_with_their_signs() {
+        let mut order = vec![];
+        sort(&[1.5, -0.0, 1e300, -1e300, 0.0, 5e-324, -1.5], &mut order);
+        assert_eq!(order, [-1e300, -1.5, -0.0, 0.0, 5e-324, 1.5, 1e300]);
+        assert!(order[2].is_sign_negative());
+    }
+
+    #[test]
+    fn a_quantile_is_a_value_that_was_read() {
+        let sorted: Vec<f64> = (1..=20).map(f64::from).collect();
+        let of = |percent| quantile(&sorted, percent);
+        assert_eq!([1, 5, 50, 51, 95, 96, 99].map(of), [1.0, 1.0, 10.0, 11.0, 19.0, 20.0, 20.0]);
+        assert_eq!(quantile(&[7.0], 1), 7.0);
+    }
+}
