@@ -75,6 +75,9 @@ bench-edge: engine ## what the edge program costs, beside pandas, polars, duckdb
 .PHONY: bench-operator
 bench-operator: setup ## what the operator costs over 100, 300 and 1,000 simulated nodes
 	$(RUN) python -m tests.benchmarks.bench_operator $(BENCH)
+.PHONY: bench-spark
+bench-spark: engine java ## what the aggregation costs, beside plain PySpark
+	$(RUN) python -m tests.benchmarks.bench_spark $(BENCH)
 
 .PHONY: demo
 demo: setup java ## run the sample EdgeETLJob here, without a cluster, on real data

@@ -93,6 +93,27 @@ class Job:
             files += self._write(
                 directory, "features", state, "window_start", self._feature_types()
             )
+        watermark = rows["timestamp"].max().isoformat() if len(rows) else None
+        return self._commit(run, node, attempt, files, len(rows), watermark)
+
+    def commit(self, run: str, node: str, attempt: str = "a1") -> Path:
+        """Commit what lies in the attempt's folder: rows alone, a file for each day."""
+        folder = self.directory / "runs" / run / node / attempt
+        files = [
+            _listed(path, "rows", path.stem.removeprefix("rows-"), pq.read_metadata(path).num_rows)
+            for path in sorted(folder.glob("rows-*.parquet"))
+        ]
+        return self._commit(run, node, attempt, files, sum(item["rows"] for item in files), None)
+
+    def _commit(
+        self,
+        run: str,
+        node: str,
+        attempt: str,
+        files: list[dict[str, Any]],
+        count: int,
+        watermark: str | None,
+    ) -> Path:
         manifest = {
             "apiVersion": "pi-edge-spark.io/v1alpha1",
             "kind": "NodeManifest",
@@ -105,20 +126,20 @@ class Job:
             "window": self.window,
             "groupBy": list(self.group_by),
             "createdAt": "2026-01-01T00:00:00Z",
-            "rowsRead": len(rows),
-            "rowsClean": len(rows),
+            "rowsRead": count,
+            "rowsClean": count,
             "rowsRejected": 0,
             "rowsDuplicate": 0,
             "rejectedByReason": {},
             "bytesRead": 100,
             "bytesWritten": sum(item["bytes"] for item in files),
-            "watermark": rows["timestamp"].max().isoformat() if len(rows) else None,
+            "watermark": watermark,
             "columnsMissing": [],
             "columnsSeen": [],
             "inputs": [],
             "files": files,
         }
-        path = directory.parent / "manifest.json"
+        path = self.directory / "runs" / run / node / "manifest.json"
         path.write_text(json.dumps(manifest))
         return path
 
@@ -164,15 +185,18 @@ class Job:
             path = directory / f"{kind}-{day}.parquet"
             table = pa.Table.from_pandas(part, schema=pa.schema(types), preserve_index=False)
             pq.write_table(table.replace_schema_metadata(None), path)
-            content = path.read_bytes()
-            files.append(
-                {
-                    "name": path.name,
-                    "kind": kind,
-                    "day": day,
-                    "rows": len(part),
-                    "bytes": len(content),
-                    "sha256": hashlib.sha256(content).hexdigest(),
-                }
-            )
+            files.append(_listed(path, kind, str(day), len(part)))
         return files
+
+
+def _listed(path: Path, kind: str, day: str, rows: int) -> dict[str, Any]:
+    """Return a file as a manifest lists it."""
+    content = path.read_bytes()
+    return {
+        "name": path.name,
+        "kind": kind,
+        "day": day,
+        "rows": rows,
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }

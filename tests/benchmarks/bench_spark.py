@@ -1,0 +1,264 @@
+"""``make bench-spark``: what the aggregation costs, beside plain PySpark on the same two cores.
+
+Every figure is taken side by side in one call, the programs by turns, as processes from their start
+to their end. Prints the figures as JSON and writes them to ``build/bench-spark/result.json``.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests.benchmarks import edge, readings
+from tests.benchmarks.spark import usage
+from tests.support.node_results import Job
+
+PLAIN = [sys.executable, "-m", "tests.benchmarks.spark.plain"]
+OURS = [sys.executable, "-m", "edge_etl_spark", "run"]
+EDGE = [sys.executable, "-m", "edge_etl_job", "run"]
+FIRST_TASK = (
+    "from edge_etl_spark.java import java_home; from edge_etl_spark.session import session;"
+    "from edge_etl_spark.documents import Spark\n"
+    "with java_home(None), session(Spark(master='local[2]'), 'first', 0) as s: s.range(1).count()"
+)
+FIELDS = [{"name": "sensor_id", "type": "string"}] + [
+    {"name": name, "type": "double"} for name in edge.FIELDS
+]
+NODES = ("pi-1", "pi-2", "pi-3", "pi-4")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where the work lies, on which cores, how often, and how much."""
+
+    folder: Path
+    cores: tuple[int, ...]
+    rounds: int
+    megabytes: float
+    rows_a_day: int
+
+    def fresh(self, name: str) -> Path:
+        """Return an empty folder."""
+        folder = self.folder / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def run(self, *command: str | Path) -> usage.Usage:
+        """Run a program."""
+        return usage.run(command, self.cores, self.folder)
+
+    def aggregate(self, job: Job, run: str, nodes: Sequence[str], heap: str) -> usage.Usage:
+        """Run the aggregation as the driver's pod does."""
+        document = job.document(run, *nodes, master=f"local[{len(self.cores)}]")
+        document["spark"]["conf"] = {"spark.driver.memory": heap}
+        path = self.folder / "aggregation.json"
+        path.write_text(json.dumps(document))
+        place = ("--results", job.root, "--summary", self.folder / "summary")
+        return self.run(*OURS, "--document", path, *place)
+
+
+def times(ours: usage.Usage, theirs: usage.Usage, goal: float) -> dict[str, Any]:
+    """Compare what two programs took."""
+    return {
+        "seconds": ratio(ours.seconds, theirs.seconds, goal),
+        "cpuSeconds": ratio(ours.cpu, theirs.cpu, goal),
+    }
+
+
+def ratio(ours: float, theirs: float, goal: float) -> dict[str, Any]:
+    """Return two figures and how they compare."""
+    return {
+        "ours": round(ours, 2),
+        "plainPySpark": round(theirs, 2),
+        "ratio": round(ours / theirs, 4),
+        "goal": goal,
+    }
+
+
+def start(bench: Bench) -> dict[str, Any]:
+    """From the start of the program to the end of the first Spark task."""
+    ours, theirs = [], []
+    for _ in range(bench.rounds):
+        ours.append(bench.run(sys.executable, "-c", FIRST_TASK))
+        theirs.append(bench.run(*PLAIN, "first"))
+    return times(middle(ours), middle(theirs), 0.5)
+
+
+def middle(runs: Sequence[usage.Usage]) -> usage.Usage:
+    """Return the medians of several runs."""
+    return usage.Usage(*(median(each) for each in zip(*map(astuple, runs), strict=True)))
+
+
+def new_day(bench: Bench) -> dict[str, Any]:
+    """One new day merged into a table of 365 days."""
+    job = Job(bench.fresh("year"), fields=FIELDS, ship=("rows",))
+    days = [(date(2025, 1, 1) + timedelta(days=number)).isoformat() for number in range(366)]
+    deliver(job, "20250101-000000", "pi-1", days[:365], bench.rows_a_day)
+    bench.aggregate(job, "20250101-000000", ["pi-1"], "1g")
+    table = (job.table / "current" / "rows").resolve()
+    new = deliver(job, "20260102-000000", "pi-1", days[365:], bench.rows_a_day)
+    out = bench.folder / "rewritten"
+    shutil.rmtree(out, ignore_errors=True)
+    theirs = bench.run(*PLAIN, "rewrite", table, new, out)
+    ours = bench.aggregate(job, "20260102-000000", ["pi-1"], "512m")
+    written = [
+        path.stat().st_size for path in (job.table / "current").resolve().rglob("*.parquet")
+        if path.stat().st_nlink == 1
+    ]  # fmt: skip
+    return {
+        "rows": 365 * bench.rows_a_day,
+        **times(ours, theirs, 0.1),
+        "bytesWritten": ratio(sum(written), size(out), 0.1),
+    }
+
+
+def deliver(job: Job, run: str, node: str, days: Sequence[str], count: int) -> Path:
+    """Commit rows of days, and return the attempt's folder."""
+    generator = np.random.default_rng(1)
+    folder = job.directory / "runs" / run / node / "a1"
+    folder.mkdir(parents=True)
+    for day in days:
+        step = 86_400_000_000 // count
+        begin = np.datetime64(day, "us")
+        table: dict[str, Any] = {
+            "timestamp": pa.array(
+                begin + (np.arange(count) * step).astype("timedelta64[us]"),
+                pa.timestamp("us", tz="UTC"),
+            ),
+            "sensor_id": pa.array([f"s{number % 16}" for number in range(count)]),
+            **{name: pa.array(generator.normal(20, 5, count).round(2)) for name in edge.FIELDS},
+        }
+        pq.write_table(pa.table(table), folder / f"rows-{day}.parquet", compression="zstd")
+    job.commit(run, node, "a1")
+    return folder
+
+
+def pipeline(bench: Bench) -> dict[str, Any]:
+    """Four Pis' raw CSV to a table: edge programs and aggregation, or all in plain PySpark."""
+    raw = bench.folder / f"raw-{bench.megabytes:g}"
+    if not raw.exists():
+        for number, node in enumerate(NODES):
+            readings.write(raw / node, bench.megabytes / len(NODES), seed=number + 1)
+            for path in (raw / node).iterdir():
+                path.write_text(path.read_text().replace(";aq", f";{node}-aq"))
+    theirs = bench.run(*PLAIN, "clean", raw, bench.fresh("plain") / "out")
+    run = "20260101-000000"
+    took = {}
+    shipped = {}
+    memory = 0.0
+    for ship in (("rows", "features"), ("features",)):
+        name = "+".join(ship)
+        job = Job(bench.fresh("results"), fields=FIELDS, ship=ship, namespace="default",
+                  name="bench")  # fmt: skip
+        document = edge.document(run)
+        document["results"]["ship"] = list(ship)
+        (bench.folder / "job.json").write_text(json.dumps(document))
+        at_edge = [clean(bench, raw, node, job.root) for node in NODES]
+        shipped[name] = size(job.directory / "runs")
+        used = bench.aggregate(job, run, NODES, "512m")
+        took[name] = usage.Usage(
+            sum(each.seconds for each in (*at_edge, used)),
+            sum(each.cpu for each in (*at_edge, used)),
+            used.mebibytes,
+        )
+        memory = max(memory, used.mebibytes)
+    sent = size(raw)
+    both, alone = "rows+features", "features"
+    return {
+        "rawBytes": sent,
+        **times(took[both], theirs, 0.4),
+        "bytesOverTheNetwork": ratio(shipped[both], sent, 0.12),
+        "featuresAlone": {
+            **times(took[alone], theirs, 0.4),
+            "bytesOverTheNetwork": ratio(shipped[alone], sent, 0.03),
+        },
+        "localStage": {
+            "resultBytes": shipped[both],
+            "peakMebibytes": round(memory),
+            "plainPySparkMebibytes": round(theirs.mebibytes),
+            "goal": 900,
+        },
+    }
+
+
+def clean(bench: Bench, raw: Path, node: str, results: Path) -> usage.Usage:
+    """Run the edge program for a node."""
+    places = [
+        part for name in ("state", "work") for part in (f"--{name}", bench.fresh(f"{node}-{name}"))
+    ]
+    return bench.run(
+        *EDGE, "--job", bench.folder / "job.json", "--node", node, "--attempt", "a1",
+        "--source", raw / node, *places, "--results", results,
+        "--summary", bench.folder / "summary",
+    )  # fmt: skip
+
+
+def memory(bench: Bench) -> dict[str, Any]:
+    """Peaks of the Local stage by bytes delivered and by heap: what the planner's model is from."""
+    found = []
+    for megabytes in (5, 25, 50, 100):
+        count = megabytes * 1_000_000 // 10 // 19  # bytes a row, by this data; ten days
+        for heap, cores in (("512m", 1), ("512m", 2), ("1g", 2)):
+            job = Job(bench.fresh("memory"), fields=FIELDS, ship=("rows",))
+            days = [f"2026-01-{day:02}" for day in range(1, 11)]
+            deliver(job, "20260101-000000", "pi-1", days, count)
+            narrow = Bench(bench.folder, bench.cores[:cores], 1, 0, 0)
+            used = narrow.aggregate(job, "20260101-000000", ["pi-1"], heap)
+            found.append(
+                {
+                    "deliveredBytes": size(job.directory / "runs"),
+                    "heap": heap,
+                    "cores": cores,
+                    "peakMebibytes": round(used.mebibytes),
+                    "seconds": round(used.seconds, 1),
+                }
+            )
+    return {"peaks": found}
+
+
+def size(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+FIGURES: dict[str, Callable[[Bench], dict[str, Any]]] = {
+    "start": start,
+    "newDay": new_day,
+    "pipeline": pipeline,
+    "memory": memory,
+}
+
+
+def main() -> None:
+    """Take the figures that are asked for."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("figures", nargs="*", metavar="FIGURE", help=", ".join(FIGURES))
+    options.add_argument("--megabytes", type=float, default=546, help="of raw CSV")
+    options.add_argument("--rows-a-day", type=int, default=20_000)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--folder", type=Path, default=Path("build/bench-spark"))
+    given = options.parse_args()
+    cores = tuple(sorted(os.sched_getaffinity(0)))[:2]
+    given.folder.mkdir(parents=True, exist_ok=True)
+    bench = Bench(given.folder.resolve(), cores, given.rounds, given.megabytes, given.rows_a_day)
+    names = given.figures or [name for name in FIGURES if name != "memory"]
+    result = {name: FIGURES[name](bench) for name in names}
+    text = json.dumps(result, indent=2)
+    (given.folder / "result.json").write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
