@@ -63,8 +63,10 @@ impl Site {
         let path = self.folder.join("in.csv");
         fs::write(&path, content).expect("the file can be written");
         let inputs = inputs(&path, content, ranges);
-        let first = self.told(&plan(rules, flags, 20 << 20), &inputs, content);
-        let again = self.told(&plan(rules, flags, 20 << 20), &inputs, content);
+        let alone = Plan { threads: Some(1), ..plan(rules, flags, 20 << 20) };
+        let first = self.told(&alone, &inputs, content);
+        let shared = Plan { threads: Some(3), ..plan(rules, flags, 20 << 20) };
+        let again = self.told(&shared, &inputs, content);
         assert_eq!(first, again, "the same input, another result");
         let little = self.told(&plan(rules, flags, 1), &inputs, content);
         assert_eq!(first.inputs, little.inputs, "less memory, another result");
@@ -181,6 +183,13 @@ fn add_up(plan: &Plan, inputs: &[Input], content: &[u8], outcome: &Outcome) {
                     read.lines == lines || (read.rows, read.lines) == (0, input.lines),
                     "{read:?}, {lines} lines"
                 );
+                let mut end = input.start;
+                for lines in read.refused.iter() {
+                    assert!(end <= lines.start && lines.start < lines.end, "{read:?}");
+                    assert_eq!(lines.lines, newlines(&content[..lines.start as usize]));
+                    end = lines.end;
+                }
+                assert!(end <= input.end, "{read:?}");
                 clean += read.clean;
                 rejected += refused;
             }

@@ -19,7 +19,7 @@ fn the_engine_keeps_to_its_word_on_all_seeds() {
         let content = seed.get(3..).expect("three bytes come before the content");
         // The rules of the seed, and some others, for the same content.
         site.check(&seed);
-        for rules in (0..120_u8).step_by(7) {
+        for rules in (0..120_u8).step_by(29) {
             let choice = [rules, rules.wrapping_mul(7), rules.wrapping_mul(31)];
             let other = [&choice, content].concat();
             site.check(&other);
