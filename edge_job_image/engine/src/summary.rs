@@ -87,8 +87,8 @@ pub fn summarize(
     if features.circular {
         for of_angle in [f64::sin, f64::cos] {
             give(period.map_or(Value::Null, |period| {
-                let parts = values.iter().map(|value| of_angle(value / period * TAU));
-                Value::Double(sum(parts).unwrap_or_default())
+                let part = |value: f64| of_angle(value / period * TAU);
+                Value::Double(sum(values, 1.0, part).unwrap_or_default())
             }));
         }
     }
