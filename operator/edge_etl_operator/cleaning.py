@@ -11,6 +11,7 @@ from edge_etl_operator.api import NodeStatus, Run
 from edge_etl_operator.builders import edge
 from edge_etl_operator.conditions import Reason
 from edge_etl_operator.decisions import Action, Create, Decision
+from edge_etl_operator.kube import Node
 from edge_etl_operator.observation import Observation
 from edge_etl_operator.policies import deadlines, nodes, parallel, quality, quorum
 from edge_etl_operator.policies.quorum import Verdict
@@ -18,6 +19,10 @@ from edge_etl_operator.settings import Settings
 from edge_etl_operator.status import Finding
 
 _TOLD = 5
+
+BATCH = 100
+"""How many nodes begin before the job is looked at again: it has to be told what goes on, and what
+is built for more nodes than can be created would be built again."""
 
 
 def clean(
@@ -81,6 +86,8 @@ def _go_on(
     going = status.going(job, run, states, told, now, oddities(seen, run, states))
     waits = any(node.phase == "Pending" for node in states)
     again = deadlines.look_again(job, run, now, waits=waits)
+    if sum(isinstance(each, Create) for each in actions) >= BATCH:
+        return Decision(actions, going, 0.0)
     if any(node.phase == "Offline" for node in states):
         moment = deadlines.absent_until(job, run)
         again = again if now >= moment else deadlines.until(moment, again, now) or again
@@ -114,24 +121,27 @@ def start(
     A node that is off gets its Job when it is back, so that its time does not pass before.
     """
     job = seen.job
-    actions: list[Action] = []
-    creates: list[Action] = []
-    at_work = 0
+    lost: list[Action] = []
+    waiting: list[Node] = []
+    at_work, begun = 0, False
     occupied = leftovers.occupied(seen, now)
     config_missing = any(node.reason == conditions.CONFIG_MISSING.code for node in states)
     for state in states:
         exists = seen.node_job(run.id, state.name)
+        begun = begun or exists is not None
         at_work += exists is not None and state.phase in ("Pending", "Running")
         if state.reason == stages.EVIDENCE_LOST and exists is not None:
-            actions.append(leftovers.delete_job(exists))
+            lost.append(leftovers.delete_job(exists))
         elif state.phase == "Pending" and exists is None:
             node = seen.node(state.name)
             if node is not None and names.label_value(state.name) not in occupied:
-                creates.append(Create(edge.node_job(job, run.id, node, settings)))
-    begin = creates[: parallel.admitted(at_work, job.spec.nodes.max_parallel, seen.room)]
-    if begin or config_missing:
-        actions.append(Create(edge.edge_config(job, run.id)))
-    return (*actions, *begin)
+                waiting.append(node)
+    begin = waiting[: parallel.admitted(at_work, job.spec.nodes.max_parallel, seen.room)][:BATCH]
+    creates = [Create(edge.node_job(job, run.id, node, settings)) for node in begin]
+    # Where a Job is, the ConfigMap was created before it.
+    if (begin and not begun) or config_missing:
+        creates.insert(0, Create(edge.edge_config(job, run.id)))
+    return (*lost, *creates)
 
 
 def goes(states: Sequence[NodeStatus], minimum: int) -> Finding:

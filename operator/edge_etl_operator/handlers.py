@@ -10,6 +10,7 @@ import itertools
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -33,6 +34,10 @@ REQUEST_SECONDS: Final = 30
 WATCH_SECONDS: Final = 300
 LISTING_SECONDS: Final = 30.0
 """How long to wait at the start for everything to be listed."""
+
+
+RINGS_SECONDS: Final = 0.01
+"""How long rings from the watches are collected."""
 
 
 class JobKey(NamedTuple):
@@ -174,8 +179,23 @@ class Doorbells:
     def _fleet(self, connection: Connection, cluster: Cluster) -> Fleet:
         loop = asyncio.get_running_loop()
 
+        rung: set[JobKey] = set()
+        lock = threading.Lock()
+
         def ring(namespace: str, name: str) -> None:
-            loop.call_soon_threadsafe(self._ring, JobKey(namespace, name))
+            # The loop is woken once for the many objects that change in a moment.
+            with lock:
+                first = not rung
+                rung.add(JobKey(namespace, name))
+            if first:
+                loop.call_soon_threadsafe(loop.call_later, RINGS_SECONDS, answer)
+
+        def answer() -> None:
+            with lock:
+                keys = list(rung)
+                rung.clear()
+            for key in keys:
+                self._ring(key)
 
         def ring_all() -> None:
             loop.call_soon_threadsafe(self._ring_all)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from edge_etl_operator.cleaning import BATCH
 from edge_etl_operator.connection import ConflictError, NotFoundError, TransientError
 from edge_etl_operator.lease import DURATION_SECONDS, Lease
 from edge_etl_operator.limiter import Limiter
@@ -212,3 +213,13 @@ def test_the_operators_limit_holds_all_jobs_together() -> None:
     world.room = None
     world.settle()
     assert len(world.jobs) == 3
+
+
+def test_many_nodes_begin_in_batches_and_each_once() -> None:
+    world = World().with_nodes(*(f"pi-{number}" for number in range(2 * BATCH + 50)))
+    world.reconcile()
+    decision = world.reconcile()
+    assert (len(world.jobs), decision.again) == (BATCH, 0.0)
+    world.settle()
+    assert len(world.jobs) == 2 * BATCH + 50
+    assert len(world.created) == len(set(world.created)) == 2 * BATCH + 51
