@@ -40,6 +40,8 @@ class Found:
 
     files: tuple[SourceFile, ...]
     unreadable: tuple[str, ...]
+    passed_over: tuple[str, ...] = ()
+    """Names that match, but are links, pipes, devices or sockets."""
 
 
 def matcher(patterns: Iterable[str]) -> re.Pattern[str]:
@@ -84,6 +86,7 @@ def discover(source: Path, include: Iterable[str]) -> Found:
     matches = matcher(include).fullmatch
     files: list[SourceFile] = []
     unreadable: list[str] = []
+    passed_over: list[str] = []
     # Names are put together here: to ask for the relative path of each file is slow.
     folders = [(os.fspath(source), "")]
     while folders:
@@ -95,23 +98,24 @@ def discover(source: Path, include: Iterable[str]) -> Found:
                         folders.append((entry.path, f"{above}{entry.name}/"))
                         continue
                     name = _shown(above + entry.name)
-                    if matches(name) and (found := _regular(entry, name)):
-                        files.append(found)
+                    if matches(name) and (state := _state(entry)):
+                        if stat.S_ISREG(state.st_mode):
+                            files.append(described(name, entry.path, state))
+                        else:
+                            passed_over.append(name)
         except OSError as error:
             if not above:
                 raise EdgeError(SOURCE_UNREADABLE, _explained(source, error)) from error
             unreadable.append(_shown(above))
-    return Found(tuple(sorted(files, key=lambda file: file.name)), tuple(sorted(unreadable)))
+    files.sort(key=lambda file: file.name)
+    return Found(tuple(files), tuple(sorted(unreadable)), tuple(sorted(passed_over)))
 
 
-def _regular(entry: os.DirEntry[str], name: str) -> SourceFile | None:
+def _state(entry: os.DirEntry[str]) -> os.stat_result | None:
     try:
-        state = entry.stat(follow_symlinks=False)
+        return entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return None  # it vanished since the directory was listed
-    if not stat.S_ISREG(state.st_mode):
-        return None
-    return described(name, entry.path, state)
 
 
 def described(name: str, location: str, state: os.stat_result) -> SourceFile:

@@ -15,7 +15,7 @@ import msgspec
 
 from edge_etl_job import gate, report
 from edge_etl_job.accounting import accounted, apart, unlisted
-from edge_etl_job.discovery import discover
+from edge_etl_job.discovery import Found, discover
 from edge_etl_job.documents import DeliveredFile, JobDocument, NodeManifest, NodeSummary
 from edge_etl_job.engine import Engine, EngineResult, InputRange, OutputFile
 from edge_etl_job.errors import EdgeError
@@ -28,6 +28,8 @@ from edge_etl_job.results.durable import sha256_of
 
 _NOTHING: Final = EngineResult((), (), None, (), ())
 _NANOSECONDS: Final = 1_000_000_000
+_TOLD: Final = 5
+"""Names that a message holds."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ def _attempt(
 ) -> NodeSummary:
     job = task.job
     found = discover(task.source, job.source.include)
+    if found.passed_over:
+        log.warning("%s", _passed_over(found), extra={"event": "passedOver"})
     settled_before = int((now.timestamp() - job.source.settle_seconds) * _NANOSECONDS)
     replay = job.replay if job.replay != ledger.replayed() else None
     # The version is a digest of the rules: it is made once, not for each file.
@@ -138,7 +142,7 @@ def _attempt(
             ledger.advance()
         else:
             ledger.forget()
-    no_files = None if found.files or found.unreadable else _no_files(task)
+    no_files = None if found.files or found.unreadable else _no_files(task, found)
     return report.delivered(standing, no_files=no_files)
 
 
@@ -193,6 +197,13 @@ def _work_dir(work: Path) -> Iterator[Path]:
         raise refusal(error, work, WORK_UNWRITABLE) from error
 
 
-def _no_files(task: Task) -> str:
+def _no_files(task: Task, found: Found) -> str:
     patterns = ", ".join(task.job.source.include)
-    return f"no file of {task.source} on {task.node} matches {patterns}"
+    message = f"no file of {task.source} on {task.node} matches {patterns}"
+    return f"{message}; {_passed_over(found)}" if found.passed_over else message
+
+
+def _passed_over(found: Found) -> str:
+    names, more = found.passed_over[:_TOLD], len(found.passed_over) - _TOLD
+    told = ", ".join(names) + (f" and {more} more" if more > 0 else "")
+    return f"links, pipes and devices are passed over: {told}"

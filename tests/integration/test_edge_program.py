@@ -35,11 +35,18 @@ def pi(tmp_path: Path) -> Pi:
     return Pi.at(tmp_path)
 
 
+def _mount(mount: str) -> str:
+    options, place, *what = mount.split(":")
+    kind = "--bind" if options == "bind" else f"-t tmpfs -o {options}"
+    return f"mount {kind} '{what[0] if what else 'none'}' '{place}'"
+
+
 def confined(*mounts: str) -> list[str]:
-    """Return what runs a command where tmpfs with these options lie: ``options:directory``."""
-    script = " && ".join(
-        f"mount -t tmpfs -o {each.split(':')[0]} none '{each.split(':')[1]}'" for each in mounts
-    )
+    """Return what runs a command where tmpfs with these options lie: ``options:directory``.
+
+    Or where something else is bound: ``bind:place:what``.
+    """
+    script = " && ".join(map(_mount, mounts))
     prefix = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
     if subprocess.run([*prefix, "true"], check=False).returncode:
         pytest.skip("this machine does not let its users make mount namespaces")
@@ -212,6 +219,35 @@ def test_files_and_directories_without_permission_are_named_with_the_uid(pi: Pi)
     assert pi.run(LATER).rows_clean == 2
 
 
+def test_links_pipes_devices_and_circles_are_passed_over_and_the_others_go_on(pi: Pi) -> None:
+    pi.write("good/a.csv", csv(reading(1)))
+    folders = {name: pi.source / name for name in ("circle", "bound")}
+    folders["circle"].symlink_to(pi.source)
+    folders["bound"].mkdir()
+    os.mkfifo(pi.source / "pipe.csv")
+    os.mknod(pi.source / "socket.csv", 0o140644)
+    (pi.source / "link.csv").symlink_to("good/a.csv")
+    (pi.source / "device.csv").touch()
+    # A directory that is mounted within itself, and a device that would give bytes for ever.
+    prefix = confined(
+        f"bind:{folders['bound']}:{pi.source}", f"bind:{pi.source / 'device.csv'}:/dev/zero"
+    )
+    process = subprocess.run(
+        [*prefix, *pi.arguments(RUN, "a")], capture_output=True, text=True, check=True
+    )
+    assert json.loads(process.stdout)["rowsClean"] == 1
+    # Three of them are in the bound directory, too.
+    said = "bound/link.csv, bound/pipe.csv, bound/socket.csv, device.csv, link.csv and 2 more"
+    assert f"passed over: {said}" in process.stderr
+
+
+def test_a_source_of_nothing_but_links_says_so(pi: Pi) -> None:
+    (pi.source / "latest.csv").symlink_to("/var/log/readings.csv")
+    summary = pi.run(RUN)
+    assert summary.reason == "NoFiles"
+    assert summary.message.endswith("links, pipes and devices are passed over: latest.csv")
+
+
 def test_a_read_only_state_directory_is_an_error(pi: Pi) -> None:
     pi.state.mkdir()
     summary = summary_of(pi, confined(f"ro:{pi.state}"))
@@ -251,6 +287,18 @@ def test_sigterm_ends_it_with_nothing_half(pi: Pi) -> None:
     assert list((pi.root / "work").iterdir()) == []
     assert pi.manifests() == []
     assert pi.run(RUN, "b").rows_clean == len(lines)
+
+
+def test_what_a_file_grows_by_while_it_is_read_comes_with_the_next_run(pi: Pi) -> None:
+    path = pi.write("a.csv", csv(*(reading(second) for second in range(80_000))))
+    process = pi.start(RUN, "a")
+    assert process.stderr is not None
+    assert any('"start"' in line for line in process.stderr)
+    with path.open("a") as file:
+        file.write(reading(80_000) + "\n")
+    process.communicate()
+    assert pi.run(LATER).rows_clean == 1
+    assert len(pi.delivered()) == 80_001
 
 
 def test_two_attempts_on_a_node_never_run_at_once(pi: Pi) -> None:

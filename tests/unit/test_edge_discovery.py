@@ -49,6 +49,7 @@ def test_only_regular_files_are_found_in_the_order_of_their_names(tmp_path: Path
     found = discover(source, ["**/*.csv"])
     assert [file.name for file in found.files] == ["b.csv", "b/x.csv", "c.csv"]
     assert found.unreadable == ()
+    assert found.passed_over == ("link.csv", "pipe.csv", "socket.csv")
 
 
 def test_a_name_that_is_not_utf_8_can_be_shown(tmp_path: Path) -> None:
