@@ -10,7 +10,7 @@ from edge_etl_operator.decisions import Action, Create, Decision, Delete
 from edge_etl_operator.documents import Delivery
 from edge_etl_operator.kube import Pod
 from edge_etl_operator.observation import Observation
-from edge_etl_operator.policies import deadlines, diagnosis, spark_size
+from edge_etl_operator.policies import deadlines, diagnosis, quality, spark_size
 from edge_etl_operator.policies.diagnosis import Diagnosis
 from edge_etl_operator.policies.spark_size import Refusal, SparkPlan, Work
 from edge_etl_operator.settings import Settings
@@ -32,7 +32,8 @@ def aggregate_run(
     if driver is not None and driver.phase == "Succeeded":
         answer = stages.report(driver)
         if answer is not None and answer.succeeded:
-            finished = status.succeeded(job, run, states, edge_done, answer, now, odd)
+            apart = quality.differing(answer.quarantined_nodes)
+            finished = status.succeeded(job, run, states, edge_done, answer, now, [*apart, *odd])
             return Decision((), finished, 0.0)
         cause = conditions.NO_SUMMARY
         fact = f"Pod {driver.name} ended without a report of what it did"

@@ -115,6 +115,7 @@ class Schema(_Part, frozen=True, kw_only=True):
     timestamp: Timestamp = Timestamp()
     null_values: tuple[str, ...] = ("",)
     on_invalid_field: Literal["RejectRow", "SetNull"] = "RejectRow"
+    on_drift: Literal["Fail", "Evolve", "QuarantineNode"] = "Evolve"
 
 
 class Quality(_Part, frozen=True, kw_only=True):

@@ -208,6 +208,11 @@ FILES_QUARANTINED: Final = Reason(
     "FilesQuarantined",
     "Look at these files on the nodes: they are no CSV files of this schema.",
 )
+SCHEMA_DRIFT: Final = Reason(
+    "SchemaDrift",
+    "Correct the files, or the names in spec.schema.fields[].from, or set spec.schema.onDrift to "
+    "Evolve to merge them as they are; what these nodes delivered waits.",
+)
 NODES_CORDONED: Final = Reason("NodesCordoned", "Run `kubectl uncordon` for them to take part.")
 NODES_TAINTED: Final = Reason(
     "NodesTainted",

@@ -35,7 +35,10 @@ def job_document(job: EdgeETLJob, run: str, replay: str) -> dict[str, Any]:
         "job": job.name,
         "run": run,
         "source": as_document(job.spec.source),
-        "schema": as_document(job.spec.schema),
+        # Whether a node is like the others only the aggregation can tell.
+        "schema": {
+            key: value for key, value in as_document(job.spec.schema).items() if key != "onDrift"
+        },
         "key": list(job.spec.key),
         "features": as_document(job.spec.features),
         "results": {"ship": list(job.spec.results.ship)},
@@ -78,6 +81,7 @@ def aggregation_document(
         "run": run,
         "nodes": [{"node": done.node, "attempt": done.attempt} for done in deliveries],
         "lateData": "Ignore" if job.spec.nodes.late_data_policy == "Ignore" else "Merge",
+        "onDrift": job.spec.schema.on_drift,
         "fields": fields,
         "key": list(job.spec.key),
         "window": spec.window or job.spec.features.window,
@@ -134,6 +138,13 @@ class NodeSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     columns_seen: tuple[str, ...] = ()
 
 
+class Drift(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A node whose files differ from those of its fleet, and how."""
+
+    node: str
+    difference: str
+
+
 class AggregationReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What the driver says in its termination message."""
 
@@ -146,6 +157,7 @@ class AggregationReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel
     rows: int = 0
     rows_added: int = 0
     rows_duplicate: int = 0
+    quarantined_nodes: tuple[Drift, ...] = ()
 
 
 _Answer = TypeVar("_Answer", NodeSummary, AggregationReport)

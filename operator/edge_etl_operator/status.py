@@ -139,6 +139,9 @@ def succeeded(
 ) -> Status:
     """Return the status of a run that published the table, perhaps without some nodes."""
     missing = [f"{node.name} ({node.phase})" for node in nodes if node.phase != "Succeeded"]
+    missing += [
+        f"{each.node} ({conditions.SCHEMA_DRIFT.code})" for each in report.quarantined_nodes
+    ]
     fact = f"Version {report.version} of the table has {report.rows} rows"
     done = Finding(conditions.AGGREGATED, "True", conditions.PUBLISHED, fact)
     reason = conditions.PARTIALLY_SUCCEEDED if missing else conditions.RUN_SUCCEEDED

@@ -5,13 +5,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edge_etl_spark import manifests, publish
+import msgspec
+
+from edge_etl_spark import drift, manifests, publish
 from edge_etl_spark.document import application_source
 from edge_etl_spark.documents import (
     AggregationDocument,
     AggregationReport,
+    Drift,
     VersionManifest,
 )
+from edge_etl_spark.errors import SCHEMA_DRIFT, AggregationError
 from edge_etl_spark.java import java_home
 from edge_etl_spark.logs import progress
 from edge_etl_spark.manifests import Delivery
@@ -29,6 +33,8 @@ from edge_etl_spark.versions import Version, latest_version
 PUBLISHED = "Published"
 NOTHING_NEW = "NothingNew"
 
+_TOLD = 10
+
 
 def aggregate(
     document: AggregationDocument, results: Path, java: Path | None = None
@@ -44,15 +50,56 @@ def aggregate(
         publish.recover(paths.table)
         current = latest_version(paths.table)
         pending, late = manifests.pending(document, deliveries, current)
+        differing = _differing(document, pending, current)
+        document, pending = _without(document, pending, differing)
         plan = make_plan(document, current, pending)
         if plan is None and current and current.manifest.application != _digest(document):
             plan = nothing_to_merge(document, current)
         if plan is None:
-            return _unchanged(document, current)
+            return _waiting(_unchanged(document, current), differing)
         number = current.manifest.version + 1 if current else 1
         version = build(document, plan, current, number, paths, java, late)
         publish.prune(paths.table, document.keep_versions, document.grace_period_seconds)
-    return _report(document, version)
+    return _waiting(_report(document, version), differing)
+
+
+def _differing(
+    document: AggregationDocument, pending: Sequence[Delivery], current: Version | None
+) -> tuple[Drift, ...]:
+    """Return the nodes that differ from their fleet, where the job minds.
+
+    Raises AggregationError (SchemaDrift) where it is a failure.
+    """
+    if document.on_drift == "Evolve":
+        return ()
+    found = drift.drifts(
+        (delivery.manifest for delivery in pending), current.manifest if current else None
+    )
+    if found and document.on_drift == "Fail":
+        told = "; ".join(f"{each.node}: {each.difference}" for each in found[:_TOLD])
+        raise AggregationError(
+            SCHEMA_DRIFT,
+            f"{len(found)} nodes differ from their fleet: {told}; nothing of this run is merged. "
+            "Correct the files, or the names in schema.fields[].from, or set schema.onDrift to "
+            "Evolve (their rows are merged) or QuarantineNode (the others' rows are)",
+        )
+    return found
+
+
+def _without(
+    document: AggregationDocument, pending: tuple[Delivery, ...], differing: Sequence[Drift]
+) -> tuple[AggregationDocument, tuple[Delivery, ...]]:
+    """Leave the deliveries of nodes that differ for a later aggregation, and name the nodes."""
+    names = {each.node for each in differing}
+    missing = dict.fromkeys((*document.missing_nodes, *sorted(names)))
+    return (
+        msgspec.structs.replace(document, missing_nodes=tuple(missing)),
+        tuple(delivery for delivery in pending if delivery.manifest.node not in names),
+    )
+
+
+def _waiting(report: AggregationReport, differing: Sequence[Drift]) -> AggregationReport:
+    return msgspec.structs.replace(report, quarantined_nodes=tuple(differing[:_TOLD]))
 
 
 def build(
@@ -112,6 +159,11 @@ def build(
             *(delivery.identity for delivery in late),
         ),
         missing_nodes=document.missing_nodes,
+        fields_had=drift.fields_had(
+            (field.name for field in document.fields),
+            (delivery.manifest for delivery in plan.deliveries),
+            before,
+        ),
         watermarks=_watermarks(before, plan.deliveries),
         fields=plan.fields,
         key=document.key,

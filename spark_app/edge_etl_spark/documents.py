@@ -82,6 +82,8 @@ class AggregationDocument(_Document, frozen=True, kw_only=True):
     """Nodes of the run that have not delivered; the version manifest names them."""
     late_data: Literal["Merge", "Ignore"] = "Merge"
     """What becomes of a delivery that came after its own run had been published."""
+    on_drift: Literal["Fail", "Evolve", "QuarantineNode"] = "Evolve"
+    """What becomes of a node whose files differ from those of its fleet."""
     label_columns: tuple[str, ...] = ()
     """Columns of the table whose values are labels of the nodes."""
     node_labels: dict[str, dict[str, str]] = {}
@@ -115,6 +117,10 @@ class NodeManifest(_Foreign, frozen=True, kw_only=True):
     window: Window
     group_by: tuple[str, ...]
     watermark: str | None
+    rows_read: Count = 0
+    rejected_by_reason: dict[str, Count] = {}
+    columns_missing: tuple[str, ...] = ()
+    columns_seen: tuple[str, ...] = ()
     files: tuple[DeliveredFile, ...]
 
 
@@ -168,6 +174,8 @@ class VersionManifest(_Document, frozen=True, kw_only=True):
     restored_from: Count | None = None
     """The version whose content a rollback published again."""
     missing_nodes: tuple[Name, ...] = ()
+    fields_had: tuple[str, ...] = ()
+    """The fields that some node has had a column for."""
     watermarks: dict[str, str]
     fields: tuple[Field, ...]
     key: tuple[str, ...]
@@ -180,6 +188,13 @@ class VersionManifest(_Document, frozen=True, kw_only=True):
     application: str | None = None
     """SHA-256 of the person's own aggregation that gave the table ``application``."""
     files: tuple[TableFile, ...]
+
+
+class Drift(_Document, frozen=True, kw_only=True):
+    """A node whose files differ from those of its fleet, and how."""
+
+    node: Name
+    difference: str
 
 
 class AggregationReport(_Document, frozen=True, kw_only=True):
@@ -198,3 +213,5 @@ class AggregationReport(_Document, frozen=True, kw_only=True):
     feature_rows: Count = 0
     days_written: Count = 0
     manifests_merged: Count = 0
+    quarantined_nodes: tuple[Drift, ...] = ()
+    """Nodes whose deliveries wait because they differ from the fleet's, at most ten."""

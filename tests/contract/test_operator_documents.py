@@ -67,6 +67,7 @@ def test_the_edge_program_reads_the_job_document(job: api.EdgeETLJob) -> None:
     parsed = msgspec.json.decode(msgspec.json.encode(document), type=edge.JobDocument)
     for part in ("source", "schema", "features", "quality"):
         ours = api.as_document(getattr(job.spec, part))
+        ours.pop("onDrift", None)  # a matter of the aggregation
         theirs = api.as_document(getattr(parsed, part))
         assert theirs == ours
     assert parsed.results.ship == job.spec.results.ship

@@ -140,6 +140,7 @@ BAD: dict[str, Change] = {
     "half a node": {"spec.nodes.minSuccess": 0.5},
     "a share without its sign": {"spec.nodes.minSuccess": "75"},
     "an unknown policy for absent nodes": {"spec.nodes.offlinePolicy": "Ignore"},
+    "an unknown policy for drift": {"spec.schema.onDrift": "Ignore"},
     "an unknown policy for late data": {"spec.nodes.lateDataPolicy": "Never"},
     "an expression without values": {
         "spec.nodes.selector": {"matchExpressions": [{"key": "a", "operator": "In"}]}

@@ -57,9 +57,9 @@ def readings(seed: int, start: str, count: int = 60, sensors: str = "ab") -> Any
     )
 
 
-def run(job: Job, run_id: str, *nodes: str) -> AggregationReport:
+def run(job: Job, run_id: str, *nodes: str, **changes: Any) -> AggregationReport:
     document = msgspec.json.decode(
-        json.dumps(job.document(run_id, *nodes)), type=AggregationDocument
+        json.dumps(job.document(run_id, *nodes) | changes), type=AggregationDocument
     )
     return aggregate(document, job.root)
 
@@ -380,3 +380,23 @@ def test_a_file_that_is_not_parquet_is_named(job: Job) -> None:
     assert said is not None
     assert said.reason == "ResultsCorrupt"
     assert "rows-2026-01-01.parquet" in said.message
+
+
+def test_a_node_unlike_its_fleet_is_named_before_its_rows_are_in_the_table(job: Job) -> None:
+    for node, lacks in (("pi-1", []), ("pi-2", []), ("pi-3", ["pm10"])):
+        job.deliver(FIRST, node, readings(1, "2026-01-01", sensors=node[-1]), lacks=lacks)
+    fleet = ("pi-1", "pi-2", "pi-3")
+    with pytest.raises(AggregationError) as caught:
+        run(job, FIRST, *fleet, onDrift="Fail")
+    assert caught.value.reason == "SchemaDrift"
+    assert "pi-3: no column for pm10" in caught.value.message
+    assert not (job.table / "current").exists()
+    report = run(job, FIRST, *fleet, onDrift="QuarantineNode")
+    assert [each.node for each in report.quarantined_nodes] == ["pi-3"]
+    assert version(job).missing_nodes == ("pi-3",)
+    assert {each.node for each in version(job).merged} == {"pi-1", "pi-2"}
+    # It still differs, also when nobody else has new rows.
+    assert run(job, SECOND, onDrift="QuarantineNode").quarantined_nodes == report.quarantined_nodes
+    evolved = run(job, THIRD)
+    assert (evolved.manifests_merged, evolved.quarantined_nodes) == (1, ())
+    assert evolved.rows > report.rows

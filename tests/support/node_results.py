@@ -81,7 +81,9 @@ class Job:
         """The fields that have features."""
         return [item["name"] for item in self.fields if item["type"] in {"double", "long"}]
 
-    def deliver(self, run: str, node: str, rows: Any, attempt: str = "a1") -> Path:
+    def deliver(
+        self, run: str, node: str, rows: Any, attempt: str = "a1", lacks: Sequence[str] = ()
+    ) -> Path:
         """Commit ``rows`` as the result of a node in a run; return the manifest's path."""
         directory = self.directory / "runs" / run / node / attempt
         directory.mkdir(parents=True)
@@ -94,7 +96,7 @@ class Job:
                 directory, "features", state, "window_start", self._feature_types()
             )
         watermark = rows["timestamp"].max().isoformat() if len(rows) else None
-        return self._commit(run, node, attempt, files, len(rows), watermark)
+        return self._commit(run, node, attempt, files, len(rows), watermark, lacks)
 
     def commit(self, run: str, node: str, attempt: str = "a1") -> Path:
         """Commit what lies in the attempt's folder: rows alone, a file for each day."""
@@ -113,6 +115,7 @@ class Job:
         files: list[dict[str, Any]],
         count: int,
         watermark: str | None,
+        lacks: Sequence[str] = (),
     ) -> Path:
         manifest = {
             "apiVersion": "pi-edge-spark.io/v1alpha1",
@@ -134,7 +137,7 @@ class Job:
             "bytesRead": 100,
             "bytesWritten": sum(item["bytes"] for item in files),
             "watermark": watermark,
-            "columnsMissing": [],
+            "columnsMissing": list(lacks),
             "columnsSeen": [],
             "inputs": [],
             "files": files,

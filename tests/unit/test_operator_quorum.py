@@ -366,3 +366,14 @@ def test_a_node_with_too_many_rejected_rows_is_done_without_or_fails_the_run() -
         assert world.status["rowsRead"] == 300 + rows
     assert world.condition("Succeeded") == ("False", "TooManyRejected")
     assert "pi-4 5000" in world.message("Succeeded")
+
+
+def test_a_node_that_the_aggregation_quarantined_is_missing() -> None:
+    world = four().settle().deliver(*FOUR).settle()
+    apart = [{"node": "pi-2", "difference": "no column for pm10"}]
+    said = facts.report(quarantinedNodes=apart)
+    world.pod_is(world.driver, "Succeeded", said).settle()
+    assert world.status["phase"] == "PartiallySucceeded"
+    assert "without pi-2 (SchemaDrift)" in world.message("Succeeded")
+    assert world.condition("Degraded") == ("True", "SchemaDrift")
+    assert "pi-2: no column for pm10" in world.message("Degraded")

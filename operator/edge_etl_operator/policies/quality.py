@@ -6,6 +6,7 @@ from decimal import Decimal
 from edge_etl_operator import conditions
 from edge_etl_operator.api import EdgeETLJob, NodeStatus
 from edge_etl_operator.conditions import Reason
+from edge_etl_operator.documents import Drift
 from edge_etl_operator.policies.nodes import Choice
 
 _MISSING = frozenset({"Failed", "Offline"})
@@ -29,6 +30,15 @@ def refusal(job: EdgeETLJob, nodes: Sequence[NodeStatus]) -> str | None:
         f"{rejected} of {read} rows ({100 * rejected / read:.1f}%) are rejected in all, more than "
         f"{limit}: {told}"
     )
+
+
+def differing(nodes: Sequence[Drift]) -> list[tuple[Reason, str]]:
+    """Return what a person should look at where nodes were quarantined."""
+    if not nodes:
+        return []
+    told = "; ".join(f"{each.node}: {each.difference}" for each in nodes[:_TOLD])
+    more = f"; and {len(nodes) - _TOLD} more" if len(nodes) > _TOLD else ""
+    return [(conditions.SCHEMA_DRIFT, f"Quarantined, unlike their fleet: {told}{more}")]
 
 
 def oddities(
