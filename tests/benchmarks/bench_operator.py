@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from tests.benchmarks import simulated
+from tests.benchmarks import latency, simulated
 from tests.benchmarks.simulated import NAMESPACE, Times, Watcher, wait
 from tests.support.cluster import ApiServer
 from tests.support.operator_process import OperatorProcess
@@ -194,8 +194,15 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="make bench-operator", description=__doc__)
     parser.add_argument("--nodes", type=int, nargs="+", default=[100, 300, 1000])
     parser.add_argument("--jobs", type=int, default=JOBS)
+    parser.add_argument("--real", type=int, default=0, help="so many real nodes instead: latency")
     parser.add_argument("--output", type=Path, default=Path("build/bench-operator/result.json"))
     options = parser.parse_args(arguments)
+    if options.real:
+        told = json.dumps(asdict(latency.measure(options.real)), indent=2)
+        options.output.with_name("latency.json").parent.mkdir(parents=True, exist_ok=True)
+        options.output.with_name("latency.json").write_text(told)
+        print(told)
+        return
     found = []
     for nodes in options.nodes:
         found.append(measure(nodes, options.jobs))

@@ -20,7 +20,7 @@ from edge_etl_operator.kube import Job, Metadata, Pod
 from edge_etl_operator.limiter import Limiter
 from edge_etl_operator.mirror import Mirror
 
-from tests.support.cluster import ApiServer, binaries
+from tests.support.cluster import ApiServer, Kube, binaries
 from tests.support.cluster.api_server import QUIET_CONTROLLERS
 from tests.support.operator_process import ROOT, Kubelet, succeed
 
@@ -58,6 +58,7 @@ class Times:
 
     applied: float = 0.0
     created: list[float] = field(default_factory=list)
+    pods: list[float] = field(default_factory=list)
     ended: dict[str, float] = field(default_factory=dict)
     edge_said: float = 0.0
     driver_created: float = 0.0
@@ -71,9 +72,9 @@ class Times:
 
 
 class Watcher:
-    """Notes when what happens can be seen by a client."""
+    """Notes when what happens in a namespace can be seen by a client."""
 
-    def __init__(self, server: ApiServer) -> None:
+    def __init__(self, server: Kube, namespace: str = NAMESPACE) -> None:
         import kubernetes.client
         import kubernetes.config
 
@@ -81,7 +82,8 @@ class Watcher:
         self.times: dict[str, Times] = {}
         connection = self.connection = Connection(client, Limiter(10_000, 10_000))
         group = "/apis/pi-edge-spark.io/v1alpha1"
-        inside = f"namespaces/{NAMESPACE}"
+        self.namespace = namespace
+        inside = f"namespaces/{namespace}"
         self.jobs = Mirror(
             connection,
             Job,
@@ -110,8 +112,13 @@ class Watcher:
     def _pod(self, before: Pod | None, now: Pod | None) -> None:
         if now is None:
             return
-        seen, moment = self.of(now.metadata.labels[names.JOB]), time.monotonic()
-        if now.metadata.labels[names.STAGE] == names.EDGE:
+        moment, labels = time.monotonic(), now.metadata.labels
+        if names.STAGE not in labels:
+            return
+        seen = self.of(labels[names.JOB])
+        if labels[names.STAGE] == names.EDGE:
+            if before is None:
+                seen.pods.append(moment)
             if now.phase == "Succeeded":
                 seen.ended.setdefault(now.uid, moment)
         elif before is None:
@@ -193,7 +200,7 @@ def apply(watcher: Watcher, job: str) -> None:
     watcher.of(job).applied = time.monotonic()
     watcher.connection.call(
         "POST",
-        f"/apis/pi-edge-spark.io/v1alpha1/namespaces/{NAMESPACE}/edgeetljobs",
+        f"/apis/pi-edge-spark.io/v1alpha1/namespaces/{watcher.namespace}/edgeetljobs",
         body={
             "apiVersion": "pi-edge-spark.io/v1alpha1",
             "kind": "EdgeETLJob",

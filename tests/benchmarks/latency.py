@@ -1,0 +1,74 @@
+"""How soon the operator acts on a small real cluster: real nodes, real pods, the chart as it is.
+
+Ten times a job is created over four nodes. Measured are the times that a person waits for the
+operator: from the job to the last node's pod, and from the last pod's end to the driver's pod. The
+driver is not waited for: the job is deleted as soon as its pod is there.
+"""
+
+import statistics
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from tests.benchmarks import simulated
+from tests.benchmarks.simulated import Watcher, wait
+from tests.support.cluster import Cluster
+from tests.support.cluster.install import RELEASE, SENSORS, install_chart
+from tests.support.cluster.preparing import prepare
+
+ROUNDS: Final = 10
+_READINGS: Final = "sensor_id,timestamp,P1\n" + "".join(
+    f"s1,2026-03-01T12:{minute:02}:00Z,{minute / 10}\n" for minute in range(60)
+)
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds: the median and the worst of all rounds."""
+
+    nodes: int
+    rounds: int
+    pods_created_median: float
+    pods_created_worst: float
+    driver_created_median: float
+    driver_created_worst: float
+
+
+def measure(nodes: int, rounds: int = ROUNDS) -> Latency:
+    """Start a cluster and measure; needs root on Debian, as the e2e tests do."""
+    images = prepare(project=True)
+    with Cluster(nodes, 0, images, "bench") as cluster:
+        for name in cluster.edge_nodes:
+            folder = cluster.node(name).path(SENSORS)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "readings.csv").write_text(_READINGS)
+        install_chart(cluster, images)
+        watcher = Watcher(cluster, RELEASE)
+        begun, merged = [], []
+        for number in range(rounds):
+            first, second = _round(cluster, watcher, f"latency-{number}", nodes)
+            begun.append(first)
+            merged.append(second)
+    return Latency(
+        nodes=nodes,
+        rounds=rounds,
+        pods_created_median=statistics.median(begun),
+        pods_created_worst=max(begun),
+        driver_created_median=statistics.median(merged),
+        driver_created_worst=max(merged),
+    )
+
+
+def _round(cluster: Cluster, watcher: Watcher, name: str, nodes: int) -> tuple[float, float]:
+    simulated.apply(watcher, name)
+    seen = watcher.of(name)
+    wait(lambda: seen.driver_created, f"the driver of {name}", 300, every=0.02)
+    assert len(seen.pods) == len(seen.ended) == nodes
+    cluster.kubectl("delete", "eej", name, "-n", RELEASE, "--wait=false")
+
+    def gone() -> bool:
+        return not watcher.pods.group(RELEASE, name)
+
+    wait(gone, f"the pods of {name} are gone", 120)
+    time.sleep(1)
+    return max(seen.pods) - seen.applied, seen.driver_created - seen.last_ended
