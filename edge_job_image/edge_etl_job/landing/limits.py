@@ -21,6 +21,9 @@ class Limits:
     patience: float = 20
     silence: float = 60
     stale: float = 3600
+    """An upload that nobody wrote to for so long is dead, as is an attempt whose node committed."""
+    dead: float = 86400
+    """Any other attempt that nobody wrote to for so long."""
 
 
 class Gate:

@@ -26,6 +26,7 @@ from edge_etl_job.landing.limits import Gate, Limits, Space
 from edge_etl_job.results import directory, errors
 from edge_etl_job.results.durable import Incoming, explained, make_folder, remove_stale
 from edge_etl_job.results.errors import ResultError
+from edge_etl_job.results.garbage import remove_dead_attempts
 from edge_etl_job.results.layout import Attempt, Dataset, NodeRun, checked
 
 _P = ParamSpec("_P")
@@ -171,11 +172,16 @@ class Landing:
 
     async def _sweep(self) -> None:
         while True:
+            limits = self._limits
             try:
-                removed = await self._in_thread(remove_stale, self._root, self._limits.stale)
+                files = await self._in_thread(remove_stale, self._root, limits.stale)
+                attempts = await self._in_thread(
+                    remove_dead_attempts, self._root, limits.stale, limits.dead
+                )
             except ResultError as error:
                 log.error(error.message, extra={"reason": error.reason})
             else:
-                if removed:
-                    log.info("removed broken uploads", extra={"files": removed})
+                if files or attempts:
+                    left = {"files": files, "attempts": attempts}
+                    log.info("removed what dead uploads left", extra=left)
             await asyncio.sleep(self._limits.stale)
