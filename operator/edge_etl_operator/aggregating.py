@@ -40,7 +40,9 @@ def aggregate_run(
         return _failed(seen, run, states, cause.about(fact), now)
     if driver is not None and driver.phase == "Failed" and not _ended_from_outside(driver):
         found = diagnosis.failed(driver, stages.report(driver))
-        return _failed(seen, run, states, f"{found.reason.code}: {found.message}", now)
+        told = f"{found.reason.code}: {found.message.rstrip('.')}"
+        whole = f"the whole log: kubectl logs {driver.name} -n {job.namespace}"
+        return _failed(seen, run, states, f"{told}; {whole}", now)
     size = _size(seen, states, settings) if driver is None else None
     waits = stages.driver_waits(seen, driver) if driver is not None else None
     if isinstance(size, Refusal):

@@ -154,6 +154,12 @@ def _parser() -> argparse.ArgumentParser:
         help="the file that stands for the ConfigMap of spec.edge.transform",
     )
     run.add_argument(
+        "--application",
+        type=Path,
+        metavar="FILE",
+        help="the file that stands for the ConfigMap of spec.aggregate.application",
+    )
+    run.add_argument(
         "--replay",
         action="store_true",
         help="also read again what was rejected or quarantined before: by the rules of now",

@@ -16,7 +16,7 @@ import msgspec
 from rich.console import Console
 
 from edge_etl_operator import api
-from edge_etl_operator.api import EdgeETLJob
+from edge_etl_operator.api import Application, Transform
 from edge_etl_operator.cli import SPARK, UsageError, outcome, rows
 from edge_etl_operator.cli.local_run import EDGE, LocalRun
 from edge_etl_operator.cli.outcome import Outcome
@@ -33,7 +33,15 @@ def command(options: argparse.Namespace) -> bool:
         said = "spec.schedule and spec.suspend are for a cluster: here the job runs once, now"
         print(f"{options.job}: {said}", file=sys.stderr)
     nodes = _nodes(options.node)
-    transform = _transform(job, options.transform)
+    transform = _stands_for(
+        "spec.edge.transform", job.spec.edge.transform, "--transform", options.transform
+    )
+    application = _stands_for(
+        "spec.aggregate.application",
+        job.spec.aggregate.application,
+        "--application",
+        options.application,
+    )
     _need_programs()
     results = options.results.resolve()
     state = (options.state or options.results / ".state").resolve()
@@ -45,6 +53,7 @@ def command(options: argparse.Namespace) -> bool:
                 results=results,
                 state=own,
                 transform=transform,
+                application=application,
                 replay=options.replay,
             )
         )
@@ -71,16 +80,17 @@ def _nodes(arguments: list[str]) -> dict[str, Path]:
     return nodes
 
 
-def _transform(job: EdgeETLJob, file: Path | None) -> Path | None:
-    """Return the file that stands for the ConfigMap of the job's own rules."""
-    own = job.spec.edge.transform
+def _stands_for(
+    field: str, own: Transform | Application | None, option: str, file: Path | None
+) -> Path | None:
+    """Return the file that stands for the ConfigMap which a field of the spec names."""
     if own is None and file is not None:
-        raise UsageError("--transform: the job has no spec.edge.transform")
+        raise UsageError(f"{option}: the job has no {field}")
     if own is not None and file is None:
         name = f"{own.config_map.name}, key {own.config_map.key}"
-        raise UsageError(f"--transform FILE is needed: it stands for the ConfigMap {name}")
+        raise UsageError(f"{option} FILE is needed: it stands for the ConfigMap {name}")
     if file is not None and not file.is_file():
-        raise UsageError(f"--transform {file}: there is no such file")
+        raise UsageError(f"{option} {file}: there is no such file")
     return file.resolve() if file else None
 
 

@@ -49,6 +49,8 @@ class LocalRun:
     state: Path
     transform: Path | None = None
     """The file that stands for the ConfigMap of ``spec.edge.transform``."""
+    application: Path | None = None
+    """The file that stands for the ConfigMap of ``spec.aggregate.application``."""
     replay: bool = False
     """Whether what was rejected is read again."""
     cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
@@ -167,6 +169,7 @@ class _Work:
     async def aggregate(self, nodes: list[NodeSummary]) -> AggregationReport:
         """Run the aggregation with Spark in local mode."""
         work, summary = self._directory("spark"), self.scratch / "report"
+        own = self.plan.application
         content = aggregation_document(
             self.plan.job,
             self.run,
@@ -176,6 +179,7 @@ class _Work:
                 "spark.driver.memory": self.plan.job.spec.aggregate.driver.memory or "1g",
                 "spark.local.dir": str(work),
             },
+            application={"path": str(own), "name": str(own)} if own else None,
         )
         document = self._document("aggregation.json", content)
         paths = {"--document": document, "--results": self.plan.results, "--summary": summary}
