@@ -3,14 +3,18 @@
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from edge_etl_job.errors import EdgeError
 from edge_etl_job.reasons import SOURCE_UNREADABLE
+
+if TYPE_CHECKING:
+    import edge_etl_engine
 
 
 class SourceFile(msgspec.Struct, frozen=True, gc=False):
@@ -34,14 +38,81 @@ class SourceFile(msgspec.Struct, frozen=True, gc=False):
         return Path(self.location)
 
 
-@dataclass(frozen=True)
-class Found:
-    """The files of a source, sorted by name, and the directories that could not be listed."""
+class Found(Protocol):
+    """The files of a source, and the directories that could not be listed."""
 
-    files: tuple[SourceFile, ...]
+    @property
+    def digest(self) -> bytes:
+        """A digest of all that is known of the files: the same as long as nothing changed.
+
+        Empty when it is not known.
+        """
+
+    @property
+    def unreadable(self) -> Sequence[str]:
+        """The directories that could not be listed, sorted."""
+
+    @property
+    def passed_over(self) -> Sequence[str]:
+        """Names that match, but are links, pipes, devices or sockets; sorted."""
+
+    def __len__(self) -> int:
+        """How many files there are."""
+
+    def files(self) -> Iterable[SourceFile]:
+        """Return the files, sorted by name."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What the plain way finds; only the compiled one knows a digest."""
+
+    listed: tuple[SourceFile, ...]
     unreadable: tuple[str, ...]
     passed_over: tuple[str, ...] = ()
     """Names that match, but are links, pipes, devices or sockets."""
+    digest: bytes = b""
+
+    def __len__(self) -> int:
+        """How many files there are."""
+        return len(self.listed)
+
+    def files(self) -> Iterable[SourceFile]:
+        """Return the files, sorted by name."""
+        return self.listed
+
+
+class _Compiled:
+    """What the compiled engine finds, ten times as fast; its files are made only for who asks."""
+
+    def __init__(self, listing: "edge_etl_engine.Listing") -> None:
+        self._listing = listing
+        self.digest = listing.digest
+        self.unreadable = listing.unreadable
+        self.passed_over = listing.passed_over
+
+    def __len__(self) -> int:
+        return len(self._listing)
+
+    def files(self) -> Iterable[SourceFile]:
+        return [SourceFile(*each) for each in self._listing.files()]
+
+
+def discover(source: Path, include: Sequence[str]) -> Found:
+    """Return the files below ``source`` whose relative names match.
+
+    Symbolic links are not followed: one can lead out of what the administrator allowed, or in a
+    circle. Pipes, devices and sockets are passed over. Raise EdgeError if the source itself
+    cannot be read.
+    """
+    try:
+        import edge_etl_engine
+    except ModuleNotFoundError:
+        return listed(source, include)
+    try:
+        return _Compiled(edge_etl_engine.discover(source, include))
+    except OSError as error:
+        raise EdgeError(SOURCE_UNREADABLE, _explained(source, error)) from error
 
 
 def matcher(patterns: Iterable[str]) -> re.Pattern[str]:
@@ -61,7 +132,7 @@ def _regex(pattern: str) -> str:
 
 def _segment(segment: str) -> str:
     shown = "" if segment.startswith(".") else r"(?!\.)"
-    parts = re.findall(r"\*+|\?|\[!?\]?[^\]]*\]|.", segment, re.DOTALL)
+    parts = re.findall(r"\*+|\?|\[!?\]?[^\]]+\]|.", segment, re.DOTALL)
     return shown + "".join(_glob(part) for part in parts)
 
 
@@ -71,18 +142,27 @@ def _glob(part: str) -> str:
     if part == "?":
         return "[^/]"
     if len(part) > 1:
-        body = part[1:-1].replace("\\", r"\\")
-        return f"[^/{body[1:]}]" if body.startswith("!") else f"[{body}]"
+        negated, ranges = part[1] == "!", _ranges(part[2:-1] if part[1] == "!" else part[1:-1])
+        # Of nothing, as of a range from its end to its start, there is no character.
+        return f"[^/{ranges}]" if negated else f"[{ranges}]" if ranges else "(?!)"
     return re.escape(part)
 
 
-def discover(source: Path, include: Iterable[str]) -> Found:
-    """Return the files below ``source`` whose relative names match.
+def _ranges(body: str) -> str:
+    """Return the characters of a class as a regular expression has them."""
+    ranges = ""
+    while body:
+        first, last, length = body[0], body[0], 1
+        if body[1:2] == "-" and len(body) > 2:
+            last, length = body[2], 3
+        if first <= last:
+            ranges += f"{re.escape(first)}-{re.escape(last)}"
+        body = body[length:]
+    return ranges
 
-    Symbolic links are not followed: one can lead out of what the administrator allowed, or in a
-    circle. Pipes, devices and sockets are passed over. Raise EdgeError if the source itself
-    cannot be read.
-    """
+
+def listed(source: Path, include: Iterable[str]) -> Listed:
+    """Do what ``discover`` does, without the compiled engine."""
     matches = matcher(include).fullmatch
     files: list[SourceFile] = []
     unreadable: list[str] = []
@@ -108,7 +188,7 @@ def discover(source: Path, include: Iterable[str]) -> Found:
                 raise EdgeError(SOURCE_UNREADABLE, _explained(source, error)) from error
             unreadable.append(_shown(above))
     files.sort(key=lambda file: file.name)
-    return Found(tuple(files), tuple(sorted(unreadable)), tuple(sorted(passed_over)))
+    return Listed(tuple(files), tuple(sorted(unreadable)), tuple(sorted(passed_over)))
 
 
 def _state(entry: os.DirEntry[str]) -> os.stat_result | None:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -90,12 +89,22 @@ def check(job: JobDocument) -> Iterator[str]:
     yield from _check_timestamp(job.schema.timestamp)
 
 
-def _check_timestamp(timestamp: Timestamp) -> Iterator[str]:
-    where = "schema.timestamp"
+def _is_zone(name: str) -> bool:
+    if name == "UTC":
+        return True
+    from zoneinfo import ZoneInfo  # slow to import, and most jobs do not need it
+
     try:
-        ZoneInfo(timestamp.time_zone)
+        ZoneInfo(name)
     # What zoneinfo raises depends on how the name is wrong: not found, not a path, a directory.
     except (KeyError, ValueError, OSError):
+        return False
+    return True
+
+
+def _check_timestamp(timestamp: Timestamp) -> Iterator[str]:
+    where = "schema.timestamp"
+    if not _is_zone(timestamp.time_zone):
         yield f"{where}.timeZone: there is no time zone {timestamp.time_zone!r}"
     for index, pattern in enumerate(timestamp.formats):
         if pattern != ISO8601 and pattern not in EPOCHS and (problem := _pattern_problem(pattern)):

@@ -75,6 +75,11 @@ class Wanted:
     changed: bool = False
     """Files that were read by other rules."""
 
+    @property
+    def rules(self) -> str:
+        """The rules, if files that were read by others are wanted."""
+        return self.schema_version if self.changed else ""
+
 
 _COLUMNS: Final = ", ".join(field.name for field in fields(Entry))
 _PLACES: Final = ", ".join("?" for _ in fields(Entry))
@@ -125,7 +130,7 @@ class Ledger:
                 self._db.execute("INSERT INTO ledger VALUES (?)", (dataset,))
             elif row[0] != dataset:
                 log.warning("the results are others than before; all files are read again")
-                for table in ("entries", "prepared", "pending", "replayed"):
+                for table in ("entries", "prepared", "pending", "replayed", "settled"):
                     self._db.execute(f"DELETE FROM {table}")  # noqa: S608
                 self._db.execute("UPDATE ledger SET dataset = ?", (dataset,))
 
@@ -145,6 +150,19 @@ class Ledger:
             " AND (NOT :changed OR (whole AND schema_version = :schema_version))"
         )
         return {row[0]: row[1:] for row in self._db.execute(query, asdict(wanted))}
+
+    def is_settled(self, listing: bytes, wanted: "Wanted") -> bool:
+        """Tell whether nothing was wanted of the files of a listing, when it was last compared."""
+        if not listing or wanted.replay:
+            return False
+        row = self._db.execute("SELECT listing, rules FROM settled").fetchone()
+        return row is not None and tuple(row) == (listing, wanted.rules)
+
+    def settle(self, listing: bytes, wanted: "Wanted") -> None:
+        """Note that nothing is wanted of the files of a listing."""
+        with self._transaction():
+            self._db.execute("DELETE FROM settled")
+            self._db.execute("INSERT INTO settled VALUES (?, ?)", (listing, wanted.rules))
 
     def replayed(self) -> str | None:
         """Return the request to read again that was heard last."""
@@ -231,6 +249,9 @@ def _connected(path: Path) -> sqlite3.Connection:
         ]
         db.execute("CREATE TABLE IF NOT EXISTS ledger (dataset TEXT NOT NULL)")
         db.execute("CREATE TABLE IF NOT EXISTS replayed (id TEXT NOT NULL)")
+        db.execute(
+            "CREATE TABLE IF NOT EXISTS settled (listing BLOB NOT NULL, rules TEXT NOT NULL)"
+        )
         db.execute(
             "CREATE TABLE IF NOT EXISTS "
             "pending (run TEXT NOT NULL, attempt TEXT NOT NULL, replay TEXT)"

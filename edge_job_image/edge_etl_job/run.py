@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from edge_etl_job.discovery import Found, discover
 from edge_etl_job.documents import DeliveredFile, JobDocument, NodeManifest, NodeSummary
 from edge_etl_job.engine import Engine, EngineResult, InputRange, OutputFile
 from edge_etl_job.errors import EdgeError
-from edge_etl_job.increments import increment
+from edge_etl_job.increments import Increment, increment
 from edge_etl_job.ledger import Ledger, Pending, Wanted, refusal
 from edge_etl_job.logs import Progress, log
 from edge_etl_job.reasons import TRANSFORM_FAILED, WORK_UNWRITABLE
@@ -113,13 +112,7 @@ def _attempt(
     # The version is a digest of the rules: it is made once, not for each file.
     version = task.schema_version()
     wanted = Wanted(version, replay is not None, job.reprocess == "Changed")
-    delivered = ledger.delivered(wanted)
-    increments = [
-        new
-        for file in found.files
-        if delivered.get(file.name) != (file.identity, file.size, file.modified, file.changed)
-        and (new := increment(file, ledger, wanted, settled_before=settled_before))
-    ]
+    increments = _increments(found, ledger, wanted, settled_before)
     firsts, copies = apart(increments)
     with _work_dir(task.work) as work_dir:
         result = _clean(task, engine, [part for new in firsts for part in new.parts], work_dir, now)
@@ -134,16 +127,39 @@ def _attempt(
         manifest = report.manifest(
             job, version, task.node, task.attempt, now, inputs, result, files
         )
-        ledger.prepare(Pending(job.run, task.attempt, replay), entries)
+        # Where the ledger stays as it is, nothing has to be found out if this attempt dies.
+        moves = bool(entries) or replay is not None
+        if moves:
+            ledger.prepare(Pending(job.run, task.attempt, replay), entries)
         log.info("committing", extra={"event": "committing"})
         standing = _parsed(store.commit(msgspec.json.encode(manifest)))
         log.info("committed", extra={"event": "committed", "attempt": standing.attempt})
-        if standing.attempt == task.attempt:
+        if moves and standing.attempt == task.attempt:
             ledger.advance()
-        else:
+        elif moves:
             ledger.forget()
-    no_files = None if found.files or found.unreadable else _no_files(task, found)
+    no_files = None if len(found) or found.unreadable else _no_files(task, found)
     return report.delivered(standing, no_files=no_files)
+
+
+def _increments(
+    found: Found, ledger: Ledger, wanted: Wanted, settled_before: int
+) -> list[Increment]:
+    """Return what is new of the files that were found."""
+    if ledger.is_settled(found.digest, wanted):
+        return []
+    delivered = ledger.delivered(wanted)
+    # An empty file has nothing now, and when it has it has changed.
+    other = [
+        file
+        for file in found.files()
+        if file.size
+        and delivered.get(file.name) != (file.identity, file.size, file.modified, file.changed)
+    ]
+    if not other and found.digest:
+        ledger.settle(found.digest, wanted)
+    increments = (increment(file, ledger, wanted, settled_before=settled_before) for file in other)
+    return [new for new in increments if new is not None]
 
 
 def _clean(
@@ -186,15 +202,24 @@ def _work_dir(work: Path) -> Iterator[Path]:
     try:
         work.mkdir(parents=True, exist_ok=True)
         for left in work.glob("attempt-*"):
-            shutil.rmtree(left, ignore_errors=True)
+            _remove(left)
         path = work / f"attempt-{os.getpid()}"
         path.mkdir(mode=0o700)
         try:
             yield path
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
     except (OSError, sqlite3.Error) as error:
         raise refusal(error, work, WORK_UNWRITABLE) from error
+
+
+def _remove(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:  # it is not empty
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _no_files(task: Task, found: Found) -> str:

@@ -1,8 +1,6 @@
 """Times in microseconds since 1970 (UTC), and which of them are believable."""
 
-import zoneinfo
 from datetime import UTC, datetime, timedelta
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +32,11 @@ def limits(schema: Schema, now: datetime) -> tuple[int, int]:
 
 def zone_file(name: str) -> bytes:
     """Return the file of the time zone database that ``zoneinfo`` reads for a zone (RFC 8536)."""
-    for folder in zoneinfo.TZPATH:
+    # Most jobs' times are UTC, and these are slow to import.
+    from importlib import resources
+    from zoneinfo import TZPATH
+
+    for folder in TZPATH:
         path = Path(folder, name)
         if path.is_file():
             return path.read_bytes()

@@ -35,3 +35,25 @@ def clean(
     progress: Callable[[int], object],
 ) -> Outcome:
     """Clean the inputs, each (name, path, start, end, lines, digested), as the plan (JSON) says."""
+
+class Listing:
+    """The files of a source."""
+
+    @property
+    def digest(self) -> bytes:
+        """A digest of all that is known of the files: the same as long as nothing changed."""
+
+    @property
+    def unreadable(self) -> list[str]:
+        """The directories that cannot be listed, sorted."""
+
+    @property
+    def passed_over(self) -> list[str]:
+        """Names that match, but are no regular files; sorted."""
+
+    def __len__(self) -> int: ...
+    def files(self) -> list[tuple[str, str, str, int, int, int]]:
+        """Name, path, device and inode, size, times in nanoseconds; in the order of the names."""
+
+def discover(source: PathLike[str], patterns: Sequence[str]) -> Listing:
+    """List the regular files whose relative names match; OSError if the source cannot be."""

@@ -5,8 +5,10 @@ import shutil
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from edge_etl_job.ledger import Ledger
 
 from tests.support.edge import HEADER, Pi, csv, reading
 
@@ -44,6 +46,33 @@ def test_a_file_is_read_once(pi: Pi) -> None:
     assert runs(pi) == "a.csv read 1"
     assert runs(pi) == ""
     assert seconds(pi) == [1]
+
+
+def test_what_was_found_unchanged_is_not_compared_again_until_something_changes(
+    pi: Pi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = pi.write("a.csv", csv(reading(1)))
+    pi.write("empty.csv", "")
+    assert [runs(pi), runs(pi)] == ["a.csv read 1", ""]
+    compared = Mock(wraps=Ledger.delivered)
+    monkeypatch.setattr(Ledger, "delivered", lambda ledger, wanted: compared(ledger, wanted))
+    assert [runs(pi), runs(pi)] == ["", ""]
+    assert compared.call_count == 0
+    with path.open("a") as file:
+        file.write(f"{reading(2)}\n")
+    pi.write("b.csv", csv(reading(3)))
+    assert runs(pi) == "a.csv read 1\nb.csv read 1"
+    assert compared.call_count == 1
+    assert seconds(pi) == [1, 2, 3]
+
+
+def test_a_line_that_waits_is_read_when_its_file_has_settled_and_nothing_else_changed(
+    pi: Pi,
+) -> None:
+    pi.write("a.csv", csv(reading(1)) + reading(2))
+    assert [runs(pi, settle=3600) for _ in range(4)] == ["a.csv read 1", "", "", ""]
+    assert runs(pi) == "a.csv read 1"
+    assert seconds(pi) == [1, 2]
 
 
 @pytest.mark.parametrize("before", [["x"], LONG], ids=["short", "long"])

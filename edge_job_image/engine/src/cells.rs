@@ -40,11 +40,16 @@ pub fn text_of(line: &[u8]) -> Result<&[u8], Rejection> {
     Ok(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// The first bytes of a rejected line, made valid UTF-8 by writing the others as `\xff`.
+/// The first bytes of a rejected line, as they are shown.
 pub fn raw(line: &[u8]) -> String {
     const KEPT: usize = 4096;
+    shown(&line[..line.len().min(KEPT)])
+}
+
+/// Bytes as valid UTF-8: the others are written as `\xff`.
+pub fn shown(bytes: &[u8]) -> String {
     let mut text = String::new();
-    for chunk in line[..line.len().min(KEPT)].utf8_chunks() {
+    for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         for byte in chunk.invalid() {
             text.push_str(&format!("\\x{byte:02x}"));

@@ -1,6 +1,7 @@
 //! The module `edge_etl_engine`: what the edge program sees of the engine.
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
@@ -9,7 +10,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::clean::Outside;
+use crate::discovery;
 use crate::engine::{self, Failure, Input, Outcome, Read, Refused};
+use crate::glob::Pattern;
 use crate::plan::Plan;
 use crate::reason::Quarantine;
 use crate::timestamp::date;
@@ -131,7 +134,56 @@ fn refused_to_dict(py: Python<'_>, refused: Refused) -> PyResult<Bound<'_, PyDic
     Ok(result)
 }
 
+/// The files of a source, and the directories that cannot be listed.
+#[pyclass(frozen)]
+struct Listing(discovery::Listing);
+
+/// Name, path, device and inode, size, and the nanoseconds of its times.
+type Found = (String, OsString, String, u64, i64, i64);
+
+#[pymethods]
+impl Listing {
+    #[getter]
+    fn digest(&self) -> [u8; 16] {
+        self.0.digest().to_be_bytes()
+    }
+
+    #[getter]
+    fn unreadable(&self) -> Vec<String> {
+        self.0.unreadable.clone()
+    }
+
+    #[getter]
+    fn passed_over(&self) -> Vec<String> {
+        self.0.passed_over.clone()
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.files.len()
+    }
+
+    fn files(&self) -> Vec<Found> {
+        let found = |file: &discovery::Found| {
+            let identity = format!("{}:{}", file.device, file.inode);
+            let path = file.path.clone().into_os_string();
+            (file.name.clone(), path, identity, file.size, file.modified, file.changed)
+        };
+        self.0.files.iter().map(found).collect()
+    }
+}
+
+/// Lists the regular files below a source whose relative names match one of the patterns; raises
+/// OSError if the source itself cannot be listed.
+#[pyfunction]
+fn discover(py: Python<'_>, source: PathBuf, patterns: Vec<String>) -> PyResult<Listing> {
+    let patterns: Vec<Pattern> = patterns.iter().map(|pattern| Pattern::new(pattern)).collect();
+    let listed = py.detach(|| discovery::discover(&source, &patterns));
+    listed.map(Listing).map_err(|error| os_error(&error))
+}
+
 #[pymodule]
 fn edge_etl_engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Listing>()?;
+    module.add_function(wrap_pyfunction!(discover, module)?)?;
     module.add_function(wrap_pyfunction!(clean, module)?)
 }
