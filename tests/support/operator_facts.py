@@ -164,6 +164,19 @@ class World:
         """Let nodes go silent: what ran there is still said to run."""
         return self.with_nodes(*(node(name, ready="Unknown") for name in names))
 
+    def back(self, *names: str) -> Self:
+        """Let nodes be heard of again: their kubelets end what was deleted meanwhile."""
+        for place in (self.pods, self.jobs):
+            gone = [
+                key
+                for key, each in place.items()
+                if "deletionTimestamp" in each["metadata"]
+                and each["metadata"]["labels"].get("pi-edge-spark.io/node") in names
+            ]
+            for key in gone:
+                place.pop(key)
+        return self.with_nodes(*names)
+
     def edit(self, **changes: Any) -> Self:
         """Edit the job's spec."""
         self.spec = {**self.spec, **changes}
@@ -261,6 +274,8 @@ class World:
         ended = phase in ("Succeeded", "Failed")
         state = {"terminated": {"exitCode": code, "message": message}} if ended else {}
         self.pods[name]["status"] = {"phase": phase, **container(**state), **more}
+        if phase == "Running" and (on := self.pods[name]["metadata"]["labels"].get(names.NODE)):
+            self.pods[name]["spec"]["nodeName"] = on
         return self
 
     def job_is(self, node: str, kind: str, reason: str = "") -> Self:
@@ -288,17 +303,34 @@ class World:
             case Create(manifest):
                 self._create(manifest)
             case Delete("Job", name, uid):
-                gone = {
-                    key
-                    for key, value in self.pods.items()
-                    if value["metadata"]["ownerReferences"][0]["uid"] == uid
-                }
-                self.pods = {key: each for key, each in self.pods.items() if key not in gone}
-                self.jobs.pop(name, None)
+                self._delete_job(name, uid)
             case Delete("ConfigMap", name, _):
                 self.configs.discard(name)
             case Delete(_, name, _):
                 self.pods.pop(name, None)
+
+    def _delete_job(self, name: str, uid: str) -> None:
+        """Delete a Job in the foreground: on a node that is off its pods hang, and it with them."""
+        gone = [
+            key
+            for key, value in self.pods.items()
+            if value["metadata"]["ownerReferences"][0]["uid"] == uid
+        ]
+        hangs = False
+        for key in gone:
+            node = self.nodes.get(self.pods[key]["spec"].get("nodeName", ""))
+            if node is not None and not node.ready and self._runs(key):
+                self.pods[key]["metadata"].setdefault("deletionTimestamp", self.now.isoformat())
+                hangs = True
+            else:
+                self.pods.pop(key)
+        if hangs:
+            self.jobs[name]["metadata"].setdefault("deletionTimestamp", self.now.isoformat())
+        else:
+            self.jobs.pop(name, None)
+
+    def _runs(self, pod: str) -> bool:
+        return bool(self.pods[pod]["status"]["phase"] == "Running")
 
     def _create(self, manifest: dict[str, Any]) -> None:
         kind, name = manifest["kind"], manifest["metadata"]["name"]

@@ -148,8 +148,9 @@ def test_a_power_cut_during_cleaning_does_not_hold_the_run_up() -> None:
     assert "without pi-4 (Offline)" in world.message("Succeeded")
     assert world.condition("Degraded") == ("True", "NodesMissing")
     assert world.status["runs"][0]["missing"] == ["pi-4"]
-    # Its Job is gone, so that it does nothing when it is back.
-    assert len(world.jobs) == 3
+    # Its pod hangs, and is gone when it is back; it does nothing then.
+    assert len(world.jobs) == 4
+    assert len(world.back("pi-4").settle().jobs) == 3
 
 
 def test_a_node_that_is_off_before_the_start_gets_its_job_when_it_is_back() -> None:
@@ -377,3 +378,20 @@ def test_a_node_that_the_aggregation_quarantined_is_missing() -> None:
     assert "without pi-2 (SchemaDrift)" in world.message("Succeeded")
     assert world.condition("Degraded") == ("True", "SchemaDrift")
     assert "pi-2: no column for pm10" in world.message("Degraded")
+
+
+def test_a_pod_that_hangs_on_a_pi_that_is_off_does_not_hold_the_next_run_up() -> None:
+    """Peers: orphaned Terminating pods on nodes that are off (kubeedge#3735)."""
+    world = four().settle()
+    hanging = world.pod_of("pi-4")
+    world.pod_is(hanging, "Running").deliver("pi-1", "pi-2", "pi-3").off("pi-4").settle()
+    published(world)
+    first = world.run
+    assert hanging in world.pods
+    world.annotations = {"pi-edge-spark.io/run-now": "1"}
+    world.settle()
+    assert world.run > first
+    assert len([job for job in world.jobs if world.run in job]) == 3
+    world.back("pi-4").settle()
+    assert hanging not in world.pods
+    assert len([job for job in world.jobs if world.run in job]) == 4
