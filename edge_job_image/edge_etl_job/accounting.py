@@ -122,7 +122,7 @@ def _entry(new: Increment, read: Sequence[InputResult]) -> Entry | None:
     entry = new.entry if quarantine is None else new.held
     if entry is None or (quarantine is not None and quarantine.reason == UNREADABLE):
         return None
-    left = [*ranges(entry.refused)] if not new.again else []
+    left = [*ranges(entry.refused)]
     for part, result in zip(new.parts, read, strict=True):
         if result.quarantined is None:
             left += result.refused

@@ -17,7 +17,7 @@ import msgspec
 
 from edge_etl_job.content import digests, head, head_length, holds, whole
 from edge_etl_job.discovery import SourceFile, described
-from edge_etl_job.engine import InputRange, Range
+from edge_etl_job.engine import MOST_RANGES, InputRange, Range
 from edge_etl_job.ledger import Entry, Ledger, Wanted
 from edge_etl_job.reasons import UNREADABLE
 from edge_etl_job.sources import open_regular, why_unreadable
@@ -53,8 +53,15 @@ class Increment:
 
 
 def packed(ranges: Sequence[Range]) -> bytes:
-    """Return ranges as an entry of the ledger holds them; empty when there is none."""
-    return msgspec.msgpack.encode(ranges) if ranges else b""
+    """Return ranges as an entry of the ledger holds them: empty when there is none.
+
+    Of too many the last one goes on to the end of all, so that an entry stays small.
+    """
+    ordered = sorted(ranges)
+    if len(ordered) > MOST_RANGES:
+        last = ordered[MOST_RANGES - 1]._replace(end=ordered[-1].end)
+        ordered = [*ordered[: MOST_RANGES - 1], last]
+    return msgspec.msgpack.encode(ordered) if ordered else b""
 
 
 def ranges(packed: bytes) -> tuple[Range, ...]:
@@ -115,15 +122,17 @@ def _compared(
     anew = wanted.changed and not new.whole
     start = 0 if anew else _whole_line(opened, offset, end)
     refused = tuple(each for each in ranges(new.refused) if each.start < start)
+    replayed = refused if wanted.replay else ()
+    if wanted.exact and len(replayed) == MOST_RANGES:
+        replayed = replayed[:-1]  # between its rows are others
     new = replace(
         new,
         lines=0 if anew else new.lines,
         whole=anew or new.whole,
-        refused=b"" if wanted.replay else packed(refused),
+        refused=packed(refused[len(replayed) :]),
         continues=entry is not None and known == entry,
     )
-    again = tuple(InputRange(file.name, file.path, *each, each.end) for each in refused)
-    again = again if wanted.replay else ()
+    again = tuple(InputRange(file.name, file.path, *each, each.end) for each in replayed)
     if known is not None and start == end and not again:
         return _renamed(known, new)
     message = None
@@ -175,7 +184,6 @@ def _held(new: Entry, known: Entry | None) -> Entry:
         head_length=known.head_length if known else 0,
         head=known.head if known else b"",
         whole=known is not None and known.whole and known.schema_version == new.schema_version,
-        refused=known.refused if known else b"",
     )
 
 

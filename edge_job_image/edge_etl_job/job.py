@@ -81,6 +81,8 @@ def check(job: JobDocument) -> Iterator[str]:
     circular = [field.circular for field in job.schema.fields if field.circular is not None]
     if "circular_mean" in job.features.statistics and not circular:
         yield "features.statistics: circular_mean needs a field with circular, such as 360"
+    if job.reprocess == "Changed" and "rows" not in job.results.ship:
+        yield "reprocess: Changed needs rows in results.ship: by them the table knows what it has"
     if seconds(job.features.window) == 0:
         yield "features.window: a window has a length"
     for index, pattern in enumerate(job.source.include):

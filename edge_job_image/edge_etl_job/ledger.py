@@ -74,6 +74,8 @@ class Wanted:
     """What was rejected or quarantined."""
     changed: bool = False
     """Files that were read by other rules."""
+    exact: bool = False
+    """Nothing that was delivered is read again: without rows no one can tell that it was."""
 
     @property
     def rules(self) -> str:

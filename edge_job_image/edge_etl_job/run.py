@@ -111,7 +111,12 @@ def _attempt(
     replay = job.replay if job.replay != ledger.replayed() else None
     # The version is a digest of the rules: it is made once, not for each file.
     version = task.schema_version()
-    wanted = Wanted(version, replay is not None, job.reprocess == "Changed")
+    wanted = Wanted(
+        version,
+        replay=replay is not None,
+        changed=job.reprocess == "Changed",
+        exact="rows" not in job.results.ship,
+    )
     increments = _increments(found, ledger, wanted, settled_before)
     firsts, copies = apart(increments)
     with _work_dir(task.work) as work_dir:

@@ -64,6 +64,10 @@ GOOD: dict[str, Change] = {
         "spec.concurrencyPolicy": "Replace",
         "spec.suspend": True,
     },
+    "rules of one's own": {
+        "spec.edge": {"transform": {"configMap": {"name": "my-rules", "key": "clean.py"}}},
+        "spec.reprocess": "Changed",
+    },
     "a share of the rows": {"spec.quality": {"maxRejectedRatio": "0.5%"}},
     "a number of nodes": {"spec.nodes.minSuccess": 2, "spec.nodes.offlinePolicy": "Wait"},
     "a share of the nodes": {
@@ -133,6 +137,14 @@ BAD: dict[str, Change] = {
     "a suspension in words": {"spec.suspend": "yes"},
     "no selector": {"spec.nodes": {}},
     "no node": {"spec.nodes.minSuccess": 0},
+    "what only rows can tell": {
+        "spec.reprocess": "Changed",
+        "spec.results": {"landing": {}, "ship": ["features"]},
+    },
+    "an unknown way to reprocess": {"spec.reprocess": "Always"},
+    "rules in a file of a path": {
+        "spec.edge": {"transform": {"configMap": {"name": "my-rules", "key": "../clean.py"}}}
+    },
     "more than all rows": {"spec.quality": {"maxRejectedRatio": "101%"}},
     "a share of rows as a number": {"spec.quality": {"maxRejectedRatio": 25}},
     "no share of the nodes": {"spec.nodes.minSuccess": "0%"},

@@ -114,6 +114,18 @@ def test_so_many_rejected_rows_that_rows_between_them_come_again(pi: Pi) -> None
     assert set(seconds(pi)) == set(range(3000))
 
 
+def test_without_rows_none_is_read_twice_that_could_count_twice(pi: Pi) -> None:
+    lines = [reading(at, value="1500" if at % 2 else "1") for at in range(3000)]
+    path = pi.write("a.csv", csv(*lines[:1500]))
+    ship = {"ship": ["features"]}
+    run(pi, results=ship)
+    with path.open("a") as file:
+        file.writelines(f"{line}\n" for line in lines[1500:])
+    run(pi, results=ship)
+    (again,) = run(pi, schema=WIDER, results=ship, replay="first")
+    assert (again.rows_read, again.rows_clean) == (999, 999)
+
+
 @pytest.mark.parametrize("appended", [False, True])
 def test_files_read_by_other_rules_are_read_again_where_the_job_says_so(
     appended: bool, pi: Pi

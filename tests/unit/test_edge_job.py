@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from edge_etl_job.documents import JobDocument
 from edge_etl_job.errors import EdgeError
-from edge_etl_job.job import load_job
+from edge_etl_job.job import check, load_job
 
 from tests.support.edge import document, job
 
@@ -179,6 +179,12 @@ def test_the_sample_of_the_documents_defaults_is_good(tmp_path: Path) -> None:
     path = tmp_path / "job.json"
     path.write_text(json.dumps(document()))
     assert load_job(path) == msgspec.convert(document(), JobDocument)
+
+
+def test_what_needs_rows_is_refused_without_them() -> None:
+    (problem,) = check(job(reprocess="Changed", results={"ship": ["features"]}))
+    assert problem.startswith("reprocess: Changed needs rows in results.ship")
+    assert list(check(job(reprocess="Changed"))) == []
 
 
 def test_the_schema_version_follows_what_decides_on_rows() -> None:
