@@ -78,7 +78,7 @@ def _day(ours: Path, peer: Path, day: str) -> Iterator[str]:
         at = window["window_start"].replace(tzinfo=None), window["sensor_id"]
         for name in FIELDS:
             cells = [window[f"{name}_{label}"] for label in STATISTICS]
-            wanted = expected.get((*at, name), [0, None, None, None, None])
+            wanted = expected.get((*at, name), [0, *[None] * (len(STATISTICS) - 1)])
             if not all(map(_same, cells, wanted)):
                 yield f"{at} {name}: {cells}, not {wanted}"
 
@@ -98,7 +98,8 @@ def _statistics(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], list[float 
         count = row["count"]
         deviation = math.sqrt(row["m2"] / (count - 1)) if count > 1 else None
         at = (row["window_start"].replace(tzinfo=None), row["sensor_id"], row["field"])
-        found[at] = [count, row["mean"], deviation, row["min"], row["max"]]
+        rest = [row[name] for name in ("min", "max", "p50", "p95")]
+        found[at] = [count, row["mean"], deviation, *rest]
     return found
 
 

@@ -36,7 +36,11 @@ def document(run: str) -> dict[str, Any]:
             "nullValues": [""],
         },
         "key": ["sensor_id", "timestamp"],
-        "features": {"window": "1h", "groupBy": ["sensor_id"]},
+        "features": {
+            "window": "1h",
+            "groupBy": ["sensor_id"],
+            "statistics": ["count", "mean", "stddev", "min", "max", "p50", "p95"],
+        },
     }
 
 

@@ -6,7 +6,15 @@ from pathlib import Path
 import duckdb
 
 from tests.benchmarks.edge import FIELDS, LIMITS
-from tests.benchmarks.peers.common import COLUMNS, NOT_BEFORE, TIME, days_done, main, rejections
+from tests.benchmarks.peers.common import (
+    COLUMNS,
+    NOT_BEFORE,
+    PERCENT,
+    TIME,
+    days_done,
+    main,
+    rejections,
+)
 
 NAMES = ", ".join(("timestamp", "sensor_id", *FIELDS))
 
@@ -55,6 +63,11 @@ def finish(db: duckdb.DuckDBPyConnection, day: str, out: Path) -> int:
             *(("count", "count"), ("mean", "avg"), ("stddev", "stddev_samp")),
             *(("min", "min"), ("max", "max")),
         )
+    )
+    statistics += "".join(
+        f", quantile_disc({name}, {percent / 100}) AS {name}_p{percent}"
+        for name in FIELDS
+        for percent in PERCENT
     )
     db.execute(f"""
         COPY (SELECT date_trunc('hour', timestamp) AS window_start, sensor_id, {statistics}

@@ -10,10 +10,11 @@ from tests.benchmarks.edge import FIELDS, LIMITS
 from tests.benchmarks.peers.common import (
     COLUMNS,
     NOT_BEFORE,
-    STATISTICS,
+    PERCENT,
     TIME,
     days_done,
     main,
+    quantiles,
     rejections,
 )
 
@@ -50,7 +51,13 @@ def finish(rows: pd.DataFrame, day: str, out: Path) -> int:
     hours = kept["timestamp"].dt.floor("h").rename("window_start")
     grouped = kept.groupby([hours, "sensor_id"])[list(FIELDS)]
     features = grouped.agg(["count", "mean", "std", "min", "max"])
-    features.columns = pd.Index([f"{name}_{label}" for name in FIELDS for label in STATISTICS])
+    labels = ["count", "mean", "stddev", "min", "max"]
+    features.columns = pd.Index([f"{name}_{label}" for name in FIELDS for label in labels])
+    groups = grouped.ngroup().to_numpy()
+    for name in FIELDS:
+        found = quantiles(groups, kept[name].to_numpy(), len(features))
+        for percent, values in zip(PERCENT, found, strict=True):
+            features[f"{name}_p{percent}"] = values
     features.reset_index().to_parquet(
         out / f"features-{day}.parquet", index=False, compression="zstd", compression_level=3
     )

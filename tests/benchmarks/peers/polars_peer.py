@@ -6,7 +6,15 @@ from pathlib import Path
 import polars as pl
 
 from tests.benchmarks.edge import FIELDS, LIMITS
-from tests.benchmarks.peers.common import COLUMNS, NOT_BEFORE, TIME, days_done, main, rejections
+from tests.benchmarks.peers.common import (
+    COLUMNS,
+    NOT_BEFORE,
+    PERCENT,
+    TIME,
+    days_done,
+    main,
+    rejections,
+)
 
 KEY = ["timestamp", "sensor_id"]
 
@@ -55,6 +63,11 @@ def read(path: Path) -> pl.DataFrame:
     ).collect()
 
 
+def quantile(name: str, percent: int) -> pl.Expr:
+    """Return the value of that rank among the sorted ones."""
+    return pl.col(name).quantile(percent / 100, interpolation="equiprobable")
+
+
 def finish(rows: pl.DataFrame, day: str, out: Path) -> int:
     """Write a day; return how many duplicates it had."""
     kept = rows.unique(KEY, keep="first", maintain_order=True).sort(KEY)
@@ -68,6 +81,7 @@ def finish(rows: pl.DataFrame, day: str, out: Path) -> int:
             ("stddev", pl.col(name).std()),
             ("min", pl.col(name).min()),
             ("max", pl.col(name).max()),
+            *((f"p{percent}", quantile(name, percent)) for percent in PERCENT),
         )
     ]
     hours = pl.col("timestamp").dt.truncate("1h").alias("window_start")

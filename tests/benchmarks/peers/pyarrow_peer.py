@@ -15,10 +15,11 @@ from tests.benchmarks.edge import FIELDS, LIMITS
 from tests.benchmarks.peers.common import (
     COLUMNS,
     NOT_BEFORE,
-    STATISTICS,
+    PERCENT,
     TIME,
     days_done,
     main,
+    quantiles,
     rejections,
 )
 
@@ -70,6 +71,12 @@ def _array(column: Any) -> Any:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
+def _group(times: Any, sensors: Any, names: Any) -> Any:
+    """Return a number for the hour of the day and the sensor of each row."""
+    hours = pc.hour(times).to_numpy(zero_copy_only=False)
+    return hours * len(names) + pc.index_in(sensors, value_set=names).to_numpy(zero_copy_only=False)
+
+
 def finish(rows: Any, day: str, out: Path) -> int:
     """Write a day; return how many duplicates it had."""
     numbered = rows.append_column("row", pa.array(np.arange(len(rows))))
@@ -85,9 +92,16 @@ def finish(rows: Any, day: str, out: Path) -> int:
     wanted = [
         (name, label, sample if label == "stddev" else None)
         for name in FIELDS
-        for label in STATISTICS
+        for label in ("count", "mean", "stddev", "min", "max")
     ]
     features = grouped.aggregate(wanted)
+    names = pc.unique(kept["sensor_id"])
+    groups = _group(kept["timestamp"], kept["sensor_id"], names)
+    own = _group(features["window_start"], features["sensor_id"], names)
+    for name in FIELDS:
+        values = kept[name].to_numpy(zero_copy_only=False)
+        for percent, found in zip(PERCENT, quantiles(groups, values, 24 * len(names)), strict=True):
+            features = features.append_column(f"{name}_p{percent}", pa.array(found[own]))
     pq.write_table(
         features, out / f"features-{day}.parquet", compression="zstd", compression_level=3
     )
