@@ -79,6 +79,9 @@ class Field(_Document, frozen=True, kw_only=True):
     max: float | None = None
     null_values: tuple[str, ...] = ()
     null_ranges: tuple[NullRange, ...] = ()
+    stuck_after: Annotated[int, Meta(ge=1)] | Duration | None = None
+    """For so many readings, or so long, a value may stay the same."""
+    max_rate_per_minute: float | None = None
     circular: float | None = None
     """The value that is the same as 0, where values go round: 360 of a direction in degrees."""
 
@@ -86,6 +89,11 @@ class Field(_Document, frozen=True, kw_only=True):
     def columns(self) -> tuple[str, ...]:
         """The names of CSV columns that can hold this field, the first present one wins."""
         return self.from_ or (self.name,)
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether it has rules about what came before."""
+        return self.stuck_after is not None or self.max_rate_per_minute is not None
 
     @property
     def is_number(self) -> bool:

@@ -114,6 +114,8 @@ class EngineResult:
     """The columns of all headers that could be read, sorted."""
     columns_missing: tuple[str, ...]
     """The schema's columns that no file had, in the schema's order; empty without inputs."""
+    history: str | None = None
+    """What the next call is to be given, where rules look back."""
 
 
 def missing_columns(job: JobDocument, headers: int, seen: Set[str]) -> tuple[str, ...]:
@@ -136,11 +138,13 @@ class Engine(Protocol):
         *,
         now: datetime,
         progress: Callable[[int], None],
+        history: str | None = None,
     ) -> EngineResult:
         """Read the ranges and write the files of the result into ``work_dir``.
 
-        ``now`` is what ``schema.timestamp.maxFuture`` counts from. ``progress`` is told the bytes
-        read so far, in all. A file that cannot be read is quarantined; OSError and sqlite3.Error
-        mean that ``work_dir`` cannot be written.
+        ``history`` is what the call before gave (``EngineResult.history``), for rules that look
+        back. ``now`` is what ``schema.timestamp.maxFuture`` counts from. ``progress`` is told the
+        bytes read so far, in all. A file that cannot be read is quarantined; OSError and
+        sqlite3.Error mean that ``work_dir`` cannot be written.
         """
         ...

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST: Final = sys.float_info.max
 """The greatest double: JSON has no infinity, and no cell is beyond it."""
+MOST_SERIES: Final = 65_536
+"""Series that are remembered from run to run: those that were heard of last."""
 _BUDGET: Final = 16 << 20
 """Bytes of rows that the engine holds before it sets some aside on the disk."""
 
@@ -56,10 +58,11 @@ class NativeEngine:
         *,
         now: datetime,
         progress: Callable[[int], None],
+        history: str | None = None,
     ) -> EngineResult:
         """Clean the inputs; see ``edge_etl_job.engine.Engine``."""
         outcome = edge_etl_engine.clean(
-            msgspec.json.encode(self._plan(job, now)).decode(),
+            msgspec.json.encode(self._plan(job, now) | {"history": history or ""}).decode(),
             [
                 (part.name, part.path, part.start, part.end, part.lines, part.digested)
                 for part in inputs
@@ -79,6 +82,7 @@ class NativeEngine:
             watermark=None if latest is None else _EPOCH + timedelta(microseconds=latest),
             columns_seen=tuple(sorted(outcome["columns"])),
             columns_missing=missing_columns(job, outcome["headers"], frozenset(outcome["columns"])),
+            history=outcome["history"],
         )
 
     def _plan(self, job: JobDocument, now: datetime) -> dict[str, object]:
@@ -114,6 +118,7 @@ class NativeEngine:
             },
             "ship_rows": "rows" in job.results.ship,
             "ship_features": "features" in job.results.ship,
+            "most_series": MOST_SERIES,
             "budget": self._budget,
             "threads": self._threads,
         }
@@ -133,6 +138,12 @@ def _field(field: Field, job: JobDocument) -> dict[str, object]:
         "kind": field.type,
         "missing": missing,
         "circular": field.circular,
+        "stuck_after": _stuck(field.stuck_after),
+        "max_rate": (
+            None
+            if field.max_rate_per_minute is None
+            else (float(field.max_rate_per_minute), f"{field.max_rate_per_minute:g}")
+        ),
         "nulls": sorted(null_texts(job, field)),
         "null_ranges": [
             (max(least, -_MOST), min(most, _MOST)) for least, most in null_ranges(job, field)
@@ -141,6 +152,16 @@ def _field(field: Field, job: JobDocument) -> dict[str, object]:
         "min": None if field.min is None else (float(field.min), f"{field.min:g}"),
         "max": None if field.max is None else (float(field.max), f"{field.max:g}"),
     }
+
+
+def _stuck(limit: int | str | None) -> dict[str, object] | None:
+    match limit:
+        case None:
+            return None
+        case int():
+            return {"readings": limit, "text": f"{limit} readings"}
+        case str():
+            return {"micros": seconds(limit) * 1_000_000, "text": limit}
 
 
 def _result(part: InputRange, read: "edge_etl_engine.Input") -> InputResult:

@@ -52,6 +52,12 @@ def check(job: JobDocument) -> Iterator[str]:
             yield f"{where}.name: {field.name!r} is there twice"
         if not field.is_number and (field.min, field.max) != (None, None):
             yield f"{where}: min and max are for fields of type double and long"
+        if field.looks_back and not field.is_number:
+            yield f"{where}: stuckAfter and maxRatePerMinute are for fields of type double and long"
+        if field.looks_back and TIMESTAMP not in job.key:
+            yield f"{where}: stuckAfter and maxRatePerMinute need timestamp in the key"
+        if field.max_rate_per_minute is not None and field.max_rate_per_minute <= 0:
+            yield f"{where}.maxRatePerMinute: must be above 0"
         if field.circular is not None and not (field.is_number and field.circular > 0):
             yield f"{where}.circular: a number above 0, for fields of type double and long"
         if not field.is_number and field.null_ranges:

@@ -83,6 +83,17 @@ class Wanted:
         return self.schema_version if self.changed else ""
 
 
+@dataclass(frozen=True)
+class History:
+    """What is known of series of readings, for rules that look back."""
+
+    schema_version: str
+    """The rules of the run that knew it."""
+    series: str
+    """See ``EngineResult.history``."""
+
+
+_HISTORIES: Final = ("history", "prepared_history")
 _COLUMNS: Final = ", ".join(field.name for field in fields(Entry))
 _PLACES: Final = ", ".join("?" for _ in fields(Entry))
 
@@ -132,7 +143,8 @@ class Ledger:
                 self._db.execute("INSERT INTO ledger VALUES (?)", (dataset,))
             elif row[0] != dataset:
                 log.warning("the results are others than before; all files are read again")
-                for table in ("entries", "prepared", "pending", "replayed", "settled"):
+                tables = ("entries", "prepared", "pending", "replayed", "settled", *_HISTORIES)
+                for table in tables:
                     self._db.execute(f"DELETE FROM {table}")  # noqa: S608
                 self._db.execute("UPDATE ledger SET dataset = ?", (dataset,))
 
@@ -189,10 +201,19 @@ class Ledger:
         row = self._db.execute("SELECT run, attempt, replay FROM pending").fetchone()
         return Pending(*row) if row else None
 
-    def prepare(self, pending: Pending, entries: Iterable[Entry]) -> None:
+    def history(self) -> History | None:
+        """Return what is known of series of readings."""
+        row = self._db.execute("SELECT schema_version, series FROM history").fetchone()
+        return History(*row) if row else None
+
+    def prepare(
+        self, pending: Pending, entries: Iterable[Entry], history: History | None = None
+    ) -> None:
         """Store durably what the ledger becomes when the attempt's manifest stands."""
         with self._transaction():
             self._clear()
+            if history is not None:
+                self._db.execute("INSERT INTO prepared_history VALUES (?, ?)", astuple(history))
             self._db.execute("INSERT INTO pending VALUES (?, ?, ?)", astuple(pending))
             insert = f"INSERT INTO prepared ({_COLUMNS}) VALUES ({_PLACES})"  # noqa: S608
             self._db.executemany(insert, [astuple(entry) for entry in entries])
@@ -208,6 +229,9 @@ class Ledger:
             self._db.execute(
                 f"INSERT OR REPLACE INTO entries ({_COLUMNS}) SELECT {_COLUMNS} FROM prepared"  # noqa: S608
             )
+            if self._db.execute("SELECT 1 FROM prepared_history").fetchone():
+                self._db.execute("DELETE FROM history")
+                self._db.execute("INSERT INTO history SELECT * FROM prepared_history")
             if self._db.execute("SELECT 1 FROM pending WHERE replay IS NOT NULL").fetchone():
                 self._db.execute("DELETE FROM replayed")
                 self._db.execute("INSERT INTO replayed SELECT replay FROM pending")
@@ -221,6 +245,7 @@ class Ledger:
     def _clear(self) -> None:
         self._db.execute("DELETE FROM prepared")
         self._db.execute("DELETE FROM pending")
+        self._db.execute("DELETE FROM prepared_history")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -258,6 +283,11 @@ def _connected(path: Path) -> sqlite3.Connection:
             "CREATE TABLE IF NOT EXISTS "
             "pending (run TEXT NOT NULL, attempt TEXT NOT NULL, replay TEXT)"
         )
+        for table in _HISTORIES:
+            db.execute(
+                f"CREATE TABLE IF NOT EXISTS {table} (schema_version TEXT NOT NULL, "
+                "series TEXT NOT NULL)"
+            )
         for table in ("entries", "prepared"):
             db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(columns)})")
         if db.execute("PRAGMA user_version").fetchone()[0] == 1:

@@ -23,6 +23,12 @@ MISSING_REQUIRED: Final = "missing_required"
 INVALID_VALUE: Final = "invalid_value"
 OUT_OF_RANGE: Final = "out_of_range"
 
+# Then field by field again, by what came before:
+RATE_EXCEEDED: Final = "rate_exceeded"
+STUCK_VALUE: Final = "stuck_value"
+LOOKING_BACK: Final = frozenset({RATE_EXCEEDED, STUCK_VALUE})
+"""Reasons that a row alone, when it is read again, can neither have nor be free of."""
+
 # By the job's own rules (edge.transform):
 REJECTED_BY_TRANSFORM: Final = "rejected_by_transform"
 

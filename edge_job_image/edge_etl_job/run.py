@@ -19,7 +19,7 @@ from edge_etl_job.documents import DeliveredFile, JobDocument, NodeManifest, Nod
 from edge_etl_job.engine import Engine, EngineResult, InputRange, OutputFile
 from edge_etl_job.errors import EdgeError
 from edge_etl_job.increments import Increment, increment
-from edge_etl_job.ledger import Ledger, Pending, Wanted, refusal
+from edge_etl_job.ledger import History, Ledger, Pending, Wanted, refusal
 from edge_etl_job.logs import Progress, log
 from edge_etl_job.reasons import TRANSFORM_FAILED, WORK_UNWRITABLE
 from edge_etl_job.results import ResultStore
@@ -120,7 +120,8 @@ def _attempt(
     increments = _increments(found, ledger, wanted, settled_before)
     firsts, copies = apart(increments)
     with _work_dir(task.work) as work_dir:
-        result = _clean(task, engine, [part for new in firsts for part in new.parts], work_dir, now)
+        parts = [part for new in firsts for part in new.parts]
+        result = _clean(task, engine, parts, work_dir, now, _history(ledger, wanted))
         each = iter(result.inputs)
         results = {new.name: [next(each) for _ in new.parts] for new in firsts}
         inputs, entries = accounted(increments, copies, results)
@@ -135,7 +136,8 @@ def _attempt(
         # Where the ledger stays as it is, nothing has to be found out if this attempt dies.
         moves = bool(entries) or replay is not None
         if moves:
-            ledger.prepare(Pending(job.run, task.attempt, replay), entries)
+            history = History(version, result.history) if result.history is not None else None
+            ledger.prepare(Pending(job.run, task.attempt, replay), entries, history)
         log.info("committing", extra={"event": "committing"})
         standing = _parsed(store.commit(msgspec.json.encode(manifest)))
         log.info("committed", extra={"event": "committed", "attempt": standing.attempt})
@@ -173,6 +175,7 @@ def _clean(
     ranges: Sequence[InputRange],
     work_dir: Path,
     now: datetime,
+    history: str | None,
 ) -> EngineResult:
     if not ranges:
         return _NOTHING
@@ -182,7 +185,22 @@ def _clean(
     )
     # A Pi without a battery starts in the past: the run's own second is a time that has come.
     begun = datetime.strptime(task.job.run + "+0000", "%Y%m%d-%H%M%S%z")
-    return engine().clean(ranges, task.job, work_dir, now=max(now, begun), progress=Progress(total))
+    return engine().clean(
+        ranges,
+        task.job,
+        work_dir,
+        now=max(now, begun),
+        progress=Progress(total),
+        history=history,
+    )
+
+
+def _history(ledger: Ledger, wanted: Wanted) -> str | None:
+    """Return what is known of series; nothing where all files are read again by other rules."""
+    known = ledger.history()
+    if known is None or (wanted.changed and known.schema_version != wanted.schema_version):
+        return None
+    return known.series
 
 
 def _delivered(store: ResultStore, output: OutputFile) -> DeliveredFile:

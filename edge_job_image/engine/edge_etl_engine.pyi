@@ -27,6 +27,7 @@ class Outcome(TypedDict):
     latest: int | None
     columns: list[str]
     headers: int
+    history: str | None
 
 def clean(
     plan: str,

@@ -100,6 +100,8 @@ class Field(_Part, frozen=True, kw_only=True):
     max: float | None = None
     null_values: tuple[str, ...] = ()
     null_ranges: tuple[NullRange, ...] = ()
+    stuck_after: int | str | None = None
+    max_rate_per_minute: float | None = None
     circular: float | None = None
 
     @property

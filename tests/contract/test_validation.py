@@ -77,6 +77,11 @@ GOOD: dict[str, Change] = {
     "a schedule by name": {"spec.schedule": "@hourly"},
     "the longest name": {"metadata.name": "a" * 52},
     "seconds in parts": {"spec.schema.timestamp": {"notBefore": "2015-01-01T00:00:00.5+01:00"}},
+    "rules that look back": {
+        "spec.schema.fields.0.stuckAfter": "6h",
+        "spec.schema.fields.0.maxRatePerMinute": 0.5,
+    },
+    "a number of readings": {"spec.schema.fields.0.stuckAfter": 20},
     "all statistics": {
         "spec.schema.fields.0.circular": 360,
         "spec.features": {"statistics": ["p1", "p50", "p99", "first", "last", "circular_mean"]},
@@ -190,6 +195,12 @@ BAD: dict[str, Change] = {
     "a field's name in capitals": {"spec.schema.fields.0.name": "P1"},
     "min above max": {"spec.schema.fields.0.min": 5, "spec.schema.fields.0.max": 3},
     "a range for text": {"spec.schema.fields.1.min": 5},
+    "rules that look back, of text": {"spec.schema.fields.1.stuckAfter": 5},
+    "rules that look back, out of range": {
+        "spec.schema.fields.0.stuckAfter": 0,
+        "spec.schema.fields.0.maxRatePerMinute": -1,
+    },
+    "a time to be stuck that is none": {"spec.schema.fields.0.stuckAfter": "6 hours"},
     "null ranges for text": {"spec.schema.fields.1.nullRanges": [{"min": 5}]},
     "null ranges without and beyond limits": {
         "spec.schema.fields.0.nullRanges": [{}, {"min": 5, "max": 3}]

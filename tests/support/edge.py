@@ -97,14 +97,20 @@ def clean(
 
 
 def clean_ranges(
-    out: Path, ranges: Sequence[InputRange], *, now: datetime = NOW, **over: Any
+    out: Path,
+    ranges: Sequence[InputRange],
+    *,
+    now: datetime = NOW,
+    history: str | None = None,
+    **over: Any,
 ) -> Cleaned:
     """Run both engines, the plain one as the oracle: they must agree in every cell."""
-    result = _read(PythonEngine(), out, ranges, now, job(**over))
+    document = job(**over)
+    result = _read(PythonEngine(), out, ranges, now, document, history)
     # With room for a few rows only, all the others pass through the disk.
     for engine, name in ((NativeEngine(), "native"), (NativeEngine(4096, 3), "small")):
         work = out.with_name(f"{out.name}-{name}")
-        same(result, _read(engine, work, ranges, now, job(**over)))
+        same(result, _read(engine, work, ranges, now, document, history))
         assert {path.name for path in work.iterdir()} == {path.name for path in out.iterdir()}
     return result
 
@@ -122,13 +128,22 @@ def same(one: Cleaned, other: Cleaned) -> None:
     assert named[0] == named[1]
     for attribute in ("watermark", "columns_seen", "columns_missing"):
         assert getattr(one.result, attribute) == getattr(other.result, attribute)
+    histories = [json.loads(each.result.history or "null") for each in (one, other)]
+    assert histories[0] == histories[1]
 
 
 def _read(
-    engine: Engine, out: Path, ranges: Sequence[InputRange], now: datetime, document: JobDocument
+    engine: Engine,
+    out: Path,
+    ranges: Sequence[InputRange],
+    now: datetime,
+    document: JobDocument,
+    history: str | None,
 ) -> Cleaned:
     out.mkdir(parents=True, exist_ok=True)
-    result = engine.clean(ranges, document, out, now=now, progress=lambda done: None)
+    result = engine.clean(
+        ranges, document, out, now=now, progress=lambda done: None, history=history
+    )
     kinds: dict[str, list[dict[str, Any]]] = {"rows": [], "rejected": [], "features": []}
     for file in result.files:
         read = pq.read_table(file.path).to_pylist()

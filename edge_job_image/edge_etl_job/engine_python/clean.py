@@ -20,6 +20,7 @@ from edge_etl_job.engine import (
     Quarantined,
     missing_columns,
 )
+from edge_etl_job.engine_python.history import History
 from edge_etl_job.engine_python.parquet import (
     DailyFiles,
     features_schema,
@@ -71,10 +72,11 @@ class PythonEngine:
         *,
         now: datetime,
         progress: Callable[[int], None],
+        history: str | None = None,
     ) -> EngineResult:
         """Clean the inputs; see ``edge_etl_job.engine.Engine``."""
         times = cache(partial(timestamp_parser, job.schema, now))
-        rules = Rules(job, times, value_parsers(job), self._loaded(job))
+        rules = Rules(job, times, value_parsers(job), History(job, history), self._loaded(job))
         positions = {"timestamp": 0} | {
             each.name: at for at, each in enumerate(job.schema.fields, start=1)
         }
@@ -104,6 +106,7 @@ class PythonEngine:
             ),
             columns_seen=tuple(sorted(columns.seen)),
             columns_missing=missing_columns(job, columns.headers, columns.seen),
+            history=rules.history.kept(),
         )
 
     def _loaded(self, job: JobDocument) -> "Transform | None":
@@ -132,16 +135,19 @@ def _read(
         return Quarantined(UNREADABLE, why_unreadable(error))
     with file:
         spool.begin()
+        rules.history.begin()
         try:
             counts, seen = read_range(file, part, index, rules, spool, progress)
             counts.content = digests(file, part.digested, part.end)
         except QuarantineError as error:
             spool.drop()
+            rules.history.drop()
             columns.seen.update(error.columns)
             columns.headers += bool(error.columns)
             return Quarantined(error.reason, error.message)
         except OSError as error:
             spool.drop()
+            rules.history.drop()
             return Quarantined(UNREADABLE, why_unreadable(error))
         spool.keep()
     columns.seen.update(seen)

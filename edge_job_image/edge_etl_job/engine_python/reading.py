@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from edge_etl_job.documents import JobDocument
 from edge_etl_job.engine import MOST_RANGES, InputRange, Range
 from edge_etl_job.engine_python.header import Header, Layout, lay_out, read_header
+from edge_etl_job.engine_python.history import History
 from edge_etl_job.engine_python.records import lines, split, text_of
 from edge_etl_job.engine_python.rejection import QuarantineError, RejectionError
 from edge_etl_job.engine_python.spool import BATCH, Rejected, Row, Spool
 from edge_etl_job.engine_python.timestamps import has_orders, ruled_out
 from edge_etl_job.engine_python.values import Value, ValueParser
 from edge_etl_job.reasons import (
+    LOOKING_BACK,
     NOT_TEXT,
     REJECTED_BY_TRANSFORM,
     REPEATED_HEADER,
@@ -47,6 +49,8 @@ class Counts:
         """Count a rejected line of so many bytes, and remember where it is."""
         _, line, offset, reason, *_ = row
         self.rejected[reason] += 1
+        if reason in LOOKING_BACK:
+            return
         last = self.refused[-1] if self.refused else None
         if last and (last.end == offset or len(self.refused) == MOST_RANGES):
             self.refused[-1] = last._replace(end=offset + size)
@@ -62,6 +66,7 @@ class Rules:
     timestamp: Callable[[frozenset[str]], Callable[[str], int]]
     """Given the formats that a file is not written in, the function that reads its times."""
     fields: tuple[ValueParser, ...]
+    history: History
     transform: "Transform | None" = None
 
 
@@ -97,7 +102,7 @@ def read_range(
     offset = start
     for line, size in lines(file, start, part.end):
         try:
-            batch.add(parse(line), line, (counts.lines + 1, offset, size))
+            batch.add(rules.history.judged(parse(line)), line, (counts.lines + 1, offset, size))
         except RejectionError as error:
             if (reason := _reason(line, header, error, counts)) is not None:
                 batch.refuse(line, (counts.lines + 1, offset, size), reason, error.detail)

@@ -26,9 +26,21 @@ pub struct Rejected {
     pub raw: String,
 }
 
+/// Where a row was, for rules that look back.
+pub struct Place {
+    /// Lines and bytes of the batch before it.
+    pub line: u64,
+    pub offset: u64,
+    /// Bytes of the line, with its newline.
+    pub size: u64,
+    pub raw: String,
+}
+
 /// What became of some blocks.
 pub struct Batch {
     pub rows: Table,
+    /// Of each row, if some rule needs it.
+    pub places: Vec<Place>,
     pub rejected: Vec<Rejected>,
     /// Lines and bytes of the blocks so far.
     pub lines: u64,
@@ -40,7 +52,7 @@ pub struct Batch {
 impl Batch {
     pub fn new(plan: &Plan) -> Self {
         let rows = Table::new(plan.kinds());
-        Self { rows, rejected: vec![], lines: 0, bytes: 0, widths: vec![] }
+        Self { rows, places: vec![], rejected: vec![], lines: 0, bytes: 0, widths: vec![] }
     }
 
     /// Whether it has no memory of its own yet.
@@ -50,6 +62,7 @@ impl Batch {
 
     pub fn clear(&mut self) {
         self.rows.clear();
+        self.places.clear();
         self.rejected.clear();
         self.lines = 0;
         self.bytes = 0;
@@ -70,6 +83,7 @@ pub struct Cleaner<'a> {
     layout: &'a Layout,
     lines: Option<Lines<'a>>,
     times: timestamp::Parser<'a>,
+    looks_back: bool,
     outside: Outside<'a>,
 }
 
@@ -82,7 +96,8 @@ impl<'a> Cleaner<'a> {
     ) -> Self {
         let times = timestamp::Parser::new(&plan.timestamp, outside.repr);
         let lines = Lines::new(plan, header, layout);
-        Self { plan, header, layout, lines, times, outside }
+        let looks_back = plan.fields.iter().any(Field::looks_back);
+        Self { plan, header, layout, lines, times, looks_back, outside }
     }
 
     /// Cleans a block of whole lines, the last of which ends with a newline too.
@@ -94,6 +109,7 @@ impl<'a> Cleaner<'a> {
             let lines = self.lines.as_ref().filter(|_| is_text);
             let next =
                 lines.and_then(|lines| lines.read(block, start, &mut self.times, &mut batch.rows));
+            let begin = start;
             start = match next {
                 Some(next) => next,
                 None => {
@@ -101,9 +117,19 @@ impl<'a> Cleaner<'a> {
                     self.odd_line(block, start, batch)
                 }
             };
+            if self.looks_back && batch.rows.len() > rows {
+                self.note_place(&block[begin..start.min(block.len())], begin, batch);
+            }
             batch.lines += 1;
         }
         batch.bytes += block.len() as u64;
+    }
+
+    #[cold]
+    fn note_place(&self, line: &[u8], start: usize, batch: &mut Batch) {
+        let (offset, size) = (batch.bytes + start as u64, line.len() as u64);
+        let raw = raw(line.strip_suffix(b"\n").unwrap_or(line));
+        batch.places.push(Place { line: batch.lines, offset, size, raw });
     }
 
     /// Cleans the line that begins at a position; returns where the next one begins.

@@ -15,6 +15,7 @@ use crate::content::Digesting;
 use crate::crew::{self, Crew, Ticket};
 use crate::finish::Tools;
 use crate::header::{self, Header, lay_out};
+use crate::history::History;
 use crate::plan::Plan;
 use crate::ranges::{Lines, Ranges};
 use crate::reading::{End, Reading, Shape, add_widths};
@@ -70,6 +71,8 @@ pub struct Outcome {
     pub columns: BTreeSet<String>,
     /// Headers that could be read.
     pub headers: u64,
+    /// What the next run is to know of series, where rules look back.
+    pub history: Option<String>,
 }
 
 /// Why the engine ends without an outcome.
@@ -163,6 +166,7 @@ struct Work<'a, 'c> {
     crew: &'c mut Crew<'a, Tools<'a>>,
     buckets: Buckets<'a>,
     rejects: Rejects<'a>,
+    history: Option<History<'a>>,
     results: Vec<Option<Result<Read, Refused>>>,
     /// The files of which not all rows are in, in their order.
     open: VecDeque<Reading<'a>>,
@@ -191,6 +195,7 @@ impl<'a, 'c> Work<'a, 'c> {
             crew,
             buckets: Buckets::new(plan, folder),
             rejects: Rejects::new(folder),
+            history: History::new(plan),
             results: vec![None; inputs.len()],
             open: VecDeque::new(),
             blocks: 0,
@@ -223,6 +228,7 @@ impl<'a, 'c> Work<'a, 'c> {
             latest: tally.latest,
             columns: self.columns,
             headers: self.headers,
+            history: self.history.map(History::kept),
         })
     }
 
@@ -402,13 +408,18 @@ impl<'a, 'c> Work<'a, 'c> {
     fn let_in(&mut self, reading: &mut Reading<'_>) -> io::Result<()> {
         let Reading { read, input, offset, .. } = reading;
         for mut batch in reading.held.drain(..) {
+            if let Some(history) = &mut self.history {
+                history.judge(&mut batch);
+            }
             for row in &batch.rejected {
                 let (line, at) = (read.lines + row.line + 1, *offset + row.offset);
                 self.rejects.add((&input.name, line, at), row, &mut self.crew.tools.kit)?;
                 *read.rejected.entry(row.reason).or_default() += 1;
                 // The last line of a file can lack the newline that was counted.
                 let end = (at + row.size).min(input.end);
-                read.refused.add(Lines { start: at, end, lines: line - 1 });
+                if !row.reason.looks_back() {
+                    read.refused.add(Lines { start: at, end, lines: line - 1 });
+                }
             }
             self.buckets.add(&batch.rows, reading.number, self.crew)?;
             read.rows += (batch.rows.len() + batch.rejected.len()) as u64;

@@ -16,6 +16,7 @@ pub mod finish;
 pub mod format;
 pub mod glob;
 pub mod header;
+pub mod history;
 pub mod kll;
 pub mod lines;
 pub mod nulls;

@@ -26,6 +26,11 @@ pub struct Plan {
     pub features: Features,
     pub ship_rows: bool,
     pub ship_features: bool,
+    /// What earlier runs know of series, as `history` wrote it, and how many series are kept.
+    #[serde(default)]
+    pub history: String,
+    #[serde(default)]
+    pub most_series: usize,
     /// Bytes of rows that are held in memory before days are written.
     pub budget: usize,
     /// None: as many as the container may use.
@@ -91,6 +96,12 @@ pub struct Field {
     /// The value that is the same as 0, where values go round.
     #[serde(default)]
     pub circular: Option<f64>,
+    /// From when on a value that does not change is not believed, and how much it may change in a
+    /// minute, with the text of messages.
+    #[serde(default)]
+    pub stuck_after: Option<Stuck>,
+    #[serde(default)]
+    pub max_rate: Option<(f64, String)>,
     /// An invalid value becomes null instead of rejecting the row.
     pub set_null: bool,
     /// The limits, each with the text of messages.
@@ -100,7 +111,21 @@ pub struct Field {
     pub max: Option<(f64, String)>,
 }
 
+/// How long a value may stay the same: for so many readings, or microseconds.
+#[derive(Deserialize)]
+pub struct Stuck {
+    pub readings: Option<u64>,
+    pub micros: Option<i64>,
+    /// For messages.
+    pub text: String,
+}
+
 impl Field {
+    /// Whether it has rules about what came before.
+    pub const fn looks_back(&self) -> bool {
+        self.stuck_after.is_some() || self.max_rate.is_some()
+    }
+
     /// Whether a value is within the limits.
     #[inline(always)]
     pub fn holds(&self, value: f64) -> bool {

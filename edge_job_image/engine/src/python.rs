@@ -101,6 +101,7 @@ fn described(py: Python<'_>, outcome: Outcome) -> PyResult<Py<PyDict>> {
     result.set_item("latest", outcome.latest)?;
     result.set_item("columns", outcome.columns.into_iter().collect::<Vec<_>>())?;
     result.set_item("headers", outcome.headers)?;
+    result.set_item("history", outcome.history)?;
     Ok(result.unbind())
 }
 

@@ -18,10 +18,12 @@ pub enum Reason {
     MissingRequired,
     InvalidValue,
     OutOfRange,
+    RateExceeded,
+    StuckValue,
 }
 
 impl Reason {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::RowTooLong,
         Self::NotText,
         Self::InvalidEncoding,
@@ -37,6 +39,8 @@ impl Reason {
         Self::MissingRequired,
         Self::InvalidValue,
         Self::OutOfRange,
+        Self::RateExceeded,
+        Self::StuckValue,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -56,7 +60,14 @@ impl Reason {
             Self::MissingRequired => "missing_required",
             Self::InvalidValue => "invalid_value",
             Self::OutOfRange => "out_of_range",
+            Self::RateExceeded => "rate_exceeded",
+            Self::StuckValue => "stuck_value",
         }
+    }
+
+    /// Whether it is about what came before, which is not known when the row is read again alone.
+    pub const fn looks_back(self) -> bool {
+        matches!(self, Self::RateExceeded | Self::StuckValue)
     }
 
     /// The reason of a name.

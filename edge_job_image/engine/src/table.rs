@@ -57,6 +57,16 @@ impl Column {
         }
     }
 
+    /// Takes the value of a row away.
+    pub fn set_null(&mut self, row: usize) {
+        match self {
+            Self::String { numbers, .. } => numbers[row] = NULL,
+            Self::Double(values) => values[row] = NULL_DOUBLE,
+            Self::Long { valid, .. } => valid[row] = false,
+            Self::Boolean(values) => values[row] = NULL_BOOLEAN,
+        }
+    }
+
     /// Forgets the rows from `length` on.
     pub fn truncate(&mut self, length: usize) {
         match self {
