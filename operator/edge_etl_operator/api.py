@@ -9,6 +9,7 @@ go on working.
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, Literal
 
 import msgspec
@@ -472,13 +473,19 @@ def _without_defaults(value: Any) -> Any:
         case msgspec.Struct():
             return {
                 field.encode_name: _without_defaults(content)
-                for field in msgspec.structs.fields(value)
+                for field in _fields(type(value))
                 if (content := getattr(value, field.name)) != _default(field)
             }
         case tuple():
             return [_without_defaults(item) for item in value]
         case _:
             return value
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Return a type's fields, which msgspec finds out anew each time."""
+    return msgspec.structs.fields(kind)
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:

@@ -20,6 +20,9 @@ from edge_etl_operator.limiter import Limiter
 
 CONNECT_SECONDS: Final = 5
 READ_SECONDS: Final = 30
+CONNECTIONS: Final = 40
+"""More than threads ask at once: one that is too many is made anew for each request."""
+
 LONGEST_PAUSE_SECONDS: Final = 30.0
 """A Retry-After beyond it is not believed."""
 
@@ -72,6 +75,7 @@ class Connection:
                 client_configuration=configuration
             )
         # The queue retries with back-off and says so; the library would do it silently.
+        configuration.connection_pool_maxsize = CONNECTIONS
         configuration.retries = urllib3.Retry(total=0, redirect=False)
         return cls(kubernetes.client.ApiClient(configuration), limiter)
 

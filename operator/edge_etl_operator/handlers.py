@@ -61,6 +61,21 @@ class EndlessBackoff:
         return itertools.chain((0.5, 1, 2, 5), itertools.repeat(15.0))
 
 
+class _NoDiffs(kopf.DiffBaseStorage):
+    """Remembers nothing of a resource: kopf would copy each one whole to compare it later."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:
+        """Return nothing to compare."""
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        """Return nothing, as for a resource that is new."""
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Store nothing."""
+
+
 class Doorbells:
     """The handlers, and what they need to know: which jobs there are, how they looked last."""
 
@@ -82,6 +97,7 @@ class Doorbells:
 
     def configure(self, settings: kopf.OperatorSettings, **_: Any) -> None:
         """Give kopf limits: its defaults wait for ever, and ask for rights that are not needed."""
+        settings.persistence.diffbase_storage = _NoDiffs()
         settings.posting.enabled = False
         settings.posting.level = logging.WARNING
         settings.peering.standalone = True
