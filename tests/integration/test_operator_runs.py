@@ -33,7 +33,8 @@ def test_a_run_from_apply_to_succeeded(site: Site) -> None:
     assert sorted(told) == ["AllNodesDelivered", "RunStarted", "RunSucceeded"]
     described = site.server.kubectl("describe", "eej", "air", "-n", site.namespace)
     assert "Run " + run + " began on 3 nodes" in described
-    config = site.server.get("configmap", f"air-{run}-driver", "-n", site.namespace)
+    [name] = [name for name in site.names("configmaps") if f"{run}-driver" in name]
+    config = site.server.get("configmap", name, "-n", site.namespace)
     document = json.loads(config["data"]["aggregation.json"])
     assert {each["node"] for each in document["nodes"]} == set(nodes)
 
