@@ -68,6 +68,15 @@ def test_what_was_rejected_is_found_in_a_file_that_was_renamed_and_grew(pi: Pi) 
     assert seconds(pi) == [3, 4, 2, 5, 6]
 
 
+def test_a_last_line_that_was_cut_and_goes_on_is_read_once(pi: Pi) -> None:
+    path = pi.write("a.csv", csv(reading(1)) + HIGH[:12])
+    assert run(pi)[0].rows_rejected == 1
+    with path.open("a") as file:
+        file.write(HIGH[12:] + "\n")
+    (again,) = run(pi, schema=WIDER, replay="first")
+    assert (again.rows_read, again.rows_clean) == (1, 1)
+
+
 def test_a_copy_is_not_read_again_beside_its_original(pi: Pi) -> None:
     for name in ("a.csv", "b.csv"):
         pi.write(name, csv(reading(1), HIGH))

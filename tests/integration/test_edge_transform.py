@@ -35,7 +35,7 @@ def rules(pi: Pi, *lines: str) -> Path:
 
 def test_values_are_changed_and_dropped_rows_are_accounted_for(pi: Pi) -> None:
     own = rules(pi, "    frame['pm10'] *= 2", "    return frame[frame['pm10'] < 100]")
-    lines = (reading(1), "broken", reading(2, value="60"), reading(3, value="2"), reading(3))
+    lines = (reading(1), reading(2, value="60"), "broken", reading(3, value="2"), reading(3))
     path = pi.write("a.csv", csv(*lines))
     summary = pi.deliver(RUN, transform=own)
     assert (summary.rows_read, summary.rows_clean, summary.rows_duplicate) == (5, 2, 1)
@@ -44,8 +44,8 @@ def test_values_are_changed_and_dropped_rows_are_accounted_for(pi: Pi) -> None:
     assert [row["max"] for row in pi.delivered("features")] == [4.0]
     rejected = pi.delivered("rejected")
     assert [(row["line"], row["reason"]) for row in rejected] == [
-        (3, "wrong_field_count"),
-        (4, "rejected_by_transform"),
+        (3, "rejected_by_transform"),
+        (4, "wrong_field_count"),
     ]
     for row in rejected:
         assert path.read_bytes()[row["offset"] :].startswith(row["raw"].encode())
