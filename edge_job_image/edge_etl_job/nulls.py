@@ -10,9 +10,8 @@ _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[
 
 
 def null_texts(job: JobDocument, field: Field) -> frozenset[str]:
-    """Return the cells that have no value; for a field of numbers those that are no numbers."""
-    texts = {"", *job.schema.null_values, *field.null_values}
-    return frozenset(text for text in texts if _number(text, job, field) is None)
+    """Return the cells that have no value."""
+    return frozenset({"", *job.schema.null_values, *field.null_values})
 
 
 def null_ranges(job: JobDocument, field: Field) -> tuple[tuple[float, float], ...]:

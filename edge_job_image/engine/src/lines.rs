@@ -121,7 +121,7 @@ impl<'a> Lines<'a> {
         if let Column::Double(values) = column
             && let Some((value, end)) = number::short(block, at, self.decimal, until)
         {
-            // No text of `nulls` is a number: those that mean null are among the ranges.
+            // A null value that is a number is among the ranges.
             if field.means_null(value) {
                 values.push(NULL_DOUBLE);
                 return field.missing.is_none().then_some(end);
