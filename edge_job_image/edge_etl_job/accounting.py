@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from edge_etl_job.documents import Input
-from edge_etl_job.engine import InputResult, Quarantined, Range
-from edge_etl_job.increments import Increment, content_of, packed, ranges
+from edge_etl_job.engine import InputResult, Quarantined, Range, packed, ranges
+from edge_etl_job.increments import Increment, content_of
 from edge_etl_job.ledger import Entry
 from edge_etl_job.reasons import UNREADABLE
 
@@ -125,7 +125,7 @@ def _entry(new: Increment, read: Sequence[InputResult]) -> Entry | None:
     left = [*ranges(entry.refused)]
     for part, result in zip(new.parts, read, strict=True):
         if result.quarantined is None:
-            left += result.refused
+            left += ranges(result.refused)
         elif part is not new.part:
             left.append(Range(part.start, part.end, part.lines))
     entry = replace(entry, refused=packed(left))

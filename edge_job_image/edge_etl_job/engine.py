@@ -20,6 +20,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol
 
+import msgspec
+
 from edge_etl_job.documents import JobDocument
 
 
@@ -58,8 +60,25 @@ class Range(NamedTuple):
     """Newlines before ``start``."""
 
 
-MOST_RANGES: Final = 1000
+MOST_RANGES: Final = 200
 """Ranges of rejected rows that are kept apart, of each input; the last goes on to the last row."""
+
+
+def packed(ranges: Sequence[Range]) -> bytes:
+    """Return ranges as the ledger holds them: empty when there is none.
+
+    Of too many the last one goes on to the end of all, so that an entry stays small.
+    """
+    ordered = sorted(ranges)
+    if len(ordered) > MOST_RANGES:
+        last = ordered[MOST_RANGES - 1]._replace(end=ordered[-1].end)
+        ordered = [*ordered[: MOST_RANGES - 1], last]
+    return msgspec.msgpack.encode(ordered) if ordered else b""
+
+
+def ranges(packed: bytes) -> tuple[Range, ...]:
+    """Return the ranges that were packed."""
+    return msgspec.msgpack.decode(packed, type=tuple[Range, ...]) if packed else ()
 
 
 @dataclass(frozen=True)
@@ -73,8 +92,9 @@ class InputResult:
     lines: int
     """Newlines before the range's ``end``."""
     quarantined: Quarantined | None = None
-    refused: tuple[Range, ...] = ()
-    """Where the rejected rows are, at most ``MOST_RANGES``."""
+    refused: bytes = b""
+    """Where the rejected rows are, at most ``MOST_RANGES``; ``packed``, since there may be many
+    files."""
     content: bytes = b""
     """The digests (``content.digests``) of the file from ``digested`` to ``end``."""
 

@@ -21,7 +21,6 @@ from edge_etl_job.engine import (
     InputResult,
     OutputFile,
     Quarantined,
-    Range,
     missing_columns,
 )
 from edge_etl_job.job import TIMESTAMP
@@ -174,7 +173,7 @@ def _result(part: InputRange, read: "edge_etl_engine.Input") -> InputResult:
         read["duplicate"],
         read["rejected"],
         read["lines"],
-        refused=tuple(Range(*each) for each in read["refused"]),
+        refused=read["refused"],
         content=read["content"],
     )
 

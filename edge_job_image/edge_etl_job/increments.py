@@ -8,16 +8,14 @@ when other rules had been in force.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from typing import Final, Literal
 
-import msgspec
-
 from edge_etl_job.content import digests, head, head_length, holds, whole
 from edge_etl_job.discovery import SourceFile, described
-from edge_etl_job.engine import MOST_RANGES, InputRange, Range
+from edge_etl_job.engine import MOST_RANGES, InputRange, packed, ranges
 from edge_etl_job.ledger import Entry, Ledger, Wanted
 from edge_etl_job.reasons import UNREADABLE
 from edge_etl_job.sources import open_regular, why_unreadable
@@ -50,23 +48,6 @@ class Increment:
     def parts(self) -> tuple[InputRange, ...]:
         """All ranges to read, in the file's order."""
         return self.again if self.part is None else (*self.again, self.part)
-
-
-def packed(ranges: Sequence[Range]) -> bytes:
-    """Return ranges as an entry of the ledger holds them: empty when there is none.
-
-    Of too many the last one goes on to the end of all, so that an entry stays small.
-    """
-    ordered = sorted(ranges)
-    if len(ordered) > MOST_RANGES:
-        last = ordered[MOST_RANGES - 1]._replace(end=ordered[-1].end)
-        ordered = [*ordered[: MOST_RANGES - 1], last]
-    return msgspec.msgpack.encode(ordered) if ordered else b""
-
-
-def ranges(packed: bytes) -> tuple[Range, ...]:
-    """Return the ranges that an entry of the ledger holds."""
-    return msgspec.msgpack.decode(packed, type=tuple[Range, ...]) if packed else ()
 
 
 def increment(

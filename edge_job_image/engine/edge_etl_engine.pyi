@@ -11,7 +11,7 @@ class Input(TypedDict, total=False):
     clean: int
     duplicate: int
     rejected: dict[str, int]
-    refused: list[tuple[int, int, int]]
+    refused: bytes
     lines: int
     content: bytes
     quarantined: tuple[str, str]

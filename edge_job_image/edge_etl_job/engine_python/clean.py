@@ -19,6 +19,7 @@ from edge_etl_job.engine import (
     OutputFile,
     Quarantined,
     missing_columns,
+    packed,
 )
 from edge_etl_job.engine_python.history import History
 from edge_etl_job.engine_python.parquet import (
@@ -219,6 +220,6 @@ def _result(
         duplicate,
         dict(counts.rejected),
         counts.lines,
-        refused=tuple(counts.refused),
+        refused=packed(counts.refused),
         content=counts.content,
     )

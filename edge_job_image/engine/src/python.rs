@@ -115,8 +115,7 @@ fn read_to_dict<'py>(py: Python<'py>, read: &Read) -> PyResult<Bound<'py, PyDict
     result.set_item("clean", read.clean)?;
     result.set_item("duplicate", read.duplicate)?;
     result.set_item("rejected", rejected)?;
-    let refused = read.refused.iter().map(|range| (range.start, range.end, range.lines));
-    result.set_item("refused", refused.collect::<Vec<_>>())?;
+    result.set_item("refused", PyBytes::new(py, &read.refused.packed()))?;
     result.set_item("lines", read.lines)?;
     result.set_item("content", PyBytes::new(py, &read.content))?;
     Ok(result)
