@@ -1,6 +1,7 @@
 """Whoever reads by the rule of docs/results.md sees one whole version, also while it changes."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -98,3 +99,16 @@ def test_a_version_that_was_opened_stays_readable_within_the_grace_period(
     for _ in range(5):
         publish_many.publish_next(table)
     assert whole(opened, reader(opened)) == 1
+
+
+def test_what_the_docs_tell_readers_to_write_reads_the_rows(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "results.md").read_text()
+    told = dict(re.findall(r"^\| (pandas|polars|DuckDB) \| `(.+)` \|$", text, re.MULTILINE))
+    assert set(told) == {"pandas", "polars", "DuckDB"}
+    table = tmp_path / "table"
+    publish_many.publish_next(table)
+    names = {"pd": pd, "pl": pl, "duckdb": duckdb, "version": (table / "current").resolve()}
+    for reader, expression in told.items():
+        rows = eval(expression, names)  # noqa: S307  # what the page says
+        found = rows.fetchall() if reader == "DuckDB" else rows
+        assert len(found) == len(publish_many.row_values(1))
