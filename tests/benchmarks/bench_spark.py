@@ -163,7 +163,7 @@ def pipeline(bench: Bench) -> dict[str, Any]:
         job = Job(bench.fresh("results"), fields=FIELDS, ship=ship, namespace="default",
                   name="bench")  # fmt: skip
         document = edge.document(run)
-        document["results"]["ship"] = list(ship)
+        document["results"] = {"ship": list(ship)}
         (bench.folder / "job.json").write_text(json.dumps(document))
         at_edge = [clean(bench, raw, node, job.root) for node in NODES]
         shipped[name] = size(job.directory / "runs")
