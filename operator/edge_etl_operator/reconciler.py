@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 PROGRESS_SECONDS: Final = 1.0
 """How long at least between two writes that only count nodes on."""
 
-WRITERS: Final = 16
-"""How many nodes' Jobs of all jobs together are created at once."""
+WRITERS: Final = 6
+"""How many nodes' Jobs of a job are created at once."""
 
 SLICE_SECONDS: Final = 1.0
 """How long objects are created before the status is written and the rest is looked at again."""
@@ -60,7 +60,6 @@ class Reconciler:
         self._turn = threading.Lock() if capped else contextlib.nullcontext()
         self.wrote: Callable[[str, str, str], None] = lambda namespace, name, version: None
         """Is told of each status that was written: namespace, name, new version."""
-        self._writers = ThreadPoolExecutor(WRITERS, "writer")
         self._announcer = Announcer(cluster, socket.gethostname())
         # What each job's status said before it was shortened; it is only a shorter way to what the
         # cluster says too, so that it is gone after a restart costs nothing but time.
@@ -150,13 +149,18 @@ class Reconciler:
                 case Delete(kind, name, uid):
                     self._delete(job, kind, name, uid)
 
+        if not together:
+            return True
+
         def create(action: Create) -> bool:
             if time.monotonic() > end:
                 return False
             self._create(job, action.manifest)
             return True
 
-        return all(list(self._writers.map(create, together)))
+        # A pool of its own: in a common one a job's turn could come when its time is over already.
+        with ThreadPoolExecutor(WRITERS, "writer") as pool:
+            return all(list(pool.map(create, together)))
 
     def _create(self, job: EdgeETLJob, manifest: dict[str, Any]) -> None:
         kind, name = manifest["kind"], manifest["metadata"]["name"]

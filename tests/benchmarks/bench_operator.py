@@ -95,14 +95,14 @@ class Measured:
         return int(sum(float(count) for _, method, count in counts if method in methods))
 
 
-def measure(nodes: int, jobs: int) -> Figures:
+def measure(nodes: int, jobs: int, idle: int) -> Figures:
     """Run everything over so many nodes."""
     with simulated.control_plane(nodes) as server, TemporaryDirectory() as folder:
         watcher = Watcher(server)
         operator = Measured(server, Path(folder), _free_port())
         operator.start()
         try:
-            return _measured(server, watcher, operator, nodes, jobs)
+            return _measured(server, watcher, operator, (nodes, jobs, idle))
         except BaseException:
             sys.stderr.write("".join(operator.process.log_file.read_text()[-5000:]))
             raise
@@ -117,8 +117,9 @@ def _free_port() -> int:
 
 
 def _measured(
-    server: ApiServer, watcher: Watcher, operator: Measured, nodes: int, jobs: int
+    server: ApiServer, watcher: Watcher, operator: Measured, size: tuple[int, int, int]
 ) -> Figures:
+    nodes, jobs, rest = size
     [alone] = _run(server, watcher, ["first"], nodes)
     begun, cpu = time.monotonic(), operator.cpu()
     reads, writes = operator.requests("GET", "WATCH"), operator.requests(*_WRITES)
@@ -128,8 +129,8 @@ def _measured(
     writes = operator.requests(*_WRITES) - writes - _renewals(time.monotonic() - begun)
     peak = operator.memory("VmHWM")
     cpu = operator.cpu()
-    time.sleep(IDLE_SECONDS)
-    idle = 100 * (operator.cpu() - cpu) / IDLE_SECONDS
+    time.sleep(rest)
+    idle = 100 * (operator.cpu() - cpu) / rest
     resting = operator.memory("VmRSS")
     edge = [run.edge_said - run.last_ended for run in runs]
     driver = [run.driver_created - run.last_ended for run in runs]
@@ -194,6 +195,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="make bench-operator", description=__doc__)
     parser.add_argument("--nodes", type=int, nargs="+", default=[100, 300, 1000])
     parser.add_argument("--jobs", type=int, default=JOBS)
+    parser.add_argument("--idle", type=int, default=IDLE_SECONDS, help="seconds at rest")
     parser.add_argument("--real", type=int, default=0, help="so many real nodes instead: latency")
     parser.add_argument("--output", type=Path, default=Path("build/bench-operator/result.json"))
     options = parser.parse_args(arguments)
@@ -205,7 +207,7 @@ def main(arguments: Sequence[str]) -> None:
         return
     found = []
     for nodes in options.nodes:
-        found.append(measure(nodes, options.jobs))
+        found.append(measure(nodes, options.jobs, options.idle))
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps([asdict(each) for each in found], indent=2))
         print(_table(found), flush=True)
