@@ -95,6 +95,7 @@ def _input(new: Increment, read: Sequence[InputResult], original: str | None) ->
         rejected_by_reason=dict(sorted(total.rejected_by_reason.items())),
         read_again=bool(new.again) or (new.anew and quarantine is None),
         message=message,
+        dialect=new.dialect,
     )
 
 

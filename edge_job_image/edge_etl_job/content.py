@@ -9,7 +9,7 @@ SHA-256. It tells files apart that are not made to deceive; who could make such 
 readings in them, too.
 """
 
-from io import BufferedReader
+from io import BufferedIOBase
 from typing import Final
 
 from xxhash import xxh3_128, xxh3_128_digest
@@ -32,7 +32,7 @@ def head_length(size: int) -> int:
     return min(_HEAD, 1 << (size.bit_length() - 1)) if size else 0
 
 
-def head(file: BufferedReader, length: int) -> bytes:
+def head(file: BufferedIOBase, length: int) -> bytes:
     """Return the digest of a file's first bytes."""
     file.seek(0)
     return xxh3_128_digest(_read(file, length))
@@ -44,7 +44,7 @@ def whole(digests: bytes, upto: int) -> tuple[bytes, int]:
     return digests[: blocks * _DIGEST], blocks * BLOCK
 
 
-def holds(file: BufferedReader, known: bytes, upto: int, *, thoroughly: bool) -> bool:
+def holds(file: BufferedIOBase, known: bytes, upto: int, *, thoroughly: bool) -> bool:
     """Tell whether the first ``upto`` bytes of a file have these digests.
 
     All of them are compared ``thoroughly``, otherwise only the last.
@@ -53,7 +53,7 @@ def holds(file: BufferedReader, known: bytes, upto: int, *, thoroughly: bool) ->
     return digests(file, first * BLOCK, upto) == known[first * _DIGEST :]
 
 
-def digests(file: BufferedReader, begin: int, end: int) -> bytes:
+def digests(file: BufferedIOBase, begin: int, end: int) -> bytes:
     """Return the digests of a range that begins with a whole MiB."""
     file.seek(begin)
     result = []
@@ -72,7 +72,7 @@ def digests(file: BufferedReader, begin: int, end: int) -> bytes:
     return b"".join(result)
 
 
-def _read(file: BufferedReader, size: int) -> bytes:
+def _read(file: BufferedIOBase, size: int) -> bytes:
     found = file.read(size)
     if len(found) < size:
         raise ShrunkError("it became shorter while it was read")

@@ -33,17 +33,30 @@ class _Document(
 
 
 class Csv(_Document, frozen=True, kw_only=True):
-    """How the CSV files are written. ``auto`` decides for each file from its header."""
+    """How the CSV files are written. ``auto`` decides for each file by what it shows."""
 
     delimiter: Literal["auto", ",", ";", "\t", "|"] = "auto"
-    decimal: Literal[".", ","] = "."
+    decimal: Literal["auto", ".", ","] = "auto"
+    thousands: Literal["", ",", ".", " ", "'"] = ""
+    encoding: Literal["auto", "utf-8", "utf-16", "windows-1252", "iso-8859-1"] = "auto"
+    header: Literal["auto", "present", "absent"] = "auto"
+    columns: tuple[str, ...] = ()
+    """The columns of files that have no header."""
+    comment: str = "#"
+    """What a line begins with that is no record, unless it is a clean row; empty: none does."""
 
 
 class Source(_Document, frozen=True, kw_only=True):
     """Which files of the node's source directory belong to the job."""
 
     name: Name
-    include: Annotated[tuple[str, ...], Meta(min_length=1)] = ("**/*.csv",)
+    include: Annotated[tuple[str, ...], Meta(min_length=1)] = (
+        "**/*.csv",
+        "**/*.csv.gz",
+        "**/*.csv.zst",
+        "**/*.csv.bz2",
+        "**/*.csv.xz",
+    )
     settle_seconds: Count = 5
     csv: Csv = Csv()
 
@@ -54,6 +67,8 @@ class Timestamp(_Document, frozen=True, kw_only=True):
     from_: Annotated[tuple[str, ...], Meta(min_length=1)] = msgspec.field(
         name="from", default=("timestamp",)
     )
+    join: Annotated[tuple[str, ...], Meta(max_length=4)] = ()
+    """Columns whose cells, joined by a blank, are the time of files that have none of ``from``."""
     formats: Annotated[tuple[str, ...], Meta(min_length=1)] = ("ISO8601",)
     time_zone: str = "UTC"
     not_before: str | None = None
@@ -181,6 +196,8 @@ class Input(_Document, frozen=True, kw_only=True):
     """Whether what was rejected of this file in earlier runs is among these rows again."""
     rejected_by_reason: dict[str, Count] = {}
     message: str | None = None
+    dialect: str | None = None
+    """How the file is written, where that is not plain, and what showed it."""
 
 
 class DeliveredFile(_Document, frozen=True, kw_only=True):

@@ -9,12 +9,12 @@ the program knows how rows are read.
   ``rows_read == rows_clean + rows_rejected + rows_duplicate``.
 - An input that is quarantined has no effect but its status, reason and message: none of its rows
   is delivered, counted, or makes another row a duplicate.
-- Blank lines and the header at a file's beginning are no records.
+- Blank lines, comments and the header at a file's beginning are no records.
 - Nothing outside ``work_dir`` is written; what is in it after an exception is garbage.
 - Memory is bounded in the number of rows, files and days.
 """
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,8 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
+from edge_etl_job.compression import Compression
+from edge_etl_job.dialect import Dialect
 from edge_etl_job.documents import JobDocument
 
 
@@ -37,10 +39,14 @@ class InputRange:
     end: int
     """Offset in bytes behind the last byte to read."""
     lines: int
-    """Newlines before ``start``: the record there is on line ``lines + 1``."""
+    """Line ends before ``start``: the record there is on line ``lines + 1``."""
+    dialect: Dialect
+    """How the file is written. Nothing before its ``start`` is a record."""
+    compression: Compression = ""
+    """How it is compressed; offsets are those of what it holds."""
     digested: int = 0
-    """Bytes of the file of which the digests are known, a multiple of ``content.BLOCK``; ``end``
-    when none are wanted."""
+    """Bytes of what it holds of which the digests are known, a multiple of ``content.BLOCK``;
+    ``end`` when none are wanted."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ class InputResult:
     rows_duplicate: int
     rejected_by_reason: Mapping[str, int]
     lines: int
-    """Newlines before the range's ``end``."""
+    """Line ends before the range's ``end``."""
     quarantined: Quarantined | None = None
     refused: bytes = b""
     """Where the rejected rows are, at most ``MOST_RANGES``; ``packed``, since there may be many
@@ -130,21 +136,8 @@ class EngineResult:
     """Files without rows are left out; so are kinds that ``results.ship`` does not name."""
     watermark: datetime | None
     """The latest timestamp of a clean row (UTC)."""
-    columns_seen: tuple[str, ...]
-    """The columns of all headers that could be read, sorted."""
-    columns_missing: tuple[str, ...]
-    """The schema's columns that no file had, in the schema's order; empty without inputs."""
     history: str | None = None
     """What the next call is to be given, where rules look back."""
-
-
-def missing_columns(job: JobDocument, headers: int, seen: Set[str]) -> tuple[str, ...]:
-    """Return the schema's columns that none of so many headers had; none without a header."""
-    if not headers:
-        return ()
-    wanted = [("timestamp", job.schema.timestamp.from_)]
-    wanted += [(field.name, field.columns) for field in job.schema.fields]
-    return tuple(name for name, names in wanted if seen.isdisjoint(names))
 
 
 class Engine(Protocol):

@@ -5,7 +5,7 @@ Everything that happens for each row is in ``edge_job_image/engine``.
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 import edge_etl_engine
 import msgspec
 
+from edge_etl_job.dialect import ASCII, UTF_8, Dialect
 from edge_etl_job.documents import Field, JobDocument
 from edge_etl_job.durations import seconds
 from edge_etl_job.engine import (
@@ -21,9 +22,9 @@ from edge_etl_job.engine import (
     InputResult,
     OutputFile,
     Quarantined,
-    missing_columns,
 )
 from edge_etl_job.job import TIMESTAMP
+from edge_etl_job.layout import lay_out
 from edge_etl_job.nulls import null_ranges, null_texts
 from edge_etl_job.reasons import UNREADABLE
 from edge_etl_job.sources import why_unreadable
@@ -60,12 +61,14 @@ class NativeEngine:
         history: str | None = None,
     ) -> EngineResult:
         """Clean the inputs; see ``edge_etl_job.engine.Engine``."""
+        # Files mostly are written alike: only what differs is told more than once.
+        dialects: dict[Dialect, int] = {}
+        ranges = [_range(part, dialects) for part in inputs]
         outcome = edge_etl_engine.clean(
-            msgspec.json.encode(self._plan(job, now) | {"history": history or ""}).decode(),
-            [
-                (part.name, part.path, part.start, part.end, part.lines, part.digested)
-                for part in inputs
-            ],
+            msgspec.json.encode(
+                self._plan(job, now, dialects) | {"history": history or ""}
+            ).decode(),
+            ranges,
             work_dir,
             progress,
         )
@@ -79,21 +82,21 @@ class NativeEngine:
                 for name, kind, day, rows, _, sha256 in outcome["files"]
             ),
             watermark=None if latest is None else _EPOCH + timedelta(microseconds=latest),
-            columns_seen=tuple(sorted(outcome["columns"])),
-            columns_missing=missing_columns(job, outcome["headers"], frozenset(outcome["columns"])),
             history=outcome["history"],
         )
 
-    def _plan(self, job: JobDocument, now: datetime) -> dict[str, object]:
+    def _plan(
+        self, job: JobDocument, now: datetime, dialects: Iterable[Dialect]
+    ) -> dict[str, object]:
         """Return the job as ``engine/src/plan.rs`` wants it."""
         rules, csv = job.schema.timestamp, job.source.csv
         earliest, latest = limits(job.schema, now)
         positions = {field.name: at for at, field in enumerate(job.schema.fields)}
         return {
-            "delimiter": None if csv.delimiter == "auto" else csv.delimiter,
-            "decimal": csv.decimal,
+            "dialects": [_dialect(each, job) for each in dialects],
+            "thousands": csv.thousands or None,
+            "comment": csv.comment,
             "timestamp": {
-                "from": rules.from_,
                 "formats": rules.formats,
                 "zone": _zone(rules.time_zone),
                 "earliest": earliest,
@@ -123,6 +126,33 @@ class NativeEngine:
         }
 
 
+def _range(
+    part: InputRange, dialects: dict[Dialect, int]
+) -> tuple[str, Path, int, int, int, int, int, str, int]:
+    """Return a range as the engine takes it; its dialect joins the others, without its place."""
+    dialect = part.dialect
+    _, lines = max((part.start, part.lines), (dialect.start, dialect.lines))
+    number = dialects.setdefault(
+        msgspec.structs.replace(dialect, start=0, lines=0, judged=False), len(dialects)
+    )
+    place = (dialect.start, part.start, part.end, lines)
+    return part.name, part.path, *place, number, part.compression, part.digested
+
+
+def _dialect(dialect: Dialect, job: JobDocument) -> dict[str, object]:
+    layout = lay_out(dialect.columns, job)
+    return {
+        "columns": dialect.columns,
+        "delimiter": dialect.delimiter,
+        "decimal": dialect.decimal or ".",
+        "encoding": UTF_8 if dialect.encoding == ASCII else dialect.encoding,
+        "returns": dialect.newline == "\r",
+        "extra": dialect.extra,
+        "times": layout.timestamp,
+        "fields": layout.fields,
+    }
+
+
 def _zone(name: str) -> dict[str, str] | None:
     return None if name == "UTC" else {"name": name, "tzif": zone_file(name).hex()}
 
@@ -133,7 +163,6 @@ def _field(field: Field, job: JobDocument) -> dict[str, object]:
     )
     return {
         "name": field.name,
-        "from": field.columns,
         "kind": field.type,
         "missing": missing,
         "circular": field.circular,

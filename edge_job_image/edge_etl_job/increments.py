@@ -10,17 +10,22 @@ when other rules had been in force.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from io import BufferedReader
+from io import BufferedIOBase, BufferedReader
 from typing import Final, Literal
 
+import msgspec
+
+from edge_etl_job.compression import Compression, kind, open_content, opened_content
 from edge_etl_job.content import digests, head, head_length, holds, whole
+from edge_etl_job.detection import SAMPLE, Decision, Detector
+from edge_etl_job.dialect import Dialect, DialectError, after_line_end
 from edge_etl_job.discovery import SourceFile, described
 from edge_etl_job.engine import MOST_RANGES, InputRange, packed, ranges
 from edge_etl_job.ledger import Entry, Ledger, Wanted
 from edge_etl_job.reasons import UNREADABLE
 from edge_etl_job.sources import open_regular, why_unreadable
 
-_STEP: Final = 1 << 16
+_DIALECTS: Final = msgspec.json.Decoder(Dialect)
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,10 @@ class Increment:
     """A file that differs from what the ledger knows, or that must be reported again."""
 
     name: str
-    kind: Literal["read", "known", "same", "quarantined", "unreadable"]
+    kind: Literal["read", "known", "same", "refused", "quarantined", "unreadable"]
     """``read``: there are ranges to read. ``known``: delivered before under another name. ``same``:
-    only its name, inode or times are new. ``quarantined``: as in an earlier run. ``unreadable``."""
+    only its name, inode or times are new. ``refused``: to be quarantined for what it shows.
+    ``quarantined``: as in an earlier run. ``unreadable``."""
     message: str | None = None
     entry: Entry | None = None
     """What the ledger says when the increment is delivered; None leaves the ledger as it is. To the
@@ -43,6 +49,10 @@ class Increment:
     """The ranges of rejected rows to read again."""
     anew: bool = False
     """Whether delivered bytes are read again, by other rules."""
+    dialect: str | None = None
+    """How the file is written, where that is not plain."""
+    columns: tuple[str, ...] = ()
+    """The columns of a file that is read or refused."""
 
     @property
     def parts(self) -> tuple[InputRange, ...]:
@@ -50,27 +60,43 @@ class Increment:
         return self.again if self.part is None else (*self.again, self.part)
 
 
-def increment(
-    file: SourceFile, ledger: Ledger, wanted: Wanted, *, settled_before: int
-) -> Increment | None:
-    """Return what is to be read of a file, None when nothing is.
+@dataclass(frozen=True)
+class Rules:
+    """What decides on what is to be read of a file."""
 
-    A file that was written after ``settled_before`` (nanoseconds since 1970) may still grow: its
-    last line waits for its newline.
-    """
+    detector: Detector
+    wanted: Wanted
+    settled_before: int
+    """Nanoseconds since 1970. A file that was written later may still grow: its last line waits
+    for its end, and an archive for the rest of it."""
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A file as it was found when it was opened, and what it holds."""
+
+    file: SourceFile
+    content: BufferedIOBase
+    length: int
+    """Bytes of the content."""
+    compression: Compression
+
+
+def increment(file: SourceFile, ledger: Ledger, rules: Rules) -> Increment | None:
+    """Return what is to be read of a file, None when nothing is."""
     entry = ledger.entry(file.name)
     if (
         entry is not None
         and entry.quarantine is not None
-        and not wanted.replay
-        and entry.schema_version == wanted.schema_version
+        and not rules.wanted.replay
+        and entry.schema_version == rules.wanted.schema_version
         and _unchanged(file, entry)
     ):
         return Increment(file.name, "quarantined", entry.quarantine)
     try:
         with open_regular(file.path) as opened:
             found = described(file.name, file.location, os.fstat(opened.fileno()))
-            return _compared(found, opened, entry, ledger, wanted, settled_before)
+            return _opened(found, opened, entry, ledger, rules)
     except OSError as error:
         return Increment(file.name, "unreadable", f"{UNREADABLE}: {why_unreadable(error)}")
 
@@ -84,36 +110,76 @@ def _unchanged(file: SourceFile, entry: Entry) -> bool:
     )
 
 
-def _compared(
-    file: SourceFile,
-    opened: BufferedReader,
-    entry: Entry | None,
-    ledger: Ledger,
-    wanted: Wanted,
-    settled_before: int,
+def _opened(
+    file: SourceFile, opened: BufferedReader, entry: Entry | None, ledger: Ledger, rules: Rules
 ) -> Increment | None:
-    known = _known(file, opened, entry, ledger)
+    compression = kind(opened)
+    if compression and file.modified > rules.settled_before:
+        return None
+    known: Entry | None = None
+    try:
+        with opened_content(opened, compression) as content:
+            this = _Opened(file, content, _length(file, content, compression), compression)
+            known = _known(this, entry, ledger)
+            return _compared(this, entry, known, rules)
+    except DialectError as error:
+        message = f"{error.reason}: {error.message}"
+        held = replace(
+            _held(_bare(file, rules), known),
+            quarantine=message,
+            continues=entry is not None and known == entry,
+        )
+        return Increment(file.name, "refused", message, held, columns=error.columns)
+
+
+def _length(file: SourceFile, content: BufferedIOBase, compression: Compression) -> int:
+    if not compression:
+        return file.size
+    from edge_etl_job.archives import length
+
+    return length(content, file.size)
+
+
+def _compared(
+    this: _Opened, entry: Entry | None, known: Entry | None, rules: Rules
+) -> Increment | None:
+    file, wanted = this.file, rules.wanted
+    bare = replace(
+        _bare(file, rules), length=this.length, continues=entry is not None and known == entry
+    )
     offset = known.offset if known else 0
-    end = file.size
-    if file.modified > settled_before:
-        end = max(offset, _after_newline(opened, offset, end))
+    is_whole = known is None or (known.whole and known.schema_version == wanted.schema_version)
+    anew = wanted.changed and not is_whole
+    if known is not None and offset == this.length and not anew and not _replayed(known, wanted):
+        return _renamed(known, replace(_held(bare, known), length=this.length))
+    settled = bool(this.compression) or file.modified <= rules.settled_before
+    decision = _decision(this, known, rules, settled=settled)
+    if decision is None:
+        return None
+    dialect, end = decision.dialect, this.length
+    if not settled:
+        end = max(offset, after_line_end(this.content, offset, end, dialect))
     if end == 0:
         return None
-    new = _entry(file, opened, known, end, wanted)
-    anew = wanted.changed and not new.whole
-    start = 0 if anew else _whole_line(opened, offset, end)
-    refused = tuple(each for each in ranges(new.refused) if each.start < start)
+    start = 0 if anew else _whole_line(this.content, offset, end, dialect)
+    refused = tuple(each for each in ranges(known.refused if known else b"") if each.start < start)
     replayed = refused if wanted.replay else ()
     if wanted.exact and len(replayed) == MOST_RANGES:
         replayed = replayed[:-1]  # between its rows are others
     new = replace(
-        new,
-        lines=0 if anew else new.lines,
-        whole=anew or new.whole,
+        _held(bare, known),
+        offset=end,
+        lines=known.lines if known and not anew else 0,
+        dialect=msgspec.json.encode(dialect),
+        head_length=head_length(end),
+        head=head(this.content, head_length(end)),
+        whole=anew or is_whole,
         refused=packed(refused[len(replayed) :]),
-        continues=entry is not None and known == entry,
     )
-    again = tuple(InputRange(file.name, file.path, *each, each.end) for each in replayed)
+    again = tuple(
+        InputRange(file.name, file.path, *each, dialect, this.compression, each.end)
+        for each in replayed
+    )
     if known is not None and start == end and not again:
         return _renamed(known, new)
     message = None
@@ -126,122 +192,148 @@ def _compared(
     part = None
     if start < end:
         content, digested = whole(new.content, offset)
-        part = InputRange(file.name, file.path, start, end, new.lines, digested)
+        part = InputRange(
+            file.name, file.path, start, end, new.lines, dialect, this.compression, digested
+        )
         new = replace(new, content=content)
-    return Increment(file.name, "read", message, new, _held(new, known), part, again, anew)
+    held = replace(_held(bare, known), refused=new.refused)
+    note = _written(decision, this)
+    return Increment(
+        file.name, "read", message, new, held, part, again, anew, note, dialect.columns
+    )
 
 
-def _entry(
-    file: SourceFile, opened: BufferedReader, known: Entry | None, end: int, wanted: Wanted
-) -> Entry:
-    """Return what the ledger says of a file that is delivered to its end as it goes on."""
-    length = head_length(end)
+def _replayed(known: Entry, wanted: Wanted) -> bool:
+    return wanted.replay and known.refused != b""
+
+
+def _bare(file: SourceFile, rules: Rules) -> Entry:
+    """Return the entry of a file of which nothing was delivered."""
     return Entry(
         name=file.name,
         identity=file.identity,
         size=file.size,
         modified=file.modified,
         changed=file.changed,
-        offset=end,
-        lines=known.lines if known else 0,
-        content=known.content if known else b"",
-        head_length=length,
-        head=head(opened, length),
+        length=file.size,
+        offset=0,
+        lines=0,
+        dialect=b"",
+        content=b"",
+        head_length=0,
+        head=b"",
         quarantine=None,
-        schema_version=wanted.schema_version,
-        whole=known is None or (known.whole and known.schema_version == wanted.schema_version),
-        refused=known.refused if known else b"",
+        schema_version=rules.wanted.schema_version,
+        whole=False,
+        refused=b"",
         continues=False,
     )
 
 
-def _held(new: Entry, known: Entry | None) -> Entry:
-    """Return what the ledger says when nothing more of the file than before is delivered."""
+def _held(bare: Entry, known: Entry | None) -> Entry:
+    """Return what the ledger says when nothing more of the file than is known is delivered."""
+    if known is None:
+        return bare
     return replace(
-        new,
-        offset=known.offset if known else 0,
-        lines=known.lines if known else 0,
-        content=known.content if known else b"",
-        head_length=known.head_length if known else 0,
-        head=known.head if known else b"",
-        whole=known is not None and known.whole and known.schema_version == new.schema_version,
+        bare,
+        offset=known.offset,
+        lines=known.lines,
+        dialect=known.dialect,
+        content=known.content,
+        head_length=known.head_length,
+        head=known.head,
+        whole=known.whole and known.schema_version == bare.schema_version,
+        refused=known.refused,
     )
 
 
 def _renamed(known: Entry, new: Entry) -> Increment | None:
     """Return the increment of a file of which nothing is read; None when nothing is to be said."""
     new = replace(
-        new, schema_version=known.schema_version, whole=known.whole, refused=known.refused
+        new,
+        schema_version=known.schema_version,
+        whole=known.whole,
+        refused=known.refused,
+        dialect=known.dialect,
     )
     if known.name != new.name:
         return Increment(new.name, "known", _before(known), entry=new)
     return None if new == replace(known, continues=True) else Increment(new.name, "same", entry=new)
 
 
+def _decision(
+    this: _Opened, known: Entry | None, rules: Rules, *, settled: bool
+) -> Decision | None:
+    """Return how a file is written: as it was before, if that has been judged by its rows."""
+    if known and known.dialect and known.schema_version == rules.wanted.schema_version:
+        before = _DIALECTS.decode(known.dialect)
+        if before.judged:
+            this.content.seek(known.offset)
+            return Decision(rules.detector.refined(before, this.content.read(SAMPLE)))
+    this.content.seek(0)
+    sample = this.content.read(SAMPLE)
+    return rules.detector.decide(sample, whole=settled and len(sample) == this.length)
+
+
+def _written(decision: Decision, this: _Opened) -> str | None:
+    unpacked = f"unpacked from {this.compression}" if this.compression else None
+    return "; ".join(filter(None, (unpacked, decision.note))) or None
+
+
 def _before(known: Entry) -> str:
     return f"delivered before as {known.name}" if known.name else "delivered before"
 
 
-def _known(
-    file: SourceFile, opened: BufferedReader, entry: Entry | None, ledger: Ledger
-) -> Entry | None:
+def _known(this: _Opened, entry: Entry | None, ledger: Ledger) -> Entry | None:
     """Return the entry with the most delivered bytes that the file begins with."""
-    if entry is not None and entry.offset > 0 and _begins(file, opened, entry):
+    if entry is not None and entry.offset > 0 and _begins(this, entry):
         return entry
-    return max(_copies(file, opened, ledger), key=lambda each: each.offset, default=None)
+    return max(_copies(this, ledger), key=lambda each: each.offset, default=None)
 
 
-def _begins(file: SourceFile, opened: BufferedReader, entry: Entry) -> bool:
+def _begins(this: _Opened, entry: Entry) -> bool:
+    # Who writes into the middle of a log keeps neither its end nor its inode, as a rule.
+    thoroughly = entry.identity != this.file.identity
     return (
-        entry.offset <= file.size
-        and head(opened, entry.head_length) == entry.head
-        # Who writes into the middle of a log keeps neither its end nor its inode, as a rule.
-        and holds(opened, entry.content, entry.offset, thoroughly=entry.identity != file.identity)
+        entry.offset <= this.length
+        and head(this.content, entry.head_length) == entry.head
+        and holds(this.content, entry.content, entry.offset, thoroughly=thoroughly)
     )
 
 
-def _copies(file: SourceFile, opened: BufferedReader, ledger: Ledger) -> Iterator[Entry]:
+def _copies(this: _Opened, ledger: Ledger) -> Iterator[Entry]:
     for length in ledger.head_lengths():
-        if 0 < length <= file.size:
-            for other in ledger.same_head(head(opened, length)):
-                if other.offset <= file.size and holds(
-                    opened, other.content, other.offset, thoroughly=True
+        if 0 < length <= this.length:
+            for other in ledger.same_head(head(this.content, length)):
+                if other.offset <= this.length and holds(
+                    this.content, other.content, other.offset, thoroughly=True
                 ):
                     yield other
                     break  # shorter ones of the same head are no better
 
 
-def _after_newline(opened: BufferedReader, start: int, end: int) -> int:
-    """Return the offset behind the last newline of a range, ``start`` if it has none."""
-    while end > start:
-        begin = max(start, end - _STEP)
-        opened.seek(begin)
-        found = opened.read(end - begin).rfind(b"\n")
-        if found >= 0:
-            return begin + found + 1
-        end = begin
-    return start
-
-
-def _whole_line(opened: BufferedReader, offset: int, end: int) -> int:
+def _whole_line(content: BufferedIOBase, offset: int, end: int, dialect: Dialect) -> int:
     """Return where to go on: at ``offset``, or at the start of the line that was cut there.
 
-    A file that had settled without a last newline was delivered with its last line; when that
+    A file that had settled without a last line end was delivered with its last line; when that
     line goes on, it was not whole, and is read again.
     """
+    wide = dialect.wide
     if offset == 0 or offset >= end:
         return offset
-    opened.seek(offset - 1)
-    around = opened.read(2)
-    if around[:1] == b"\n" or around[1:] in (b"\n", b"\r"):
-        return offset
-    return _after_newline(opened, 0, offset)
+    if offset % wide == 0:
+        if after_line_end(content, offset - wide, offset, dialect) == offset:
+            return offset
+        content.seek(offset)
+        if content.read(wide).strip(b"\0") in (b"\n", b"\r"):
+            return offset
+    return after_line_end(content, 0, offset, dialect)
 
 
 def content_of(new: Increment, part: InputRange) -> bytes | str:
     """Return the digests of a file that is read from its start, its name if it cannot be read."""
     try:
-        with open_regular(part.path) as opened:
-            return digests(opened, 0, part.end)
-    except OSError:
+        with open_content(part.path, part.compression) as content:
+            return digests(content, 0, part.end)
+    except (OSError, DialectError):
         return new.name  # the engine will find out what is wrong with it

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from edge_etl_job.documents import JobDocument, Timestamp
+from edge_etl_job.documents import Csv, JobDocument, Timestamp
 from edge_etl_job.durations import seconds
 from edge_etl_job.errors import EdgeError
 from edge_etl_job.reasons import JOB_INVALID
@@ -94,7 +94,17 @@ def check(job: JobDocument) -> Iterator[str]:
     for index, pattern in enumerate(job.source.include):
         if pattern.startswith("/") or ".." in pattern.split("/"):
             yield f"source.include[{index}]: {pattern!r} is not relative to the source"
+    yield from _check_csv(job.source.csv)
     yield from _check_timestamp(job.schema.timestamp)
+
+
+def _check_csv(csv: Csv) -> Iterator[str]:
+    if csv.header == "absent" and not csv.columns:
+        yield "source.csv.columns: a file without a header needs names for its columns"
+    if csv.thousands and csv.thousands == csv.decimal:
+        yield f"source.csv.thousands: {csv.thousands!r} is the decimal mark"
+    if csv.thousands and csv.thousands == csv.delimiter:
+        yield f"source.csv.thousands: {csv.thousands!r} is the separator"
 
 
 def _is_zone(name: str) -> bool:

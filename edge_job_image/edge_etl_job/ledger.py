@@ -34,10 +34,14 @@ class Entry:
     size: int
     modified: int
     changed: int
+    length: int
+    """Bytes that it holds: more than its size where it is compressed."""
     offset: int
-    """Bytes from the file's start that have been delivered."""
+    """Bytes of these, from its start, that have been delivered."""
     lines: int
-    """Newlines in them."""
+    """Line ends in them."""
+    dialect: bytes
+    """How it is written (``dialect.Dialect`` as JSON); empty when nothing was delivered."""
     content: bytes
     """Their digests (``content.digests``)."""
     head_length: int
@@ -159,7 +163,7 @@ class Ledger:
         """
         query = (
             "SELECT name, identity, size, modified, changed FROM entries "
-            "WHERE name IS NOT NULL AND quarantine IS NULL AND offset = size"
+            "WHERE name IS NOT NULL AND quarantine IS NULL AND offset = length"
             " AND NOT (:replay AND refused <> x'')"
             " AND (NOT :changed OR (whole AND schema_version = :schema_version))"
         )

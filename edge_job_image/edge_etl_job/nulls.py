@@ -31,5 +31,5 @@ def null_ranges(job: JobDocument, field: Field) -> tuple[tuple[float, float], ..
 
 
 def _number(text: str, job: JobDocument, field: Field) -> float | None:
-    plain = text.replace(job.source.csv.decimal, ".")
+    plain = text if job.source.csv.decimal == "." else text.replace(",", ".")
     return float(plain) if field.is_number and _NUMBER.fullmatch(plain) else None

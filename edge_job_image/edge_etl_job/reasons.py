@@ -37,6 +37,10 @@ REJECTED_BY_TRANSFORM: Final = "rejected_by_transform"
 EMPTY_HEADER: Final = "empty_header"
 DUPLICATE_COLUMN: Final = "duplicate_column"
 MISSING_COLUMN: Final = "missing_column"
+AMBIGUOUS_DIALECT: Final = "ambiguous_dialect"
+"""What a file shows of how it is written contradicts itself: ``source.csv`` must say it."""
+DAMAGED_ARCHIVE: Final = "damaged_archive"
+ARCHIVE_TOO_LARGE: Final = "archive_too_large"
 UNREADABLE: Final = "unreadable"
 
 # How an attempt ends.

@@ -1,7 +1,7 @@
 """What an attempt says when it ends: the manifest for the aggregation, the summary for people."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from edge_etl_job.documents import DeliveredFile, Input, JobDocument, NodeManifest, NodeSummary
-from edge_etl_job.engine import EngineResult
+from edge_etl_job.layout import missing_columns
 from edge_etl_job.reasons import DELIVERED, NO_FILES, NOTHING_NEW, TOO_MANY_REJECTED
 
 LIMIT: Final = 4096
@@ -31,10 +31,14 @@ def manifest(
     attempt: str,
     now: datetime,
     inputs: Sequence[Input],
-    result: EngineResult,
+    watermark: datetime | None,
+    headers: Set[tuple[str, ...]],
     files: Sequence[DeliveredFile],
 ) -> NodeManifest:
-    """Return the manifest of an attempt; ``version`` is that of the rules."""
+    """Return the manifest of an attempt.
+
+    ``version`` is that of the rules, ``headers`` are those of the files that were read.
+    """
     return NodeManifest(
         namespace=job.namespace,
         job=job.job,
@@ -52,9 +56,9 @@ def manifest(
         rejected_by_reason=_by_reason(inputs),
         bytes_read=sum(each.bytes_read for each in inputs),
         bytes_written=sum(file.bytes for file in files),
-        watermark=None if result.watermark is None else rfc3339(result.watermark),
-        columns_missing=result.columns_missing,
-        columns_seen=result.columns_seen,
+        watermark=None if watermark is None else rfc3339(watermark),
+        columns_missing=missing_columns(job, map(frozenset, headers)),
+        columns_seen=tuple(sorted({name for names in headers for name in names if name})),
         inputs=tuple(inputs),
         files=tuple(files),
     )

@@ -14,18 +14,19 @@ import msgspec
 
 from edge_etl_job import gate, report
 from edge_etl_job.accounting import accounted, apart, unlisted
+from edge_etl_job.detection import Detector
 from edge_etl_job.discovery import Found, discover
 from edge_etl_job.documents import DeliveredFile, JobDocument, NodeManifest, NodeSummary
 from edge_etl_job.engine import Engine, EngineResult, InputRange, OutputFile
 from edge_etl_job.errors import EdgeError
-from edge_etl_job.increments import Increment, increment
+from edge_etl_job.increments import Increment, Rules, increment
 from edge_etl_job.ledger import History, Ledger, Pending, Wanted, refusal
 from edge_etl_job.logs import Progress, log
 from edge_etl_job.reasons import TRANSFORM_FAILED, WORK_UNWRITABLE
 from edge_etl_job.results import ResultStore
 from edge_etl_job.results.durable import sha256_of
 
-_NOTHING: Final = EngineResult((), (), None, (), ())
+_NOTHING: Final = EngineResult((), (), None)
 _NANOSECONDS: Final = 1_000_000_000
 _TOLD: Final = 5
 """Names that a message holds."""
@@ -117,7 +118,7 @@ def _attempt(
         changed=job.reprocess == "Changed",
         exact="rows" not in job.results.ship,
     )
-    increments = _increments(found, ledger, wanted, settled_before)
+    increments = _increments(found, ledger, Rules(Detector(job), wanted, settled_before))
     firsts, copies = apart(increments)
     with _work_dir(task.work) as work_dir:
         parts = [part for new in firsts for part in new.parts]
@@ -130,8 +131,9 @@ def _attempt(
         if replay is None and (message := gate.refusal(job, inputs)):
             return report.refused(job, task.node, task.attempt, inputs, message)
         files = [_delivered(store, output) for output in result.files]
+        headers = {new.columns for new in increments if new.columns}
         manifest = report.manifest(
-            job, version, task.node, task.attempt, now, inputs, result, files
+            job, version, task.node, task.attempt, now, inputs, result.watermark, headers, files
         )
         # Where the ledger stays as it is, nothing has to be found out if this attempt dies.
         moves = bool(entries) or replay is not None
@@ -149,10 +151,9 @@ def _attempt(
     return report.delivered(standing, no_files=no_files)
 
 
-def _increments(
-    found: Found, ledger: Ledger, wanted: Wanted, settled_before: int
-) -> list[Increment]:
+def _increments(found: Found, ledger: Ledger, rules: Rules) -> list[Increment]:
     """Return what is new of the files that were found."""
+    wanted = rules.wanted
     if ledger.is_settled(found.digest, wanted):
         return []
     delivered = ledger.delivered(wanted)
@@ -165,7 +166,7 @@ def _increments(
     ]
     if not other and found.digest:
         ledger.settle(found.digest, wanted)
-    increments = (increment(file, ledger, wanted, settled_before=settled_before) for file in other)
+    increments = (increment(file, ledger, rules) for file in other)
     return [new for new in increments if new is not None]
 
 

@@ -25,17 +25,19 @@ class Outcome(TypedDict):
     inputs: list[Input]
     files: list[tuple[str, str, str | None, int, int, str]]
     latest: int | None
-    columns: list[str]
-    headers: int
     history: str | None
 
 def clean(
     plan: str,
-    inputs: Sequence[tuple[str, PathLike[str], int, int, int, int]],
+    inputs: Sequence[tuple[str, PathLike[str], int, int, int, int, int, str, int]],
     work_dir: PathLike[str],
     progress: Callable[[int], object],
 ) -> Outcome:
-    """Clean the inputs, each (name, path, start, end, lines, digested), as the plan (JSON) says."""
+    """Clean the inputs, as the plan (JSON) says.
+
+    Each is (name, path, first, start, end, lines, dialect, compression, digested); ``dialect`` is
+    the place of one in the plan.
+    """
 
 class Listing:
     """The files of a source."""

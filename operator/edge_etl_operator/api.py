@@ -60,14 +60,25 @@ class Csv(_Part, frozen=True, kw_only=True):
     """How the CSV files are written."""
 
     delimiter: Literal["auto", ",", ";", "\t", "|"] = "auto"
-    decimal: Literal[".", ","] = "."
+    decimal: Literal["auto", ".", ","] = "auto"
+    thousands: Literal["", ",", ".", " ", "'"] = ""
+    encoding: Literal["auto", "utf-8", "utf-16", "windows-1252", "iso-8859-1"] = "auto"
+    header: Literal["auto", "present", "absent"] = "auto"
+    columns: tuple[str, ...] = ()
+    comment: str = "#"
 
 
 class Source(_Part, frozen=True, kw_only=True):
     """Which files of an allowed directory of each node belong to the job."""
 
     name: str
-    include: tuple[str, ...] = ("**/*.csv",)
+    include: tuple[str, ...] = (
+        "**/*.csv",
+        "**/*.csv.gz",
+        "**/*.csv.zst",
+        "**/*.csv.bz2",
+        "**/*.csv.xz",
+    )
     settle_seconds: int = 5
     csv: Csv = Csv()
 
@@ -76,6 +87,7 @@ class Timestamp(_Part, frozen=True, kw_only=True):
     """The column that says when a reading was taken."""
 
     from_: tuple[str, ...] = msgspec.field(name="from", default=("timestamp",))
+    join: tuple[str, ...] = ()
     formats: tuple[str, ...] = ("ISO8601",)
     time_zone: str = "UTC"
     not_before: str | None = None

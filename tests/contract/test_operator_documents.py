@@ -27,11 +27,12 @@ FULL: dict[str, Any] = {
         "name": "sensors",
         "include": ["a/*.csv"],
         "settleSeconds": 0,
-        "csv": {"delimiter": ";", "decimal": ","},
+        "csv": {"delimiter": ";", "decimal": ",", "thousands": ".", "columns": ["time", "n"]},
     },
     "schema": {
         "timestamp": {
             "from": ["time"],
+            "join": ["Date", "Time"],
             "formats": ["ISO8601", "%d/%m/%Y %H.%M.%S"],
             "timeZone": "Europe/Rome",
             "notBefore": "2015-01-01T00:00:00Z",

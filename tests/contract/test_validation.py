@@ -51,6 +51,9 @@ GOOD: dict[str, Change] = {
     "a range": {"spec.schema.fields.0.min": -1, "spec.schema.fields.0.max": 1.5},
     "an equal range": {"spec.schema.fields.0.min": 1, "spec.schema.fields.0.max": 1.0},
     "a tab": {"spec.source.csv": {"delimiter": "\t", "decimal": ","}},
+    "files without a header": {"spec.source.csv": {"header": "absent", "columns": ["t", "b"]}},
+    "thousands": {"spec.source.csv": {"thousands": ",", "decimal": "."}},
+    "a time in two columns": {"spec.schema.timestamp": {"join": ["Date", "Time"]}},
     "quantities": {
         "spec.edge.resources": {"requests": {"cpu": 1, "memory": "1.5Gi"}, "limits": {}}
     },
@@ -183,6 +186,11 @@ BAD: dict[str, Change] = {
     "an absolute include": {"spec.source.include": ["/etc/*", "a/../b", ""]},
     "a decimal of the wrong type": {"spec.source.csv": {"decimal": 5}},
     "a comma twice": {"spec.source.csv": {"decimal": ",", "delimiter": ","}},
+    "a comma for thousands and decimals": {"spec.source.csv": {"decimal": ",", "thousands": ","}},
+    "a comma for thousands and columns": {"spec.source.csv": {"delimiter": ",", "thousands": ","}},
+    "no header and no columns": {"spec.source.csv": {"header": "absent"}},
+    "an unknown encoding": {"spec.source.csv": {"encoding": "latin1"}},
+    "a time in one of two columns": {"spec.schema.timestamp": {"join": ["Date"]}},
     "a list that is text": {"spec.schema.nullValues": "NA"},
     "a field without type": {"spec.schema.fields.0.type": ABSENT},
     "a field with an unknown type": {"spec.schema.fields.0.type": "float"},

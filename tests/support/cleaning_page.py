@@ -19,6 +19,8 @@ class Example:
     content: bytes
     outcomes: dict[int, str]
     quarantined: str | None
+    note: str | None
+    """What the report says of how the file is written."""
 
 
 def examples() -> list[Example]:
@@ -31,6 +33,7 @@ def examples() -> list[Example]:
         own = yaml.safe_load(_block(section, "yaml")) if "```yaml" in section else {}
         rows = re.findall(r"^\| (\d+) \| (.+?) \|$", section, re.MULTILINE)
         whole = re.search(r"^The file is quarantined: `(\w+)`: (.*)$", section, re.MULTILINE)
+        note = re.search(r"^The report says: `(.*)`$", section, re.MULTILINE)
         found.append(
             Example(
                 title=section.split("\n")[0],
@@ -38,6 +41,7 @@ def examples() -> list[Example]:
                 content=_bytes(_block(section, "csv")),
                 outcomes={int(line): outcome for line, outcome in rows},
                 quarantined=f"{whole[1]}: {whole[2]}" if whole else None,
+                note=note[1] if note else None,
             )
         )
     return found

@@ -9,10 +9,21 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from edge_etl_job.engine import InputRange
+from edge_etl_job.detection import Detector
 from edge_etl_job.engine_python.records import MAX_LINE
 
-from tests.support.edge import HEADER, clean, clean_ranges, csv, reading, whole
+from tests.support.edge import (
+    HEADER,
+    Part,
+    clean,
+    clean_decided,
+    clean_ranges,
+    csv,
+    decided,
+    job,
+    reading,
+    whole,
+)
 
 DAY = datetime(2019, 3, 4, tzinfo=UTC)
 UNBOUNDED: list[dict[str, Any]] = [
@@ -88,14 +99,14 @@ def test_the_first_of_a_key_is_kept_across_files(tmp_path: Path) -> None:
         tmp_path, [csv(reading(1, value="1")), csv(reading(1, value="2"), reading(2, value="3"))]
     )
     assert [row["pm10"] for row in cleaned.rows] == [1.0, 3.0]
-    assert [each.rows_duplicate for each in cleaned.result.inputs] == [0, 1]
+    assert [each.rows_duplicate for each in cleaned.inputs] == [0, 1]
 
 
 def test_a_key_without_the_time_is_unique_over_all_days(tmp_path: Path) -> None:
     lines = [reading(5, "a", "1"), "2018-01-01T00:00:00;a;2", reading(1, "b", "3")]
     cleaned = clean(tmp_path, [csv(*lines)], key=["sensor_id"])
     assert [row["pm10"] for row in cleaned.rows] == [3.0, 1.0]
-    assert cleaned.result.inputs[0].rows_duplicate == 1
+    assert cleaned.inputs[0].rows_duplicate == 1
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -110,10 +121,10 @@ def test_the_separator_is_found_in_the_header(delimiter: str, tmp_path: Path) ->
 
 def test_a_declared_separator_is_not_second_guessed(tmp_path: Path) -> None:
     cleaned = clean(tmp_path, [csv(reading(1))], source={"csv": {"delimiter": ","}})
-    (result,) = cleaned.result.inputs
+    (result,) = cleaned.inputs
     assert result.quarantined is not None
     assert result.quarantined.reason == "missing_column"
-    assert cleaned.result.columns_seen == ("timestamp;sensor_id;P1",)
+    assert cleaned.columns_seen == ("timestamp;sensor_id;P1",)
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
@@ -123,22 +134,16 @@ def test_a_byte_order_mark_and_line_ends_are_read_over(ending: str, tmp_path: Pa
     assert (len(cleaned.rows), cleaned.reasons) == (2, [])
 
 
-def test_utf_16_is_not_text(tmp_path: Path) -> None:
-    (result,) = clean(tmp_path, [csv(reading(1)).encode("utf-16")]).result.inputs
-    assert result.quarantined is not None
-    assert result.quarantined.reason == "not_text"
-
-
 def test_the_last_line_needs_no_newline(tmp_path: Path) -> None:
     cleaned = clean(tmp_path, [csv(reading(1), reading(2)).rstrip("\n")])
     assert len(cleaned.rows) == 2
-    assert cleaned.result.inputs[0].lines == 2
+    assert cleaned.inputs[0].lines == 2
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", HEADER, HEADER + "\n", "\ufeff" + HEADER])
 def test_a_file_without_rows_has_none(content: str, tmp_path: Path) -> None:
     cleaned = clean(tmp_path, [content])
-    (result,) = cleaned.result.inputs
+    (result,) = cleaned.inputs
     assert (result.rows_read, result.quarantined) == (0, None)
     assert cleaned.result.files == ()
     assert cleaned.result.watermark is None
@@ -178,12 +183,12 @@ def test_a_range_begins_with_its_own_line_numbers_and_the_files_header(tmp_path:
     start = content.index(reading(2))
     out = tmp_path / "out"
     out.mkdir()
-    cleaned = clean_ranges(out, [InputRange("a.csv", path, start, len(content), 2)])
+    cleaned = clean_ranges(out, [Part("a.csv", path, start, len(content), 2)])
     assert len(cleaned.rows) == 2
     assert [(row["line"], row["offset"]) for row in cleaned.rejected] == [
         (4, content.index("broken"))
     ]
-    assert cleaned.result.inputs[0].lines == 5
+    assert cleaned.inputs[0].lines == 5
 
 
 def test_bytes_behind_the_end_are_not_read(tmp_path: Path) -> None:
@@ -193,15 +198,15 @@ def test_bytes_behind_the_end_are_not_read(tmp_path: Path) -> None:
     end = content.index(reading(2))
     out = tmp_path / "out"
     out.mkdir()
-    cleaned = clean_ranges(out, [InputRange("a.csv", path, 0, end, 0)])
-    assert (len(cleaned.rows), cleaned.result.inputs[0].lines) == (1, 2)
+    cleaned = clean_ranges(out, [Part("a.csv", path, 0, end, 0)])
+    assert (len(cleaned.rows), cleaned.inputs[0].lines) == (1, 2)
 
 
 def test_a_quarantined_file_makes_no_row_a_duplicate(tmp_path: Path) -> None:
     bad = csv(*(f"{reading(second)};9" for second in range(30)), reading(99))
     good = csv(reading(99), reading(100))
     cleaned = clean(tmp_path, [bad, good])
-    first, second = cleaned.result.inputs
+    first, second = cleaned.inputs
     assert first.quarantined is not None
     assert first.quarantined.message == "4 fields in rows, 3 in the header"
     assert (first.rows_read, first.rows_rejected, first.lines) == (0, 0, 0)
@@ -220,13 +225,14 @@ def test_a_file_that_shrinks_or_vanishes_is_unreadable_and_the_others_go_on(
     paths = [tmp_path / f"{name}.csv" for name in "abc"]
     for second, path in enumerate(paths):
         path.write_text(csv(reading(second)))
-    ranges = [whole(path) for path in paths]
+    parts = [whole(path) for path in paths]
+    decisions = [decided(part, Detector(job())) for part in parts]
     paths[0].write_text(HEADER)
     paths[1].unlink()
     out = tmp_path / "out"
     out.mkdir()
-    cleaned = clean_ranges(out, ranges)
-    reasons = [each.quarantined and each.quarantined.reason for each in cleaned.result.inputs]
+    cleaned = clean_decided(out, parts, decisions)
+    reasons = [each.quarantined and each.quarantined.reason for each in cleaned.inputs]
     assert reasons == ["unreadable", "unreadable", None]
     assert len(cleaned.rows) == 1
 
@@ -242,7 +248,7 @@ def test_what_became_a_link_or_a_pipe_is_not_opened(kind: str, tmp_path: Path) -
     out = tmp_path / "out"
     out.mkdir()
     size = target.stat().st_size
-    (result,) = clean_ranges(out, [InputRange("a.csv", path, 0, size, 0)]).result.inputs
+    (result,) = clean_ranges(out, [Part("a.csv", path, 0, size, 0)]).inputs
     assert result.quarantined is not None
     assert result.quarantined.reason == "unreadable"
 
@@ -254,7 +260,7 @@ def test_columns_of_all_files_are_reported(tmp_path: Path) -> None:
         {"name": "pressure", "type": "double"},
     ]
     contents = ["timestamp;sensor_id;PM10;lat\n", "timestamp;sensor_id;temperature\n"]
-    result = clean(tmp_path, contents, schema={"fields": fields}).result
+    result = clean(tmp_path, contents, schema={"fields": fields})
     assert result.columns_seen == ("PM10", "lat", "sensor_id", "temperature", "timestamp")
     assert result.columns_missing == ("pressure",)
 
@@ -265,7 +271,7 @@ def test_only_what_is_shipped_is_written_and_the_counts_stay(
 ) -> None:
     cleaned = clean(tmp_path, [csv(reading(1), reading(1), "x")], results={"ship": ship})
     assert {file.kind for file in cleaned.result.files} == {*ship, "rejected"}
-    (result,) = cleaned.result.inputs
+    (result,) = cleaned.inputs
     assert (result.rows_clean, result.rows_duplicate, result.rows_rejected) == (1, 1, 1)
     assert cleaned.result.watermark is not None
 
@@ -465,4 +471,4 @@ def test_shuffled_input_of_many_days_is_sorted_and_counted(tmp_path: Path) -> No
         firsts.setdefault(line[:19], float(index))
     found = {row["timestamp"].isoformat()[:19]: row["pm10"] for row in cleaned.rows}
     assert list(found.items()) == sorted(firsts.items())
-    assert cleaned.result.inputs[0].rows_duplicate == 20_000 - len(firsts)
+    assert cleaned.inputs[0].rows_duplicate == 20_000 - len(firsts)

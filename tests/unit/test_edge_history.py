@@ -6,12 +6,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from edge_etl_job.engine import InputRange
 from edge_etl_job.engine_python import history as plain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.edge import HEADER, Pi, clean, clean_ranges, csv, reading
+from tests.support.edge import HEADER, Part, Pi, clean, clean_ranges, csv, reading
 
 RULES: dict[str, Any] = {
     "fields": [
@@ -46,7 +45,7 @@ def test_it_makes_no_difference_where_an_increment_ends(
         rows, rejected, history = [], [], None
         path = Path(folder, "source", "0.csv")
         for number, (start, end) in enumerate(zip(at, [*at[1:], len(content)], strict=True)):
-            part = InputRange("0.csv", path, start, end, content[:start].count("\n"))
+            part = Part("0.csv", path, start, end, content[:start].count("\n"))
             out = Path(folder, f"part-{number}")
             cleaned = clean_ranges(out, [part], schema=rules, history=history)
             rows += cleaned.rows
@@ -64,7 +63,7 @@ def test_a_quarantined_file_is_not_looked_back_at(tmp_path: Path) -> None:
     bad = csv(*(f"{reading(second)};9" for second in range(60_000)), reading(70_000))
     good = csv(reading(1), reading(2), reading(3))
     cleaned = clean(tmp_path, [bad, good], schema=RULES)
-    assert cleaned.result.inputs[0].quarantined is not None
+    assert cleaned.inputs[0].quarantined is not None
     assert cleaned.reasons == ["stuck_value"]
 
 
@@ -82,7 +81,7 @@ def test_what_other_rules_knew_is_of_no_use(tmp_path: Path) -> None:
     (tmp_path / "2").mkdir()
     path = tmp_path / "2" / "a.csv"
     path.write_text(csv(reading(3)))
-    part = InputRange("a.csv", path, 0, path.stat().st_size, 0)
+    part = Part("a.csv", path, 0, path.stat().st_size, 0)
     history = one.result.history
     assert clean_ranges(tmp_path / "out", [part], schema=RULES, history=history).rejected
     other = clean_ranges(tmp_path / "3", [part], schema=rules, history=history)
@@ -116,5 +115,5 @@ def test_what_is_known_moves_forward_with_the_ledger(tmp_path: Path) -> None:
 def test_rules_that_are_not_declared_keep_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(f"{HEADER}\n{reading(1)}\n")
-    part = InputRange("a.csv", path, 0, path.stat().st_size, 0)
+    part = Part("a.csv", path, 0, path.stat().st_size, 0)
     assert clean_ranges(tmp_path / "out", [part]).result.history is None

@@ -5,11 +5,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from edge_etl_job.engine import InputRange
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.edge import clean, clean_ranges, csv
+from tests.support.edge import Part, clean, clean_ranges, csv
 
 PATTERNS = [
     "ISO8601",
@@ -94,7 +93,7 @@ def test_what_earlier_runs_delivered_shows_the_order_too(tmp_path: Path) -> None
     path.write_text(content)
     out = tmp_path / "out"
     out.mkdir()
-    part = InputRange("a.csv", path, content.index("01/02"), len(content), 2)
+    part = Part("a.csv", path, content.index("01/02"), len(content), 2)
     cleaned = clean_ranges(out, [part], schema={"timestamp": {"formats": formats}})
     assert [row["timestamp"] for row in cleaned.rows] == [datetime(2018, 2, 1, 18, tzinfo=UTC)]
 

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from edge_etl_job.compression import open_content
 from edge_etl_job.content import digests
+from edge_etl_job.dialect import DialectError
 from edge_etl_job.documents import JobDocument
 from edge_etl_job.engine import (
     EngineResult,
@@ -18,7 +19,6 @@ from edge_etl_job.engine import (
     InputResult,
     OutputFile,
     Quarantined,
-    missing_columns,
     packed,
 )
 from edge_etl_job.engine_python.history import History
@@ -29,24 +29,15 @@ from edge_etl_job.engine_python.parquet import (
     write_rejected,
 )
 from edge_etl_job.engine_python.reading import Counts, Rules, read_range
-from edge_etl_job.engine_python.rejection import QuarantineError
 from edge_etl_job.engine_python.spool import BATCH, Row, Spool
 from edge_etl_job.engine_python.statistics import Feature, Windows
-from edge_etl_job.engine_python.timestamps import timestamp_parser
-from edge_etl_job.engine_python.values import value_parsers
 from edge_etl_job.reasons import UNREADABLE
-from edge_etl_job.sources import open_regular, why_unreadable
+from edge_etl_job.sources import why_unreadable
 
 if TYPE_CHECKING:
     from edge_etl_job.transform import Transform
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass
-class _Columns:
-    seen: set[str] = field(default_factory=set)
-    headers: int = 0
 
 
 @dataclass
@@ -76,18 +67,16 @@ class PythonEngine:
         history: str | None = None,
     ) -> EngineResult:
         """Clean the inputs; see ``edge_etl_job.engine.Engine``."""
-        times = cache(partial(timestamp_parser, job.schema, now))
-        rules = Rules(job, times, value_parsers(job), History(job, history), self._loaded(job))
+        rules = Rules(job, now, History(job, history), self._loaded(job))
         positions = {"timestamp": 0} | {
             each.name: at for at, each in enumerate(job.schema.fields, start=1)
         }
         key = [positions[name] for name in job.key]
-        columns = _Columns()
         with Spool(work_dir, len(job.schema.fields), key) as spool:
             read: list[Counts | Quarantined] = []
             done = 0
             for index, part in enumerate(inputs):
-                read.append(_read(part, index, rules, spool, columns, _from(done, progress)))
+                read.append(_read(part, index, rules, spool, _from(done, progress)))
                 done += part.end - part.start
                 progress(done)
             written = _write(spool, job, key, work_dir)
@@ -105,8 +94,6 @@ class PythonEngine:
             watermark=(
                 None if written.latest is None else _EPOCH + timedelta(microseconds=written.latest)
             ),
-            columns_seen=tuple(sorted(columns.seen)),
-            columns_missing=missing_columns(job, columns.headers, columns.seen),
             history=rules.history.kept(),
         )
 
@@ -127,32 +114,21 @@ def _read(
     index: int,
     rules: Rules,
     spool: Spool,
-    columns: _Columns,
     progress: Callable[[int], None],
 ) -> Counts | Quarantined:
+    spool.begin()
+    rules.history.begin()
     try:
-        file = open_regular(part.path)
-    except OSError as error:
-        return Quarantined(UNREADABLE, why_unreadable(error))
-    with file:
-        spool.begin()
-        rules.history.begin()
-        try:
-            counts, seen = read_range(file, part, index, rules, spool, progress)
+        with open_content(part.path, part.compression) as file:
+            counts = read_range(file, part, index, rules, spool, progress)
             counts.content = digests(file, part.digested, part.end)
-        except QuarantineError as error:
-            spool.drop()
-            rules.history.drop()
-            columns.seen.update(error.columns)
-            columns.headers += bool(error.columns)
+    except (DialectError, OSError) as error:
+        spool.drop()
+        rules.history.drop()
+        if isinstance(error, DialectError):
             return Quarantined(error.reason, error.message)
-        except OSError as error:
-            spool.drop()
-            rules.history.drop()
-            return Quarantined(UNREADABLE, why_unreadable(error))
-        spool.keep()
-    columns.seen.update(seen)
-    columns.headers += bool(seen)
+        return Quarantined(UNREADABLE, why_unreadable(error))
+    spool.keep()
     return counts
 
 

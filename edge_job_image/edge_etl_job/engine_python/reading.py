@@ -4,17 +4,21 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, Final
+from datetime import datetime
+from functools import cache, partial
+from io import BufferedIOBase
+from typing import TYPE_CHECKING, Final
 
+from edge_etl_job.dialect import Dialect, DialectError
 from edge_etl_job.documents import JobDocument
 from edge_etl_job.engine import MOST_RANGES, InputRange, Range
-from edge_etl_job.engine_python.header import Header, Layout, lay_out, read_header
 from edge_etl_job.engine_python.history import History
 from edge_etl_job.engine_python.records import lines, split, text_of
-from edge_etl_job.engine_python.rejection import QuarantineError, RejectionError
+from edge_etl_job.engine_python.rejection import RejectionError, shown
 from edge_etl_job.engine_python.spool import BATCH, Rejected, Row, Spool
-from edge_etl_job.engine_python.timestamps import has_orders, ruled_out
-from edge_etl_job.engine_python.values import Value, ValueParser
+from edge_etl_job.engine_python.timestamps import has_orders, ruled_out, timestamp_parser
+from edge_etl_job.engine_python.values import Value, value_parsers
+from edge_etl_job.layout import Layout, lay_out
 from edge_etl_job.reasons import (
     LOOKING_BACK,
     NOT_TEXT,
@@ -58,16 +62,24 @@ class Counts:
             self.refused.append(Range(offset, offset + size, line - 1))
 
 
-@dataclass(frozen=True)
 class Rules:
     """The schema, compiled once for all files."""
 
-    job: JobDocument
-    timestamp: Callable[[frozenset[str]], Callable[[str], int]]
-    """Given the formats that a file is not written in, the function that reads its times."""
-    fields: tuple[ValueParser, ...]
-    history: History
-    transform: "Transform | None" = None
+    def __init__(
+        self,
+        job: JobDocument,
+        now: datetime,
+        history: History,
+        transform: "Transform | None" = None,
+    ) -> None:
+        self.job = job
+        self.history = history
+        self.transform = transform
+        self.nulls = frozenset(job.schema.null_values) | {""}
+        self.timestamp = cache(partial(timestamp_parser, job.schema, now))
+        """Given the formats that a file is not written in, the function that reads its times."""
+        self.fields = cache(partial(value_parsers, job))
+        """Given the decimal mark of a file, the parsers of the fields."""
 
 
 class Absent(dict[str, Value]):
@@ -78,45 +90,40 @@ class Absent(dict[str, Value]):
 
 
 def read_range(
-    file: BinaryIO,
+    file: BufferedIOBase,
     part: InputRange,
     index: int,
     rules: Rules,
     spool: Spool,
     progress: Callable[[int], None],
-) -> tuple[Counts, tuple[str, ...]]:
-    """Put the records of a range into the spool; return what was counted, and the columns.
+) -> Counts:
+    """Put the records of a range into the spool; return what was counted.
 
-    Raise QuarantineError when the file is not what the schema describes; the spool must then drop
+    Raise DialectError when the file is not what the schema describes; the spool must then drop
     what it was given.
     """
-    header = read_header(file, part.end, rules.job)
-    if header is None:
-        return Counts(part.lines), ()
-    layout = lay_out(header, rules.job)
-    unused = _unused_formats(file, part, header, layout, rules.job)
-    parse = row_parser(header, layout, rules, rules.timestamp(unused), index)
-    start, passed = max((part.start, part.lines), (header.end, header.lines))
+    dialect = part.dialect
+    layout = lay_out(dialect.columns, rules.job)
+    unused = _unused_formats(file, part, layout, rules)
+    parse = row_parser(dialect, layout, rules, rules.timestamp(unused), index)
+    start, passed = max((part.start, part.lines), (dialect.start, dialect.lines))
     counts = Counts(passed)
     batch = _Batch(index, part.name, rules.transform)
     offset = start
-    for line, size in lines(file, start, part.end):
+    for line, size, ended in lines(file, start, part.end, dialect):
         try:
             batch.add(rules.history.judged(parse(line)), line, (counts.lines + 1, offset, size))
         except RejectionError as error:
-            if (reason := _reason(line, header, error, counts)) is not None:
+            if (reason := _reason(line, dialect, rules, error, counts)) is not None:
                 batch.refuse(line, (counts.lines + 1, offset, size), reason, error.detail)
         offset += size
-        counts.lines += 1
+        counts.lines += ended
         if len(batch) >= BATCH:
             batch.flush(spool, counts)
             progress(offset - part.start)
     batch.flush(spool, counts)
-    if part.end > start:
-        file.seek(part.end - 1)
-        counts.lines -= file.read(1) != b"\n"
-    _judge(header, counts)
-    return counts, header.columns
+    _judge(dialect, counts)
+    return counts
 
 
 Place = tuple[int, int, int]
@@ -173,31 +180,40 @@ class _Batch:
 
 
 def _unused_formats(
-    file: BinaryIO, part: InputRange, header: Header, layout: Layout, job: JobDocument
+    file: BufferedIOBase, part: InputRange, layout: Layout, rules: Rules
 ) -> frozenset[str]:
     """Return the formats of times that the file's whole rows, from its first on, rule out."""
-    if not has_orders(job.schema):
+    schema, dialect = rules.job.schema, part.dialect
+    if not has_orders(schema):
         return frozenset()
 
     def cells() -> Iterator[str]:
-        for line, _ in lines(file, header.end, part.end):
+        for line, _, _ in lines(file, dialect.start, part.end, dialect):
             with suppress(RejectionError):
-                row = split(text_of(line), header.delimiter)
-                if len(row) == len(header.columns):
-                    yield row[layout.timestamp]
+                row = split(text_of(line), dialect.delimiter)
+                if len(row) == len(dialect.columns):
+                    yield _time(row, layout, rules)
 
-    return ruled_out(job.schema, cells())
+    return ruled_out(schema, cells())
+
+
+def _time(cells: list[str], layout: Layout, rules: Rules) -> str:
+    """Return the cell of a row's time, which can be spread over several."""
+    parts = [cells[at] for at in layout.timestamp]
+    return "" if rules.nulls.issuperset(parts) else " ".join(parts).strip(" \t")
 
 
 def row_parser(
-    header: Header, layout: Layout, rules: Rules, timestamp: Callable[[str], int], index: int
+    dialect: Dialect, layout: Layout, rules: Rules, timestamp: Callable[[str], int], index: int
 ) -> Callable[[bytes], Row]:
     """Return the function that makes a row of a line of this file, or raises RejectionError."""
-    delimiter, width = header.delimiter, len(header.columns)
-    at = layout.timestamp
+    delimiter, width = dialect.delimiter, len(dialect.columns)
+    known = width - dialect.extra
     fields = [
         (parser, position) if position is not None else (Absent(), 0)
-        for parser, position in zip(rules.fields, layout.fields, strict=True)
+        for parser, position in zip(
+            rules.fields(dialect.decimal or "."), layout.fields, strict=True
+        )
     ]
 
     def parse(line: bytes) -> Row:
@@ -205,8 +221,11 @@ def row_parser(
         if len(cells) != width:
             detail = f"{len(cells)} fields in the row, {width} in the header"
             raise RejectionError(WRONG_FIELD_COUNT, detail)
+        if any(cells[known:]):
+            detail = f"{shown(next(filter(None, cells[known:])))} stands behind the last column"
+            raise RejectionError(WRONG_FIELD_COUNT, detail)
         return (
-            timestamp(cells[at]),
+            timestamp(_time(cells, layout, rules)),
             *[parser[cells[position]] for parser, position in fields],
             index,
         )
@@ -214,15 +233,23 @@ def row_parser(
     return parse
 
 
-def _reason(line: bytes, header: Header, error: RejectionError, counts: Counts) -> str | None:
-    """Return why a line is rejected, None when it is blank: only such lines pay for the look."""
-    if not line.strip(b" \t\r" + header.delimiter.encode()):
+def _reason(
+    line: bytes, dialect: Dialect, rules: Rules, error: RejectionError, counts: Counts
+) -> str | None:
+    """Return why a line is rejected, None when it is blank or a comment.
+
+    Only lines that are not clean rows pay for the look.
+    """
+    comment = rules.job.source.csv.comment.encode()
+    if not line.strip(b" \t\r" + dialect.delimiter.encode()):
+        return None
+    if comment and line.startswith(comment):
         return None
     try:
-        cells = split(text_of(line), header.delimiter)
+        cells = split(text_of(line), dialect.delimiter)
     except RejectionError:
         return error.reason
-    if tuple(cells) == header.columns:
+    if tuple(cells) == dialect.columns:
         error.detail = "the header comes again"
         return REPEATED_HEADER
     if error.reason == WRONG_FIELD_COUNT:
@@ -230,14 +257,14 @@ def _reason(line: bytes, header: Header, error: RejectionError, counts: Counts) 
     return error.reason
 
 
-def _judge(header: Header, counts: Counts) -> None:
+def _judge(dialect: Dialect, counts: Counts) -> None:
     """Quarantine a file that is not a CSV of this header, rather than reject all of its rows."""
     if counts.rows < _ENOUGH:
         return
     if counts.rejected[NOT_TEXT] >= _NEARLY_ALL * counts.rows:
         message = "nearly all lines hold NUL bytes: this is not text"
-        raise QuarantineError(NOT_TEXT, message, header.columns)
+        raise DialectError(NOT_TEXT, message, dialect.columns)
     if counts.rejected[WRONG_FIELD_COUNT] >= _NEARLY_ALL * counts.rows:
         width = counts.widths.most_common(1)[0][0]
-        message = f"{width} fields in rows, {len(header.columns)} in the header"
-        raise QuarantineError(WRONG_FIELD_COUNT, message, header.columns)
+        message = f"{width} fields in rows, {len(dialect.columns)} in the header"
+        raise DialectError(WRONG_FIELD_COUNT, message, dialect.columns)

@@ -40,15 +40,15 @@ class ValueParser(dict[str, Value]):
         return value
 
 
-def value_parsers(job: JobDocument) -> tuple[ValueParser, ...]:
-    """Return the parser of each field of the schema."""
+def value_parsers(job: JobDocument, decimal: str) -> tuple[ValueParser, ...]:
+    """Return the parser of each field of the schema; ``decimal`` is the file's decimal mark."""
     room = max(256, _CACHED_CELLS // len(job.schema.fields))
-    return tuple(ValueParser(_reader(field, job), room) for field in job.schema.fields)
+    return tuple(ValueParser(_reader(field, job, decimal), room) for field in job.schema.fields)
 
 
-def _reader(field: Field, job: JobDocument) -> Callable[[str], Value]:
+def _reader(field: Field, job: JobDocument, decimal: str) -> Callable[[str], Value]:
     nulls, ranges = null_texts(job, field), null_ranges(job, field)
-    convert = _converter(field, job.source.csv.decimal)
+    convert = _converter(field, decimal, job.source.csv.thousands)
     in_key = field.name in job.key
     missing = MISSING_KEY if in_key else MISSING_REQUIRED if field.required else None
     may_be_nulled = job.schema.on_invalid_field == "SetNull" and missing is None
@@ -73,25 +73,33 @@ def _reader(field: Field, job: JobDocument) -> Callable[[str], Value]:
     return read
 
 
-def _converter(field: Field, decimal: str) -> Callable[[str], Value]:
+def _converter(field: Field, decimal: str, thousands: str) -> Callable[[str], Value]:
     mark = re.escape(decimal)
+    group = re.escape(thousands)
+    grouped = re.compile(rf"[+-]?[0-9]{{1,3}}(?:{group}[0-9]{{3}})+(?![0-9{group}])")
     number = re.compile(rf"[+-]?(?:[0-9]+(?:{mark}[0-9]*)?|{mark}[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
     def invalid(cell: str) -> RejectionError:
         return RejectionError(INVALID_VALUE, f"{field.name}: {shown(cell)} is not a {field.type}")
 
-    def double(cell: str) -> float:
+    def plain(cell: str) -> str:
+        found = grouped.match(cell) if thousands else None
+        return found[0].replace(thousands, "") + cell[found.end() :] if found else cell
+
+    def double(written: str) -> float:
+        cell = plain(written)
         # float() alone would take nan, infinity, 1_000 and the digits of every script.
         if number.fullmatch(cell) is None:
-            raise invalid(cell)
+            raise invalid(written)
         value = float(cell.replace(",", "."))
         if math.isinf(value):
-            raise invalid(cell)
+            raise invalid(written)
         return value
 
-    def long(cell: str) -> int:
+    def long(written: str) -> int:
+        cell = plain(written)
         if _LONG.fullmatch(cell) is None or not -(2**63) <= (value := int(cell)) < 2**63:
-            raise invalid(cell)
+            raise invalid(written)
         return value
 
     def boolean(cell: str) -> bool:

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use crate::cells::MAX_LINE;
+use crate::plan::Encoding;
 
 /// Bytes that are read at once. Larger than any line that is taken for a reading.
 pub const BLOCK: usize = 1 << 18;
@@ -25,7 +26,7 @@ impl Block {
 pub enum Part {
     /// Whole lines, each with its newline.
     Lines(Block),
-    /// The first bytes of a line that no block holds, and its size with its newline.
+    /// The first bytes of a line that no block holds, and its size in the file with its newline.
     TooLong(Block, u64),
 }
 
@@ -33,7 +34,9 @@ pub enum Part {
 pub struct Blocks<R> {
     file: R,
     position: u64,
-    end: u64,
+    /// None while it is not known: where the file's reader says that there is no more.
+    end: Option<u64>,
+    encoding: Encoding,
     /// What was read behind the last whole line that was given.
     rest: Vec<u8>,
     /// Whether the last byte of the range is a newline.
@@ -54,7 +57,16 @@ pub enum Unread {
 impl<R: Read> Blocks<R> {
     /// Reads from a file that stands at `start`.
     pub const fn new(file: R, start: u64, end: u64) -> Self {
-        Self { file, position: start, end, rest: vec![], ended: true }
+        Self::of(file, start, Some(end), Encoding::Utf8)
+    }
+
+    /// Reads all that a reader gives, which is UTF-8 and was of another encoding in the file.
+    pub const fn all(file: R, start: u64, encoding: Encoding) -> Self {
+        Self::of(file, start, None, encoding)
+    }
+
+    const fn of(file: R, start: u64, end: Option<u64>, encoding: Encoding) -> Self {
+        Self { file, position: start, end, encoding, rest: vec![], ended: true }
     }
 
     pub fn into_file(self) -> R {
@@ -72,13 +84,13 @@ impl<R: Read> Blocks<R> {
         let mut filled = self.rest.len();
         block.bytes[..filled].copy_from_slice(&self.rest);
         self.rest.clear();
-        while filled < BLOCK && self.position < self.end {
+        while filled < BLOCK && !self.is_at_end() {
             filled += self.fill(&mut block.bytes[filled..BLOCK])?;
         }
         if filled == 0 {
             return Ok(None);
         }
-        let at_end = self.position == self.end;
+        let at_end = self.is_at_end();
         match block.bytes[..filled].iter().rposition(|&byte| byte == b'\n') {
             Some(last) if !at_end || last + 1 == filled => {
                 self.rest.extend_from_slice(&block.bytes[last + 1..filled]);
@@ -97,29 +109,39 @@ impl<R: Read> Blocks<R> {
     /// Passes over the rest of a line of which the block holds a part.
     fn long_line(&mut self, mut block: Block, filled: usize) -> Result<Part, Unread> {
         const KEPT: usize = MAX_LINE + 1;
-        let mut size = filled as u64;
+        let mut size = self.encoding.size(&block.bytes[..filled]);
         block.length = KEPT;
-        while self.position < self.end {
+        while !self.is_at_end() {
             let read = self.fill(&mut block.bytes[KEPT..BLOCK])?;
             let bytes = &block.bytes[KEPT..KEPT + read];
             if let Some(newline) = bytes.iter().position(|&byte| byte == b'\n') {
                 self.rest.extend_from_slice(&bytes[newline + 1..]);
-                return Ok(Part::TooLong(block, size + newline as u64 + 1));
+                size += self.encoding.size(&bytes[..=newline]);
+                return Ok(Part::TooLong(block, size));
             }
-            size += read as u64;
+            size += self.encoding.size(bytes);
         }
         self.ended = false;
         Ok(Part::TooLong(block, size))
     }
 
+    fn is_at_end(&self) -> bool {
+        self.end == Some(self.position)
+    }
+
     /// Reads some bytes of the range.
     fn fill(&mut self, into: &mut [u8]) -> Result<usize, Unread> {
-        let room = (self.end - self.position).min(into.len() as u64) as usize;
+        let left = self.end.map_or(u64::MAX, |end| end - self.position);
+        let room = left.min(into.len() as u64) as usize;
         loop {
             match self.file.read(&mut into[..room]) {
-                Ok(0) => {
-                    return Err(Unread::Shrunk { at: self.position, end: self.end });
-                }
+                Ok(0) => match self.end {
+                    Some(end) => return Err(Unread::Shrunk { at: self.position, end }),
+                    None => {
+                        self.end = Some(self.position);
+                        return Ok(0);
+                    }
+                },
                 Ok(read) => {
                     self.position += read as u64;
                     return Ok(read);

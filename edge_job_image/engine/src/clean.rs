@@ -2,11 +2,10 @@
 
 use std::cmp::Ordering;
 
-use crate::cells::{is_blank, raw, split, text_of};
-use crate::header::{Header, Layout};
+use crate::cells::{is_blank, raw, split, text_of, trimmed};
 use crate::lines::Lines;
 use crate::number;
-use crate::plan::{Field, Plan, order};
+use crate::plan::{Dialect, Field, Plan, order};
 use crate::reason::{Reason, Rejection};
 use crate::scan::is_text;
 use crate::shown;
@@ -42,7 +41,7 @@ pub struct Batch {
     /// Of each row, if some rule needs it.
     pub places: Vec<Place>,
     pub rejected: Vec<Rejected>,
-    /// Lines and bytes of the blocks so far.
+    /// Lines of the blocks so far, and their bytes in the file.
     pub lines: u64,
     pub bytes: u64,
     /// Field counts of the records that disagree with the header, in the order of their coming.
@@ -79,30 +78,27 @@ pub struct Outside<'a> {
 /// Cleans the blocks of one file.
 pub struct Cleaner<'a> {
     plan: &'a Plan,
-    header: &'a Header,
-    layout: &'a Layout,
+    dialect: &'a Dialect,
     lines: Option<Lines<'a>>,
     times: timestamp::Parser<'a>,
     looks_back: bool,
     outside: Outside<'a>,
+    /// A position of the block, and how many bytes the block has before it in the file.
+    measured: (usize, u64),
 }
 
 impl<'a> Cleaner<'a> {
-    pub fn new(
-        plan: &'a Plan,
-        header: &'a Header,
-        layout: &'a Layout,
-        outside: Outside<'a>,
-    ) -> Self {
+    pub fn new(plan: &'a Plan, dialect: &'a Dialect, outside: Outside<'a>) -> Self {
         let times = timestamp::Parser::new(&plan.timestamp, outside.repr);
-        let lines = Lines::new(plan, header, layout);
+        let lines = Lines::new(plan, dialect);
         let looks_back = plan.fields.iter().any(Field::looks_back);
-        Self { plan, header, layout, lines, times, looks_back, outside }
+        Self { plan, dialect, lines, times, looks_back, outside, measured: (0, 0) }
     }
 
     /// Cleans a block of whole lines, the last of which ends with a newline too.
     pub fn block(&mut self, block: &[u8], batch: &mut Batch) {
         let is_text = is_text(block);
+        self.measured = (0, 0);
         let mut start = 0;
         while start < block.len() {
             let rows = batch.rows.len();
@@ -118,16 +114,26 @@ impl<'a> Cleaner<'a> {
                 }
             };
             if self.looks_back && batch.rows.len() > rows {
-                self.note_place(&block[begin..start.min(block.len())], begin, batch);
+                self.note_place(block, begin, start.min(block.len()), batch);
             }
             batch.lines += 1;
         }
-        batch.bytes += block.len() as u64;
+        batch.bytes += self.size_before(block, block.len());
+    }
+
+    /// How many bytes the file has for those of a block before a position; positions ascend.
+    fn size_before(&mut self, block: &[u8], position: usize) -> u64 {
+        let (from, size) = self.measured;
+        let size = size + self.dialect.encoding.size(&block[from..position]);
+        self.measured = (position, size);
+        size
     }
 
     #[cold]
-    fn note_place(&self, line: &[u8], start: usize, batch: &mut Batch) {
-        let (offset, size) = (batch.bytes + start as u64, line.len() as u64);
+    fn note_place(&mut self, block: &[u8], start: usize, end: usize, batch: &mut Batch) {
+        let line = &block[start..end];
+        let offset = batch.bytes + self.size_before(block, start);
+        let size = self.dialect.encoding.size(line);
         let raw = raw(line.strip_suffix(b"\n").unwrap_or(line));
         batch.places.push(Place { line: batch.lines, offset, size, raw });
     }
@@ -140,8 +146,10 @@ impl<'a> Cleaner<'a> {
         let rows = batch.rows.len();
         if let Err(rejection) = self.odd_row(&rest[..length], &mut batch.rows) {
             batch.rows.truncate(rows);
-            let place = (batch.bytes + start as u64, length as u64 + 1);
-            self.refuse(&rest[..length], rejection, place, batch);
+            let encoding = self.dialect.encoding;
+            let offset = batch.bytes + self.size_before(block, start);
+            let size = encoding.size(&rest[..length]) + encoding.newline();
+            self.refuse(&rest[..length], rejection, (offset, size), batch);
         }
         start + length + 1
     }
@@ -150,12 +158,13 @@ impl<'a> Cleaner<'a> {
     pub fn observe(&self, block: &[u8], evidence: &mut Evidence<'_>) {
         for line in block.split(|&byte| byte == b'\n') {
             let cells = text_of(line)
-                .and_then(|text| split(text, self.header.delimiter, self.outside.repr));
+                .and_then(|text| split(text, self.dialect.delimiter as u8, self.outside.repr));
             if let Ok(cells) = cells
-                && cells.len() == self.header.columns.len()
-                && !self.plan.nulls.contain(&cells[self.layout.timestamp])
+                && cells.len() == self.dialect.columns.len()
+                && let Some(time) = self.time_cell(&cells)
+                && !self.plan.nulls.contain(&time)
             {
-                evidence.observe(&cells[self.layout.timestamp]);
+                evidence.observe(&time);
             }
         }
     }
@@ -175,16 +184,19 @@ impl<'a> Cleaner<'a> {
     }
 
     fn row(&mut self, cells: &[Vec<u8>], rows: &mut Table) -> Result<(), Rejection> {
-        if cells.len() != self.header.columns.len() {
+        if cells.len() != self.dialect.columns.len() {
             return Err(self.wrong_count(cells.len()));
         }
-        let cell = &cells[self.layout.timestamp];
-        if self.plan.nulls.contain(cell) {
-            return Err(no_time());
+        let extra = &cells[cells.len() - self.dialect.extra..];
+        if let Some(text) = extra.iter().find(|cell| !cell.is_empty()) {
+            let shown = shown::text(text, self.outside.repr);
+            let detail = format!("{shown} stands behind the last column");
+            return Err(Rejection::new(Reason::WrongFieldCount, detail));
         }
-        let time = self.times.parse(cell)?;
+        let time = self.time_cell(cells).filter(|cell| !self.plan.nulls.contain(cell));
+        let time = self.times.parse(&time.ok_or_else(no_time)?)?;
         for ((field, position), column) in
-            self.plan.fields.iter().zip(&self.layout.fields).zip(&mut rows.columns)
+            self.plan.fields.iter().zip(&self.dialect.fields).zip(&mut rows.columns)
         {
             match position {
                 Some(position) => self.value(field, &cells[*position], column)?,
@@ -193,6 +205,15 @@ impl<'a> Cleaner<'a> {
         }
         rows.times.push(time);
         Ok(())
+    }
+
+    /// The cell of a row's time, which can be spread over several; None when all are null.
+    fn time_cell(&self, cells: &[Vec<u8>]) -> Option<Vec<u8>> {
+        let parts = self.dialect.times.iter().map(|&at| cells[at].as_slice());
+        if parts.clone().all(|part| self.plan.nulls.contain(part)) {
+            return None;
+        }
+        Some(trimmed(&parts.collect::<Vec<_>>().join(&b' ')).to_vec())
     }
 
     fn value(&self, field: &Field, cell: &[u8], column: &mut Column) -> Result<(), Rejection> {
@@ -205,7 +226,7 @@ impl<'a> Cleaner<'a> {
         }
         match column {
             Column::Double(values) => {
-                if let Some(value) = number::double(cell, self.plan.decimal as u8)
+                if let Some(value) = self.double(cell)
                     && field.holds(value)
                 {
                     values.push(value);
@@ -217,7 +238,7 @@ impl<'a> Cleaner<'a> {
                 return Ok(());
             }
             Column::Long { values, valid } => {
-                if let Some(value) = number::long(cell)
+                if let Some(value) = self.long(cell)
                     && field.holds_long(value)
                 {
                     values.push(value);
@@ -243,30 +264,48 @@ impl<'a> Cleaner<'a> {
     fn means_null(&self, field: &Field, cell: &[u8]) -> bool {
         match field.kind {
             _ if field.null_ranges.is_empty() => false,
-            Kind::Double => number::double(cell, self.plan.decimal as u8)
-                .is_some_and(|value| field.means_null(value)),
-            Kind::Long => number::long(cell).is_some_and(|value| field.means_null_long(value)),
+            Kind::Double => self.double(cell).is_some_and(|value| field.means_null(value)),
+            Kind::Long => self.long(cell).is_some_and(|value| field.means_null_long(value)),
             _ => false,
         }
+    }
+
+    fn double(&self, cell: &[u8]) -> Option<f64> {
+        let mark = self.dialect.decimal as u8;
+        match self.ungrouped(cell) {
+            Some(plain) => number::double(&plain, mark),
+            None => number::double(cell, mark),
+        }
+    }
+
+    fn long(&self, cell: &[u8]) -> Option<i64> {
+        self.ungrouped(cell).map_or_else(|| number::long(cell), |plain| number::long(&plain))
+    }
+
+    /// A number without the marks between its thousands, if it has some.
+    fn ungrouped(&self, cell: &[u8]) -> Option<Vec<u8>> {
+        self.plan.thousands.and_then(|mark| number::ungrouped(cell, mark as u8))
     }
 
     /// A line that is perhaps no clean row: read by the letter.
     fn odd_row(&mut self, line: &[u8], rows: &mut Table) -> Result<(), Rejection> {
         let text = text_of(line)?;
-        let cells = split(text, self.header.delimiter, self.outside.repr)?;
+        let cells = split(text, self.dialect.delimiter as u8, self.outside.repr)?;
         self.row(&cells, rows)
     }
 
     #[cold]
     fn refuse(&self, line: &[u8], found: Rejection, (offset, size): (u64, u64), batch: &mut Batch) {
-        if is_blank(line, self.header.delimiter) {
+        let delimiter = self.dialect.delimiter as u8;
+        let comment = self.plan.comment.as_bytes();
+        let is_comment = !comment.is_empty() && line.starts_with(comment);
+        if is_comment || is_blank(line, delimiter) {
             return;
         }
         let Rejection { mut reason, mut detail } = found;
-        let cells =
-            text_of(line).and_then(|text| split(text, self.header.delimiter, self.outside.repr));
+        let cells = text_of(line).and_then(|text| split(text, delimiter, self.outside.repr));
         if let Ok(cells) = cells {
-            let names = self.header.columns.iter().map(String::as_bytes);
+            let names = self.dialect.columns.iter().map(String::as_bytes);
             if cells.iter().map(Vec::as_slice).eq(names) {
                 reason = Reason::RepeatedHeader;
                 detail = "the header comes again".to_owned();
@@ -290,17 +329,18 @@ impl<'a> Cleaner<'a> {
     #[cold]
     fn wrong_count(&self, count: usize) -> Rejection {
         let detail =
-            format!("{count} fields in the row, {} in the header", self.header.columns.len());
+            format!("{count} fields in the row, {} in the header", self.dialect.columns.len());
         Rejection::new(Reason::WrongFieldCount, detail)
     }
 
     #[cold]
     fn invalid(&self, field: &Field, cell: &[u8]) -> Rejection {
         let value = match field.kind {
-            Kind::Double => number::double(cell, self.plan.decimal as u8).map(|value| {
+            Kind::Double => self.double(cell).map(|value| {
                 (shown::double(value), beyond(field, |limit| value.total_cmp(&limit)))
             }),
-            Kind::Long => number::long(cell)
+            Kind::Long => self
+                .long(cell)
                 .map(|value| (value.to_string(), beyond(field, |limit| order(value, limit)))),
             _ => None,
         };

@@ -5,9 +5,11 @@
 //! XXH3 with 128 bits: it tells files apart that are not made to deceive. Who could make such files
 //! writes the readings in them, too.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 
 use twox_hash::xxhash3_128::Hasher;
+
+use crate::source::Content;
 
 /// Bytes of a digest's content.
 const BLOCK: u64 = 1 << 20;
@@ -22,15 +24,15 @@ pub struct Digesting<R> {
     digests: Vec<u8>,
 }
 
-impl<R: Read + Seek> Digesting<R> {
+impl Digesting<Content> {
     /// Reads a file up to `start`, and stands there; what is behind `from` is digested.
-    pub fn open(mut file: R, from: u64, start: u64) -> io::Result<Self> {
+    pub fn open(mut file: Content, from: u64, start: u64) -> io::Result<Self> {
         let position = from.min(start);
-        file.seek(SeekFrom::Start(position))?;
+        file.go_to(position)?;
         let mut this = Self { file, position, from, hasher: Hasher::new(), digests: vec![] };
         // That the file became shorter is for the next read to find.
         io::copy(&mut (&mut this).take(start - position), &mut io::sink())?;
-        this.file.seek(SeekFrom::Start(start))?;
+        this.file.go_to(start)?;
         Ok(this)
     }
 }
@@ -80,8 +82,12 @@ mod tests {
 
     use super::*;
 
+    fn unpacked(content: &[u8]) -> Content {
+        Content::Unpacked(Box::new(Cursor::new(content.to_vec())), 0)
+    }
+
     fn digests(content: &[u8], from: u64, start: u64, piece: usize) -> Vec<u8> {
-        let mut file = Digesting::open(Cursor::new(content), from, start).unwrap();
+        let mut file = Digesting::open(unpacked(content), from, start).unwrap();
         let mut buffer = vec![0; piece];
         let mut rest = vec![];
         while let read @ 1.. = file.read(&mut buffer).unwrap() {

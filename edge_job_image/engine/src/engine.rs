@@ -1,9 +1,8 @@
 //! The order of the work: read each range, sort and deduplicate, write.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -11,26 +10,30 @@ use std::thread;
 use crate::blocks::{Block, Blocks, Part, Unread};
 use crate::buckets::{Buckets, Finished};
 use crate::clean::{Batch, Outside};
-use crate::content::Digesting;
 use crate::crew::{self, Crew, Ticket};
 use crate::finish::Tools;
-use crate::header::{self, Header, lay_out};
 use crate::history::History;
-use crate::plan::Plan;
+use crate::plan::{Dialect, Plan};
 use crate::ranges::{Lines, Ranges};
 use crate::reading::{End, Reading, Shape, add_widths};
 use crate::reason::{Quarantine, Reason};
 use crate::rejects::Rejects;
+use crate::source::{self, Compression, Ended, Source};
 use crate::timestamp::Evidence;
 
 /// The part of a file that is to be read.
 pub struct Input {
     pub name: String,
     pub path: PathBuf,
+    /// Where the file's first record is.
+    pub first: u64,
     pub start: u64,
     pub end: u64,
-    /// Newlines before `start`.
+    /// Line ends before the first record of the range.
     pub lines: u64,
+    /// Which of the plan's dialects it is written in.
+    pub dialect: usize,
+    pub compression: Compression,
     /// Bytes, a multiple of a MiB, of which the digests are known.
     pub digested: u64,
 }
@@ -68,9 +71,6 @@ pub struct Outcome {
     pub inputs: Vec<Result<Read, Refused>>,
     pub files: Vec<Finished>,
     pub latest: Option<i64>,
-    pub columns: BTreeSet<String>,
-    /// Headers that could be read.
-    pub headers: u64,
     /// What the next run is to know of series, where rules look back.
     pub history: Option<String>,
 }
@@ -111,8 +111,8 @@ pub fn run(
                 match Work::new(plan, inputs, folder, outside, progress, crew).run(&known) {
                     Ok(outcome) => return Ok(outcome),
                     Err(Stop::Failure(failure)) => return Err(failure),
-                    Err(Stop::TooLate { input, refused, columns }) => {
-                        known.insert(input, (refused, columns));
+                    Err(Stop::TooLate { input, refused }) => {
+                        known.insert(input, refused);
                         remove_files(folder)?;
                     }
                 }
@@ -148,7 +148,6 @@ enum Stop {
     TooLate {
         input: usize,
         refused: Refused,
-        columns: Vec<String>,
     },
 }
 
@@ -174,8 +173,6 @@ struct Work<'a, 'c> {
     blocks: usize,
     /// Memory to use again.
     spare: Vec<(Block, Batch)>,
-    columns: BTreeSet<String>,
-    headers: u64,
 }
 
 impl<'a, 'c> Work<'a, 'c> {
@@ -200,12 +197,10 @@ impl<'a, 'c> Work<'a, 'c> {
             open: VecDeque::new(),
             blocks: 0,
             spare: vec![],
-            columns: BTreeSet::new(),
-            headers: 0,
         }
     }
 
-    fn run(mut self, known: &BTreeMap<usize, (Refused, Vec<String>)>) -> Result<Outcome, Stop> {
+    fn run(mut self, known: &BTreeMap<usize, Refused>) -> Result<Outcome, Stop> {
         if let Err(stop) = self.read_all(known) {
             // No thread may write any more when the files are removed.
             self.buckets.abandon();
@@ -226,20 +221,15 @@ impl<'a, 'c> Work<'a, 'c> {
             inputs,
             files,
             latest: tally.latest,
-            columns: self.columns,
-            headers: self.headers,
             history: self.history.map(History::kept),
         })
     }
 
-    fn read_all(&mut self, known: &BTreeMap<usize, (Refused, Vec<String>)>) -> Result<(), Stop> {
+    fn read_all(&mut self, known: &BTreeMap<usize, Refused>) -> Result<(), Stop> {
         let mut done = 0;
         for (number, input) in self.inputs.iter().enumerate() {
             match known.get(&number) {
-                Some((refused, columns)) => {
-                    self.saw(columns);
-                    self.results[number] = Some(Err(refused.clone()));
-                }
+                Some(refused) => self.results[number] = Some(Err(refused.clone())),
                 None => self.read(number, input, done)?,
             }
             done += input.end - input.start;
@@ -252,22 +242,18 @@ impl<'a, 'c> Work<'a, 'c> {
         if (self.progress)(done) { Ok(()) } else { Err(Failure::Stopped) }
     }
 
-    fn saw(&mut self, columns: &[String]) {
-        self.headers += u64::from(!columns.is_empty());
-        self.columns.extend(columns.iter().cloned());
-    }
-
     /// Reads a range, and has its blocks cleaned.
     fn read(&mut self, number: usize, input: &'a Input, done: u64) -> Result<(), Stop> {
-        let (file, shape, start) = match self.open(input) {
+        let start = input.start.max(input.first);
+        let (file, shape) = match self.open(input, start) {
             Ok(opened) => opened,
-            Err(result) => {
-                self.results[number] = Some(result);
+            Err(refused) => {
+                self.results[number] = Some(Err(refused));
                 return Ok(());
             }
         };
+        let mut blocks = blocks(file, (start, input.end), shape.dialect);
         self.open.push_back(Reading::new(number, input, shape, start));
-        let mut blocks = Blocks::new(file, start.0, input.end);
         let refused = loop {
             let (block, batch) =
                 self.spare.pop().unwrap_or_else(|| (Block::default(), Batch::new(self.plan)));
@@ -278,59 +264,39 @@ impl<'a, 'c> Work<'a, 'c> {
             }
             self.take_in(2 * (self.crew.threads - 1))?;
             // A restart begins again at a byte that has been told before: that is no harm.
-            self.tell(done + blocks.position().saturating_sub(input.start))?;
+            let read = blocks.position().min(input.end) - input.start;
+            self.tell(done + read)?;
         };
         let is_cut = !blocks.ended;
-        let content = blocks.into_file().finish();
+        let content = blocks.into_file().digests();
         if let Some(reading) = self.open.back_mut() {
             reading.end = Some(End { refused, is_cut, content });
         }
         self.take_in(2 * (self.crew.threads - 1))
     }
 
-    /// Opens a file where its range begins: there, or at its first row; otherwise what comes of it.
-    fn open(&mut self, input: &Input) -> Result<Opened, Result<Read, Refused>> {
-        let file = open_regular(&input.path).map_err(Err)?;
-        let mut file = BufReader::with_capacity(4096, file);
-        let repr = self.outside.repr;
-        let failed = |error: io::Error| Err(failed(&error));
-        let header = match header::read(&mut file, input.end, self.plan, repr).map_err(failed)? {
-            Err(quarantine) => return Err(Err(Refused::Quarantined(quarantine))),
-            Ok(Some(header)) => header,
-            Ok(None) => {
-                let file = Digesting::open(file.into_inner(), input.digested, input.end);
-                let content = file.map_err(failed)?.finish();
-                return Err(Ok(Read { lines: input.lines, content, ..Read::default() }));
-            }
-        };
-        let layout = lay_out(&header, self.plan, repr).map_err(|quarantine| {
-            self.saw(&header.columns);
-            Err(Refused::Quarantined(quarantine))
-        })?;
-        let start = (input.start, input.lines).max((header.end, header.lines));
-        let mut shape = Shape { header, layout, ruled_out: None };
+    /// Opens a file where the records of its range begin.
+    fn open(&self, input: &Input, start: u64) -> Result<(Source, Shape<'a>), Refused> {
+        let dialect = &self.plan.dialects[input.dialect];
+        let mut shape = Shape { dialect, ruled_out: None };
         if let Some(evidence) = Evidence::new(&self.plan.timestamp) {
-            let formats = self.formats_ruled_out(&shape, evidence, &mut file, input.end);
-            shape.ruled_out = Some(formats.map_err(Err)?);
+            shape.ruled_out = Some(self.formats_ruled_out(&shape, evidence, input)?);
         }
-        // What the header's reader holds in its own buffer is left behind.
-        let file = Digesting::open(file.into_inner(), input.digested, start.0).map_err(failed)?;
-        Ok((file, shape, start))
+        let file = source::open(input, (start, input.end), input.digested, dialect)?;
+        Ok((file, shape))
     }
 
     /// Reads a file from its first row on, also what was delivered, for how its times are written.
     fn formats_ruled_out(
         &self,
-        shape: &Shape,
+        shape: &Shape<'a>,
         mut evidence: Evidence<'_>,
-        file: &mut BufReader<File>,
-        end: u64,
+        input: &Input,
     ) -> Result<Vec<bool>, Refused> {
-        let start = shape.header.end;
-        file.seek(SeekFrom::Start(start)).map_err(|error| failed(&error))?;
-        let again = file.get_ref().try_clone().map_err(|error| failed(&error))?;
+        let range = (input.first, input.end);
+        let file = source::open(input, range, input.end, shape.dialect)?;
         let cleaner = shape.cleaner(self.plan, self.outside);
-        let mut blocks = Blocks::new(again, start, end);
+        let mut blocks = blocks(file, range, shape.dialect);
         let mut block = Block::default();
         while let Some(part) = blocks.read(block)? {
             block = match part {
@@ -388,16 +354,13 @@ impl<'a, 'c> Work<'a, 'c> {
     fn end(&mut self, mut reading: Reading<'a>) -> Result<(), Stop> {
         let Some(End { refused, is_cut, content }) = reading.end.take() else { return Ok(()) };
         if let Some(refused) = refused.or_else(|| reading.judge()) {
-            let columns = columns_of(&refused, &reading.shape.header);
             if reading.is_in {
-                return Err(Stop::TooLate { input: reading.number, refused, columns });
+                return Err(Stop::TooLate { input: reading.number, refused });
             }
-            self.saw(&columns);
             self.results[reading.number] = Some(Err(refused));
             return Ok(());
         }
         self.let_in(&mut reading)?;
-        self.saw(&reading.shape.header.columns);
         reading.read.lines -= u64::from(is_cut);
         reading.read.content = content;
         self.results[reading.number] = Some(Ok(reading.read));
@@ -437,15 +400,10 @@ impl<'a, 'c> Work<'a, 'c> {
     }
 }
 
-/// A file that stands where its rows begin, what its blocks have in common, and that position in
-/// bytes and newlines.
-type Opened = (Digesting<File>, Shape, (u64, u64));
-
-/// The columns that a refused file counts for.
-fn columns_of(refused: &Refused, header: &Header) -> Vec<String> {
-    match refused {
-        Refused::Quarantined(_) => header.columns.clone(),
-        _ => vec![],
+fn blocks(file: Source, (start, end): (u64, u64), dialect: &Dialect) -> Blocks<Source> {
+    match file {
+        Source::Plain(_) => Blocks::new(file, start, end),
+        Source::Other(_) => Blocks::all(file, start, dialect.encoding),
     }
 }
 
@@ -453,23 +411,17 @@ impl From<Unread> for Refused {
     fn from(unread: Unread) -> Self {
         match unread {
             Unread::Shrunk { at, end } => Self::Shrunk { at, end },
-            Unread::Failed(error) => failed(&error),
+            Unread::Failed(error) => Self::failed(&error),
         }
     }
 }
 
-fn failed(error: &io::Error) -> Refused {
-    Refused::Failed(error.raw_os_error().unwrap_or(libc::EIO))
-}
-
-/// Opens a file of the source: never through a link, never a pipe, which would block.
-fn open_regular(path: &Path) -> Result<File, Refused> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
-    let file = file.map_err(|error| failed(&error))?;
-    match file.metadata() {
-        Ok(metadata) if metadata.is_file() => Ok(file),
-        Ok(_) => Err(Refused::NotRegular),
-        Err(error) => Err(failed(&error)),
+impl Refused {
+    /// Why a file could not be read.
+    pub fn failed(error: &io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(&Ended { at, end }) => Self::Shrunk { at, end },
+            None => Self::Failed(error.raw_os_error().unwrap_or(libc::EIO)),
+        }
     }
 }

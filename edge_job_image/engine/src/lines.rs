@@ -2,10 +2,9 @@
 //! what is wrong with them: so nothing here has to say why.
 
 use crate::cells::MAX_LINE;
-use crate::header::{Header, Layout};
 use crate::nulls::Nulls;
 use crate::number;
-use crate::plan::{Field, Plan};
+use crate::plan::{Dialect, Field, Plan};
 use crate::scan::Marks;
 use crate::table::{Column, NULL_DOUBLE, Table};
 use crate::timestamp;
@@ -14,14 +13,23 @@ use crate::timestamp;
 enum Role<'a> {
     Ignored,
     Time,
+    /// One of the cells that make the time together, by its place among them.
+    TimePart(usize),
     Field(usize, &'a Field),
+    /// Must be empty.
+    Nothing,
 }
+
+/// The most cells that make the time together.
+const PARTS: usize = 4;
 
 /// The columns of a file in their order, each with what ends its cells.
 pub struct Lines<'a> {
     columns: Vec<(Role<'a>, u8)>,
     /// Fields that the file does not have.
     absent: Vec<usize>,
+    /// How many cells make the time together; none where it is one.
+    parts: usize,
     marks: Marks,
     decimal: u8,
     /// What means that a row has no time.
@@ -30,29 +38,40 @@ pub struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     /// None when one column is two things of the schema.
-    pub fn new(plan: &'a Plan, header: &Header, layout: &Layout) -> Option<Self> {
-        let last = header.columns.len() - 1;
+    pub fn new(plan: &'a Plan, dialect: &Dialect) -> Option<Self> {
+        let delimiter = dialect.delimiter as u8;
+        let last = dialect.columns.len().checked_sub(1)?;
+        let named = last + 1 - dialect.extra;
+        if dialect.times.len() > PARTS {
+            return None;
+        }
         let mut columns = Vec::with_capacity(last + 1);
         for at in 0..=last {
             let mut roles = plan
                 .fields
                 .iter()
                 .enumerate()
-                .filter(|(number, _)| layout.fields[*number] == Some(at))
+                .filter(|(number, _)| dialect.fields[*number] == Some(at))
                 .map(|(number, field)| Role::Field(number, field))
-                .chain((layout.timestamp == at).then_some(Role::Time));
+                .chain(dialect.times.iter().enumerate().filter(|(_, time)| **time == at).map(
+                    |(part, _)| {
+                        if dialect.times.len() == 1 { Role::Time } else { Role::TimePart(part) }
+                    },
+                ))
+                .chain((at >= named).then_some(Role::Nothing));
             let role = roles.next().unwrap_or(Role::Ignored);
             if roles.next().is_some() {
                 return None;
             }
-            columns.push((role, if at == last { b'\n' } else { header.delimiter }));
+            columns.push((role, if at == last { b'\n' } else { delimiter }));
         }
-        let absent = (0..plan.fields.len()).filter(|&field| layout.fields[field].is_none());
+        let absent = (0..plan.fields.len()).filter(|&field| dialect.fields[field].is_none());
         Some(Self {
             columns,
             absent: absent.collect(),
-            marks: Marks::new(header.delimiter),
-            decimal: plan.decimal as u8,
+            parts: if dialect.times.len() > 1 { dialect.times.len() } else { 0 },
+            marks: Marks::new(delimiter),
+            decimal: dialect.decimal as u8,
             nulls: &plan.nulls,
         })
     }
@@ -70,6 +89,7 @@ impl<'a> Lines<'a> {
     ) -> Option<usize> {
         let mut at = start;
         let mut time = 0;
+        let mut parts: [&[u8]; PARTS] = [&[]; PARTS];
         for (role, until) in &self.columns {
             let end = match role {
                 Role::Ignored => self.marks.cell(block, at)?.1,
@@ -84,6 +104,12 @@ impl<'a> Lines<'a> {
                         end
                     }
                 },
+                Role::TimePart(part) => {
+                    let (cell, end) = self.some(block, at)?;
+                    parts[*part] = cell;
+                    end
+                }
+                Role::Nothing => self.marks.cell(block, at).filter(|(cell, _)| cell.is_empty())?.1,
                 Role::Field(number, field) => {
                     self.value(block, at, *until, field, &mut rows.columns[*number])?
                 }
@@ -95,6 +121,9 @@ impl<'a> Lines<'a> {
         }
         if at - 1 - start > MAX_LINE {
             return None;
+        }
+        if self.parts > 0 {
+            time = times.parse(&parts[..self.parts].join(&b' ')).ok()?;
         }
         for &field in &self.absent {
             rows.columns[field].push_null();

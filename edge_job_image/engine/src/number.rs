@@ -134,6 +134,28 @@ fn take_digits(rest: &mut &[u8], text: &mut String) -> usize {
     count
 }
 
+/// A number of which `mark` groups the digits before its decimal mark by three, without these
+/// marks; None when it is not grouped so.
+pub fn ungrouped(cell: &[u8], mark: u8) -> Option<Vec<u8>> {
+    let sign = usize::from(matches!(cell.first(), Some(b'+' | b'-')));
+    let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let first = digits(&cell[sign..]);
+    if !(1..=3).contains(&first) {
+        return None;
+    }
+    let mut at = sign + first;
+    let mut plain = cell[..at].to_vec();
+    while cell.get(at) == Some(&mark) && digits(&cell[at + 1..]) == 3 {
+        plain.extend_from_slice(&cell[at + 1..at + 4]);
+        at += 4;
+    }
+    if at == sign + first || cell.get(at) == Some(&mark) {
+        return None;
+    }
+    plain.extend_from_slice(&cell[at..]);
+    Some(plain)
+}
+
 /// The integer that a cell is: a sign and up to 19 digits, within 64 bits.
 #[inline]
 pub fn long(cell: &[u8]) -> Option<i64> {

@@ -14,9 +14,14 @@ use crate::zone::Zone;
 /// What a run of the engine is to do, the same for all its inputs.
 #[derive(Deserialize)]
 pub struct Plan {
-    /// None: found in the header of each file.
-    pub delimiter: Option<char>,
-    pub decimal: char,
+    /// The ways in which files are written; each input names one of them.
+    pub dialects: Vec<Dialect>,
+    /// What groups the digits of numbers, where that is declared.
+    #[serde(default)]
+    pub thousands: Option<char>,
+    /// What a line begins with that is no record unless it is a clean row; empty: none does.
+    #[serde(default)]
+    pub comment: String,
     pub timestamp: TimeRules,
     pub fields: Vec<Field>,
     /// What means that a row has no time.
@@ -45,11 +50,76 @@ impl Plan {
     }
 }
 
+/// How a file is written, and where it has what the schema wants.
+#[derive(Deserialize)]
+pub struct Dialect {
+    /// The names of all fields of a row.
+    pub columns: Vec<String>,
+    pub delimiter: char,
+    pub decimal: char,
+    #[serde(default)]
+    pub encoding: Encoding,
+    /// Whether lines end with carriage returns instead of newlines.
+    #[serde(default)]
+    pub returns: bool,
+    /// Fields at the end of each row that must be empty.
+    #[serde(default)]
+    pub extra: usize,
+    /// Positions of the cells that make the time together.
+    pub times: Vec<usize>,
+    /// Position of each field of the schema; None where the file has no column for it.
+    pub fields: Vec<Option<usize>>,
+}
+
+impl Dialect {
+    /// Whether the bytes of a file are what the engine reads: UTF-8 with newlines.
+    pub fn is_plain(&self) -> bool {
+        self.encoding == Encoding::Utf8 && !self.returns
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum Encoding {
+    #[default]
+    #[serde(rename = "utf-8")]
+    Utf8,
+    #[serde(rename = "utf-16-le")]
+    Utf16Le,
+    #[serde(rename = "utf-16-be")]
+    Utf16Be,
+    #[serde(rename = "windows-1252")]
+    Windows1252,
+    #[serde(rename = "iso-8859-1")]
+    Latin1,
+}
+
+impl Encoding {
+    /// How many bytes any part of a text has in the file, of which these are the UTF-8.
+    pub fn size(self, text: &[u8]) -> u64 {
+        let characters = || text.iter().filter(|&&byte| byte & 0xc0 != 0x80).count() as u64;
+        match self {
+            Self::Utf8 => text.len() as u64,
+            Self::Windows1252 | Self::Latin1 => characters(),
+            // Each character is one unit, those of four bytes in UTF-8 are two.
+            Self::Utf16Le | Self::Utf16Be => {
+                let pairs = text.iter().filter(|&&byte| byte & 0xf8 == 0xf0).count() as u64;
+                2 * (characters() + pairs)
+            }
+        }
+    }
+
+    /// The bytes of a newline in the file.
+    pub const fn newline(self) -> u64 {
+        match self {
+            Self::Utf16Le | Self::Utf16Be => 2,
+            _ => 1,
+        }
+    }
+}
+
 /// The rules of the timestamp's column.
 #[derive(Deserialize)]
 pub struct TimeRules {
-    /// Names that the column can have in a file.
-    pub from: Vec<String>,
     /// How the times are written.
     pub formats: Vec<Format>,
     /// Where the clocks stand that name no zone; None: they show UTC.
@@ -69,7 +139,6 @@ impl TimeRules {
     pub fn of(formats: &[&str]) -> Self {
         let format = |text: &&str| Format::try_from((*text).to_owned()).unwrap();
         Self {
-            from: vec![],
             formats: formats.iter().map(format).collect(),
             zone: None,
             earliest: i64::MIN,
@@ -84,7 +153,6 @@ impl TimeRules {
 #[derive(Deserialize)]
 pub struct Field {
     pub name: String,
-    pub from: Vec<String>,
     pub kind: Kind,
     /// Why a row without a value is rejected; None: it is not.
     #[serde(default)]

@@ -15,16 +15,20 @@ use crate::engine::{self, Failure, Input, Outcome, Read, Refused};
 use crate::glob::Pattern;
 use crate::plan::Plan;
 use crate::reason::Quarantine;
+use crate::source::Compression;
 use crate::timestamp::date;
 
-/// Cleans the inputs, each (name, path, start, end, lines, digested), as the plan (JSON) says.
+/// Name, path, first record, start, end, lines, dialect, compression, digested.
+type Range = (String, PathBuf, u64, u64, u64, u64, usize, String, u64);
+
+/// Cleans the inputs, each a range, as the plan (JSON) says.
 ///
 /// `progress` is told the bytes read so far; what it raises ends the work.
 #[pyfunction]
 fn clean(
     py: Python<'_>,
     plan: &str,
-    inputs: Vec<(String, PathBuf, u64, u64, u64, u64)>,
+    inputs: Vec<Range>,
     work_dir: PathBuf,
     progress: Py<PyAny>,
 ) -> PyResult<Py<PyDict>> {
@@ -32,15 +36,12 @@ fn clean(
         serde_json::from_str(plan).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let inputs: Vec<Input> = inputs
         .into_iter()
-        .map(|(name, path, start, end, lines, digested)| Input {
-            name,
-            path,
-            start,
-            end,
-            lines,
-            digested,
+        .map(|(name, path, first, start, end, lines, dialect, compression, digested)| {
+            let compression = Compression::named(&compression)
+                .ok_or_else(|| PyValueError::new_err(format!("no compression {compression:?}")))?;
+            Ok(Input { name, path, first, start, end, lines, dialect, compression, digested })
         })
-        .collect();
+        .collect::<PyResult<_>>()?;
     let result = py.detach(|| {
         // An exception of a callback is kept until the engine has ended.
         let raised = RefCell::new(None);
@@ -99,8 +100,6 @@ fn described(py: Python<'_>, outcome: Outcome) -> PyResult<Py<PyDict>> {
         .collect();
     result.set_item("files", files)?;
     result.set_item("latest", outcome.latest)?;
-    result.set_item("columns", outcome.columns.into_iter().collect::<Vec<_>>())?;
-    result.set_item("headers", outcome.headers)?;
     result.set_item("history", outcome.history)?;
     Ok(result.unbind())
 }

@@ -7,8 +7,7 @@ use crate::blocks::Block;
 use crate::clean::{Batch, Cleaner, Outside};
 use crate::crew::Ticket;
 use crate::engine::{Input, Read, Refused};
-use crate::header::{Header, Layout};
-use crate::plan::Plan;
+use crate::plan::{Dialect, Plan};
 use crate::reason::{Quarantine, Reason};
 
 /// Bytes of a file that are read before its rows are let in among the others. A file that is to be
@@ -18,16 +17,15 @@ const HELD: u64 = 1 << 20;
 
 /// What is the same for all blocks of a file. A block is cleaned by itself, whatever came before
 /// it: what follows from rows before is found out where their batches come together again.
-pub struct Shape {
-    pub header: Header,
-    pub layout: Layout,
+pub struct Shape<'a> {
+    pub dialect: &'a Dialect,
     /// The formats of times that the file is not written in, if its own rows had to say so.
     pub ruled_out: Option<Vec<bool>>,
 }
 
-impl Shape {
-    pub fn cleaner<'a>(&'a self, plan: &'a Plan, outside: Outside<'a>) -> Cleaner<'a> {
-        let mut cleaner = Cleaner::new(plan, &self.header, &self.layout, outside);
+impl<'a> Shape<'a> {
+    pub fn cleaner(&self, plan: &'a Plan, outside: Outside<'a>) -> Cleaner<'a> {
+        let mut cleaner = Cleaner::new(plan, self.dialect, outside);
         if let Some(formats) = &self.ruled_out {
             cleaner.rule_out(formats.clone());
         }
@@ -39,7 +37,7 @@ impl Shape {
 pub struct Reading<'a> {
     pub number: usize,
     pub input: &'a Input,
-    pub shape: Arc<Shape>,
+    pub shape: Arc<Shape<'a>>,
     pub read: Read,
     /// The offset of the first held batch.
     pub offset: u64,
@@ -64,13 +62,13 @@ pub struct End {
 }
 
 impl<'a> Reading<'a> {
-    pub fn new(number: usize, input: &'a Input, shape: Shape, start: (u64, u64)) -> Self {
+    pub fn new(number: usize, input: &'a Input, shape: Shape<'a>, start: u64) -> Self {
         Self {
             number,
             input,
             shape: Arc::new(shape),
-            read: Read { lines: start.1, ..Read::default() },
-            offset: start.0,
+            read: Read { lines: input.lines, ..Read::default() },
+            offset: start,
             widths: vec![],
             is_in: false,
             blocks: VecDeque::new(),
@@ -108,7 +106,7 @@ impl<'a> Reading<'a> {
             self.held.iter().for_each(|batch| add_widths(&mut widths, &batch.widths));
             // The first of the most frequent ones.
             let width = widths.iter().rev().max_by_key(|(_, count)| *count).map_or(0, |&(w, _)| w);
-            let columns = self.shape.header.columns.len();
+            let columns = self.shape.dialect.columns.len();
             let message = format!("{width} fields in rows, {columns} in the header");
             return Some(Refused::Quarantined(Quarantine { reason: "wrong_field_count", message }));
         }
