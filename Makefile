@@ -10,6 +10,12 @@ CARGO := cargo
 # One worker has the real cluster, the others run the tests that need none.
 WORKERS ?= $(shell n=$$(nproc); echo $$((n < 3 ? n : 3)))
 HAVE_CARGO := $(shell command -v $(CARGO))
+CACHE := $(or $(PI_EDGE_SPARK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pi-edge-spark)
+DENY_VERSION := 0.20.2
+DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+HOST_ARCH := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
+ARCH ?= $(HOST_ARCH)
+MACHINE = $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
 export UV_PYTHON_DOWNLOADS ?= never
 
 .PHONY: help
@@ -37,22 +43,42 @@ check: setup ## format, lint, types, imports, generated files
 	$(RUN) python -m tests.support.generate --check
 
 .PHONY: check-engine
-check-engine: ## format, lints and unit tests of the compiled engine; needs cargo
+check-engine: $(DENY) ## format, lints, licences and unit tests of the compiled engine; needs cargo
 	cd $(ENGINE) && $(CARGO) fmt --check
 	cd $(ENGINE) && $(CARGO) clippy --quiet --locked --all-targets --features python -- -D warnings
+	cd $(ENGINE) && $(DENY) --log-level error check licenses bans sources
 	cd $(ENGINE) && $(CARGO) test --quiet --locked
 
-# Safe Rust needs no sanitizer, and so no nightly compiler. What was found is kept in fuzz/corpus.
-SECONDS ?= 60
-.PHONY: fuzz-engine
-fuzz-engine: ## look for bytes on which the engine breaks its word: SECONDS=60; needs cargo-fuzz
-	@mkdir -p $(ENGINE)/fuzz/corpus/clean
-	cd $(ENGINE) && RUSTC_BOOTSTRAP=1 TMPDIR=$(or $(wildcard /dev/shm),/tmp) $(CARGO) fuzz run -s none \
-		clean fuzz/corpus/clean fuzz/seeds -- -max_total_time=$(SECONDS) -max_len=8192 -timeout=20
+$(DENY):
+	@echo "building cargo-deny, this once (3 minutes)"
+	@CARGO_PROFILE_RELEASE_LTO=off $(CARGO) install --quiet --locked --root $(CACHE)/cargo-deny-$(DENY_VERSION) \
+		cargo-deny@$(DENY_VERSION)
+
+.PHONY: audit
+audit: $(DENY) ## look the engine's dependencies up in the RustSec database; needs GitHub
+	cd $(ENGINE) && $(DENY) check advisories
 
 .PHONY: wheel
-wheel: setup ## build the wheel of the compiled engine that the edge image takes
+wheel: setup ## build the wheel of the compiled engine that the edge image takes: ARCH=amd64|arm64
+	@rm -f $(ENGINE)/dist/*_$(MACHINE).whl
+ifdef HAVE_CARGO
+	@$(UV) sync --frozen --quiet --inexact --group wheel
+	@$(if $(shell command -v rustup),cd $(ENGINE) && rustup --quiet target add $(MACHINE)-unknown-linux-gnu)
+	@log=$$($(RUN) maturin build --release --locked --zig --manifest-path $(ENGINE)/Cargo.toml \
+		--target $(MACHINE)-unknown-linux-gnu --compatibility manylinux_2_28 \
+		--out $(ENGINE)/dist 2>&1) || { echo "$$log"; exit 1; }
+else
+	@test $(ARCH) = $(HOST_ARCH) || { echo "for $(ARCH), install Rust first: https://rustup.rs"; exit 2; }
 	$(UV) build --quiet --wheel --out-dir $(ENGINE)/dist $(ENGINE)
+endif
+
+.PHONY: images
+images: setup ## build all images for amd64 and arm64 into build/images; needs root and Debian
+	$(RUN) python -m tests.support.release_images build/images
+
+.PHONY: test-arm64
+test-arm64: setup ## build the arm64 images, and run them emulated beside this machine's own
+	$(RUN) pytest tests/arm64
 
 .PHONY: engine
 engine: setup ## have the compiled engine; maturin fetches a Rust toolchain where there is none

@@ -151,11 +151,24 @@ def _engine(transform: Path | None) -> "Engine":
     # The compiled engine where it is installed: in the image, and wherever Rust was there to build.
     try:
         from edge_etl_job.engine_native import NativeEngine
-    except ModuleNotFoundError:
+
+        return NativeEngine()
+    except ModuleNotFoundError as error:
+        if error.name != "edge_etl_engine":
+            raise
+    try:
         from edge_etl_job.engine_python.clean import PythonEngine
 
         return PythonEngine()
-    return NativeEngine()
+    except ModuleNotFoundError as error:
+        from edge_etl_job.errors import EdgeError
+        from edge_etl_job.reasons import NO_ENGINE
+
+        raise EdgeError(
+            NO_ENGINE,
+            f"neither the compiled engine nor the plain one can be used ({error}): install the "
+            "wheel edge-etl-engine, or edge-etl-job[plain]",
+        ) from None
 
 
 def _own_rules(transform: Path) -> "Engine":

@@ -18,13 +18,19 @@ def architecture() -> str:
     return ARCHITECTURES[platform.machine()]
 
 
-def write(target: Path, reference: str, layer: Path, command: tuple[str, ...]) -> None:
+def write(
+    target: Path,
+    reference: str,
+    layer: Path,
+    command: tuple[str, ...],
+    machine: str | None = None,
+) -> None:
     """Write what `docker save` would: one image of one uncompressed layer."""
     with layer.open("rb") as content:
         layer_id = hashlib.file_digest(content, "sha256").hexdigest()
     config = json.dumps(
         {
-            "architecture": architecture(),
+            "architecture": machine or architecture(),
             "os": "linux",
             "config": {"Cmd": list(command), "Env": [f"PATH={_PATH}"]},
             # Buildah refuses to build on a layer without a history.

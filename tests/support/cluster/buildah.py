@@ -19,8 +19,15 @@ _PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_prox
 class Recipe:
     """A Dockerfile of the project; its context is the repository's root."""
 
-    reference: str
+    name: str
     dockerfile: Path
+    target: str = ""
+    """The stage of the Dockerfile, where it describes several images."""
+
+    @property
+    def reference(self) -> str:
+        """The image's name on the nodes."""
+        return f"localhost/pi-edge-spark/{self.name}:dev"
 
     def key(self, base: str) -> str:
         """Return a hash of the base, the Dockerfile and every file it copies."""
@@ -30,11 +37,12 @@ class Recipe:
 
 
 RECIPES = {
-    name: Recipe(f"localhost/pi-edge-spark/{name}:dev", REPOSITORY / member / "Dockerfile")
-    for name, member in (
-        ("operator", "operator"),
-        ("edge", "edge_job_image"),
-        ("spark", "spark_app"),
+    recipe.name: recipe
+    for recipe in (
+        Recipe("operator", REPOSITORY / "operator/Dockerfile"),
+        Recipe("edge", REPOSITORY / "edge_job_image/Dockerfile", "edge"),
+        Recipe("edge-transform", REPOSITORY / "edge_job_image/Dockerfile", "edge-transform"),
+        Recipe("spark", REPOSITORY / "spark_app/Dockerfile"),
     )
 }
 
@@ -65,21 +73,49 @@ def context_files(dockerfile: str) -> list[Path]:
     return sorted({Path(name) for name in listed.split("\0") if (REPOSITORY / name).is_file()})
 
 
-def build(recipe: Recipe, base: Path, target: Path) -> None:
-    """Build an image and write it as an archive with uncompressed layers."""
-    if "engine/dist" in recipe.dockerfile.read_text():
-        subprocess.run(["make", "--quiet", "wheel"], cwd=REPOSITORY, check=True)
-    _buildah("pull", "--quiet", f"docker-archive:{base}")
+@dataclass(frozen=True)
+class Base:
+    """The image that another is built on: for which architecture, its name and its archive."""
+
+    architecture: str
+    reference: str
+    archive: Path
+
+
+def build(recipe: Recipe, base: Base, target: Path, *others: Path) -> None:
+    """Build an image and write it as an archive with uncompressed layers.
+
+    ``others`` are archives that the build needs as well: those of stages that this machine runs.
+    """
+    dockerfile = recipe.dockerfile.read_text()
+    if "engine/dist" in dockerfile:
+        command = ["make", "--quiet", "wheel", f"ARCH={base.architecture}"]
+        subprocess.run(command, cwd=REPOSITORY, check=True)
+    for archive in (base.archive, *others):
+        _buildah("pull", "--quiet", f"docker-archive:{archive}")
+    tag = f"{recipe.reference}-{base.architecture}"
+    # Not --platform: Debian's buildah would look for the image of every stage in that one.
     _buildah(
         *("bud", "--isolation", "chroot", "--network", "host", "--pull-never", "--layers"),
-        *_build_arguments(recipe.dockerfile.read_text()),
-        *("--tag", recipe.reference, "--file", str(recipe.dockerfile), str(REPOSITORY)),
+        *("--build-arg", f"TARGETARCH={base.architecture}"),
+        *("--build-arg", f"BASE={base.reference}"),
+        *_build_arguments(dockerfile),
+        *(("--target", recipe.target) if recipe.target else ()),
+        *("--tag", tag, "--file", str(recipe.dockerfile), str(REPOSITORY)),
     )
     # Compressing takes longer than everything else, to be undone on the nodes.
-    _buildah(
-        *("push", "--quiet", "--disable-compression", recipe.reference),
-        f"oci-archive:{target}:{recipe.reference}",
-    )
+    _push(tag, recipe.reference, target, "--disable-compression")
+
+
+def compress(archive: Path, reference: str, target: Path) -> None:
+    """Write an image's archive again, with layers as a registry would hold them."""
+    image = _buildah("pull", "--quiet", f"oci-archive:{archive}").strip()
+    target.unlink(missing_ok=True)
+    _push(image, reference, target)
+
+
+def _push(image: str, reference: str, target: Path, *options: str) -> None:
+    _buildah("push", "--quiet", *options, image, f"oci-archive:{target}:{reference}")
 
 
 def _build_arguments(dockerfile: str) -> list[str]:
@@ -100,7 +136,7 @@ def _build_arguments(dockerfile: str) -> list[str]:
     return arguments
 
 
-def _buildah(*arguments: str) -> None:
+def _buildah(*arguments: str) -> str:
     """Run buildah in a mount namespace of its own: its storage leaves a mount behind."""
     storage = cache_dir() / "buildah"
     command = ["unshare", "--mount", "buildah", "--root", str(storage / "root")]
@@ -109,6 +145,7 @@ def _buildah(*arguments: str) -> None:
     if done.returncode:
         shown = "\n".join((done.stdout + done.stderr).splitlines()[-40:])
         raise RuntimeError(f"buildah {arguments[0]} failed:\n{shown}")
+    return done.stdout
 
 
 def _content(path: Path) -> bytes:

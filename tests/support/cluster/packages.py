@@ -44,11 +44,16 @@ def require() -> None:
         absent = missing()
         if not absent:
             return
-        if os.geteuid() != 0 or not shutil.which("apt-get"):
-            raise MissingPackagesError(f"install these packages first: {' '.join(absent)}")
-        say(f"installing {' '.join(absent)}")
-        _apt("update")
-        _apt("install", "--yes", "--no-install-recommends", *absent)
+        install(*absent)
+
+
+def install(*names: str) -> None:
+    """Install packages, or say that a person must."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise MissingPackagesError(f"install these packages first: {' '.join(names)}")
+    say(f"installing {' '.join(names)}")
+    _apt("update")
+    _apt("install", "--yes", "--no-install-recommends", *names)
 
 
 def _apt(*arguments: str) -> None:
