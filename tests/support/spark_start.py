@@ -6,11 +6,8 @@ both; prints JSON: medians in seconds, and their ratio. ``started`` is the time 
 """
 
 import json
-import os
 import shutil
-import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from datetime import datetime
@@ -21,6 +18,7 @@ import numpy as np
 import pandas as pd
 from edge_etl_spark.session import SMALL_JVM
 
+from tests.support import image_root
 from tests.support.cluster import images
 from tests.support.node_results import Job
 
@@ -30,20 +28,6 @@ VARIANTS: dict[str, dict[str, str]] = {
     "archive": {},
     "plain": {"spark.driver.defaultJavaOptions": SMALL_JVM},
 }
-
-
-def unpack(archive: Path, root: Path) -> None:
-    """Unpack an OCI archive's layers over one another."""
-    with tempfile.TemporaryDirectory() as scratch, tarfile.open(archive) as content:
-        content.extractall(scratch, filter="tar")
-        blobs = Path(scratch, "blobs", "sha256")
-        index = json.loads(Path(scratch, "index.json").read_text())
-        manifest = blobs / index["manifests"][0]["digest"].removeprefix("sha256:")
-        for layer in json.loads(manifest.read_text())["layers"]:
-            blob = blobs / layer["digest"].removeprefix("sha256:")
-            subprocess.run(["tar", "--extract", "--file", blob, "--directory", root], check=True)
-    for name in ("hosts", "resolv.conf"):
-        shutil.copy(Path("/etc", name), root / "etc" / name)
 
 
 def deliver(results: Path) -> Job:
@@ -66,17 +50,15 @@ def aggregate(root: Path, job: Job, conf: dict[str, str]) -> dict[str, float]:
     document = job.document(RUN, *NODES, master="local[1]")
     document["spark"]["conf"] = {"spark.driver.memory": "512m", **conf}
     (job.root / "aggregation.json").write_text(json.dumps(document))
-    script = (
-        'mount --bind /proc "$0/proc"; mount --bind /dev "$0/dev"; exec chroot "$0" '
-        "env PATH=/opt/edge-etl/bin:/usr/bin:/bin SPARK_LOCAL_DIRS=/tmp/spark "
-        "python3 -m edge_etl_spark run --document /results/aggregation.json --results /results "
-        "--summary /results/summary.json"
-    )
     start = time.time()
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script, str(root)],
-        check=True, stderr=subprocess.PIPE, text=True, env={"PATH": os.environ["PATH"]},
-    )  # fmt: skip
+    done = image_root.run(
+        root,
+        [
+            *("env", "SPARK_LOCAL_DIRS=/tmp/spark", "python3", "-m", "edge_etl_spark", "run"),
+            *("--document", "/results/aggregation.json", "--results", "/results"),
+            *("--summary", "/results/summary.json"),
+        ],
+    )
     events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     at = {
         event.get("step", event["event"]): datetime.fromisoformat(event["time"]).timestamp()
@@ -89,7 +71,7 @@ def main(rounds: int) -> None:
     """Measure, and print the figures."""
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
-        unpack(images.project("spark").archive, root)
+        image_root.unpack(images.project("spark"), root)
         job = deliver(root / "results")
         measured: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
         for _ in range(rounds):

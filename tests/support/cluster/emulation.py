@@ -33,7 +33,9 @@ def require(architecture: str) -> None:
 def _register(machine: str, number: str) -> None:
     """Tell the kernel; Debian's package does it only where systemd or binfmt-support runs."""
     if os.geteuid() != 0:
-        command = f"docker run --privileged tonistiigi/binfmt, or root: update-binfmts qemu-{machine}"
+        command = (
+            f"docker run --privileged tonistiigi/binfmt, or root: update-binfmts qemu-{machine}"
+        )
         raise packages.MissingPackagesError(f"programs for {machine} do not run here ({command})")
     if not (_BINFMT / "register").exists():
         subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", _BINFMT], check=True)

@@ -1,0 +1,214 @@
+"""MQTT: messages are acknowledged to the broker when they are on the disk, and not before.
+
+The session is persistent: what arrives while the agent is away waits at the broker. What was not
+acknowledged comes again with the same packet identifier; whether it was stored already, the store
+knows by the message's key. Paho runs the protocol in a thread of its own.
+"""
+
+import asyncio
+import os
+import random
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+from edge_etl_job.errors import EdgeError
+from edge_etl_job.logs import log
+from edge_etl_job.results.durable import sync_folder
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from edge_etl_agent.configuration import CONFIG_INVALID, Mqtt
+from edge_etl_agent.metrics import Counters
+from edge_etl_agent.refusals import BAD_READING, Refusal
+from edge_etl_agent.store import Store
+from edge_etl_agent.topics import Pattern
+
+_KEEPALIVE: Final = 30
+_LONGEST_WAIT: Final = 60.0
+_RETRY_SECONDS: Final = 1.0
+_VERSIONS: Final = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
+
+
+class Subscriber:
+    """The agent as a client of a broker. ``async with`` connects and ends."""
+
+    def __init__(self, mqtt: Mqtt, node: str, store: Store, counters: Counters) -> None:
+        """Prepare the client; EdgeError when a pattern or a file cannot be used."""
+        self._mqtt = mqtt
+        self._node = node
+        self._store = store
+        self._counters = counters
+        self._patterns = [Pattern.of(topic) for topic in mqtt.topics]
+        self._status = mqtt.status_topic.replace("{node}", node or "agent")
+        self._client = self._configured()
+        self._connection = 0
+        self._failures = 0
+        self._session = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+        counters.mqtt_connected = False
+
+    def _configured(self) -> paho.Client:
+        mqtt = self._mqtt
+        version = _VERSIONS[mqtt.version]
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"{mqtt.client_id}-{self._node}" if self._node else mqtt.client_id,
+            clean_session=None if mqtt.version == "5" else False,
+            protocol=version,
+            manual_ack=True,
+        )
+        try:
+            if mqtt.username is not None:
+                password = mqtt.password_file.read_text().strip() if mqtt.password_file else None
+                client.username_pw_set(mqtt.username, password)
+            if mqtt.ca_file or mqtt.certificate_file:
+                client.tls_set(mqtt.ca_file, mqtt.certificate_file, mqtt.key_file)
+        except (OSError, ValueError) as error:
+            raise EdgeError(CONFIG_INVALID, f"mqtt: {error}") from error
+        client.will_set(self._status, "offline", qos=1, retain=True)
+        client.on_connect = self._connected
+        client.on_connect_fail = self._not_connected
+        client.on_disconnect = self._disconnected
+        client.on_message = self._arrived
+        return client
+
+    async def __aenter__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        options: dict[str, Any] = {}
+        if self._mqtt.version == "5":
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = self._mqtt.session_hours * 3600
+            properties.ReceiveMaximum = self._mqtt.inflight
+            options = {"clean_start": False, "properties": properties}
+        self._client.connect_async(self._mqtt.host, self._mqtt.port, _KEEPALIVE, **options)
+        self._client.loop_start()
+
+    async def __aexit__(self, *_: object) -> None:
+        # What is not acknowledged comes again at the next start.
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._client.is_connected():
+            self._client.publish(self._status, "offline", qos=1, retain=True)
+        self._client.disconnect()
+        await asyncio.to_thread(self._client.loop_stop)
+
+    # What follows is called in Paho's thread.
+
+    def _connected(
+        self, client: paho.Client, _data: object, flags: Any, code: Any, _properties: object
+    ) -> None:
+        if code.is_failure:
+            log.error("the broker refuses the agent: %s", code, extra={"event": "mqtt"})
+            return
+        self._connection += 1
+        self._failures = 0
+        self._session = self._session_id(new=not flags.session_present)
+        five = self._mqtt.version == "5"
+        for pattern in self._patterns:
+            if five:
+                client.subscribe(pattern.filter, options=SubscribeOptions(1, retainHandling=2))
+            else:
+                client.subscribe(pattern.filter, 1)
+        client.publish(self._status, "online", qos=1, retain=True)
+        self._counters.mqtt_connected = True
+        log.info("connected to the broker", extra={"event": "mqtt", "host": self._mqtt.host})
+
+    def _not_connected(self, *_: object) -> None:
+        self._back_off("the broker cannot be reached")
+
+    def _disconnected(self, *arguments: object) -> None:
+        self._counters.mqtt_connected = False
+        code = arguments[3]
+        if code != 0:
+            self._back_off(f"the connection to the broker ended: {code}")
+
+    def _back_off(self, why: str) -> None:
+        """Wait longer each time, and not in step with the agents of other Pis."""
+        self._failures += 1
+        longest = min(_LONGEST_WAIT, 2.0**self._failures)
+        wait = random.uniform(longest / 2, longest)  # noqa: S311
+        self._client.reconnect_delay_set(wait, wait)  # type: ignore[arg-type]
+        if self._failures in (1, 5) or not self._failures % 50:
+            facts = {"event": "mqtt", "attempts": self._failures, "host": self._mqtt.host}
+            log.warning("%s", why, extra=facts)
+
+    def _arrived(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
+        self._loop.call_soon_threadsafe(self._start, self._connection, self._session, message)
+
+    def _session_id(self, *, new: bool) -> str:
+        """Return what tells this session of the broker from others: identifiers begin anew."""
+        path = self._store.root / ".mqtt-session"
+        if not new and path.exists():
+            return path.read_text()
+        session = os.urandom(4).hex()
+        _replace(path, session)
+        return session
+
+    # From here on, in the agent's own loop.
+
+    def _start(self, connection: int, session: str, message: paho.MQTTMessage) -> None:
+        task = asyncio.create_task(self._take(connection, session, message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _take(self, connection: int, session: str, message: paho.MQTTMessage) -> None:
+        self._counters.mqtt_messages += 1
+        try:
+            # A retained message is an old value, which came when it was new.
+            if not message.retain:
+                await self._stored(session, message)
+        except Refusal as refusal:
+            # It will never be better: to ask for it again would hold up all others.
+            self._counters.refused(refusal.reason)
+            facts = {"event": "mqtt", "topic": _shown(message), "reason": refusal.reason}
+            log.warning("%s", refusal.message, extra=facts)
+        if connection == self._connection and message.qos:
+            self._client.ack(message.mid, message.qos)
+
+    async def _stored(self, session: str, message: paho.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            raise Refusal(BAD_READING, "the topic is not UTF-8") from None
+        key = _key(session, message) if message.qos else None
+        again = bool(message.dup)
+        for pattern in self._patterns:
+            reading = pattern.reading(topic, bytes(message.payload))
+            if reading is not None:
+                while True:
+                    try:
+                        await self._store.append(pattern.stream, [reading], key, again=again)
+                        return
+                    except Refusal as refusal:
+                        if refusal.reason == BAD_READING:
+                            raise
+                        self._counters.refused(refusal.reason)
+                    again = True
+                    await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _key(session: str, message: paho.MQTTMessage) -> str:
+    content = message.topic.encode() + b"\0" + message.payload
+    return f"mqtt/{session}/{message.mid}/{blake2b(content, digest_size=8).hexdigest()}"
+
+
+def _replace(path: Path, content: str) -> None:
+    draft = path.with_suffix(".new")
+    with draft.open("w") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def _shown(message: paho.MQTTMessage) -> str:
+    try:
+        return message.topic[:200]
+    except UnicodeDecodeError:
+        return "not UTF-8"
