@@ -218,7 +218,7 @@ async def test_what_every_job_has_delivered_is_removed(tmp_path: Path) -> None:
     states.mkdir(parents=True)
     (states / "air").symlink_to(pi.state)
     agent = Agent(pi.source, state=states.parent)
-    numbers = {
+    numbers: dict[str, Any] = {
         "schema": {
             "fields": [{"name": "sensor_id", "type": "string"}, {"name": "n", "type": "double"}]
         }
