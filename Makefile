@@ -58,6 +58,14 @@ $(DENY):
 audit: $(DENY) ## look the engine's dependencies up in the RustSec database; needs GitHub
 	cd $(ENGINE) && $(DENY) check advisories
 
+# Safe Rust needs no sanitizer, and so no nightly compiler. What was found is kept in fuzz/corpus.
+SECONDS ?= 60
+.PHONY: fuzz-engine
+fuzz-engine: ## look for bytes on which the engine breaks its word: SECONDS=60; needs cargo-fuzz
+	@mkdir -p $(ENGINE)/fuzz/corpus/clean
+	cd $(ENGINE) && RUSTC_BOOTSTRAP=1 TMPDIR=$(or $(wildcard /dev/shm),/tmp) $(CARGO) fuzz run -s none \
+		clean fuzz/corpus/clean fuzz/seeds -- -max_total_time=$(SECONDS) -max_len=8192 -timeout=20
+
 .PHONY: wheel
 wheel: setup ## build the wheel of the compiled engine that the edge image takes: ARCH=amd64|arm64
 	@rm -f $(ENGINE)/dist/*_$(MACHINE).whl
