@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from edge_etl_agent import configuration as agent_configuration
 from edge_etl_operator.settings import load
 
 from tests.support import chart
@@ -17,6 +18,7 @@ from tests.support.cluster import tools
 Objects = dict[tuple[str, str], Any]
 OPERATOR = ("Deployment", "pi-edge-spark-operator")
 LANDING = ("Deployment", "pi-edge-spark-landing")
+AGENT = ("DaemonSet", "pi-edge-spark-agent")
 CLAIM = ("PersistentVolumeClaim", "pi-edge-spark-results")
 CRD = ("CustomResourceDefinition", "edgeetljobs.pi-edge-spark.io")
 
@@ -113,6 +115,14 @@ def names(rendered: Objects) -> set[str]:
     return {name for kind, name in rendered if kind == "Deployment"}
 
 
+def volume(deployment: tuple[str, str], name: str) -> Callable[[Objects], Any]:
+    def look(rendered: Objects) -> Any:
+        volumes = {each["name"]: each for each in pod(deployment, "volumes")(rendered)}
+        return volumes.get(name)
+
+    return look
+
+
 @dataclass(frozen=True)
 class Effect:
     """A change of one value and what it changes in the output."""
@@ -142,7 +152,12 @@ def _placement(component: str, deployment: tuple[str, str]) -> list[Effect]:
             container(deployment, "resources"),
             {"requests": requests, **limits},
         ),
-        Effect(f"{component}.nodeSelector", disk, pod(deployment, "nodeSelector"), disk),
+        Effect(
+            f"{component}.nodeSelector",
+            disk,
+            pod(deployment, "nodeSelector"),
+            {**_default(f"{component}.nodeSelector"), **disk},
+        ),
         Effect(f"{component}.tolerations", toleration, pod(deployment, "tolerations"), toleration),
         Effect(f"{component}.affinity", affinity, pod(deployment, "affinity"), affinity),
     ]
@@ -179,6 +194,36 @@ def _images() -> list[Effect]:
 
 def _default(name: str) -> Any:
     return next(value.default for value in chart.documented_values() if value.name == name)
+
+
+def _agent() -> list[Effect]:
+    config = {"trustClock": True, "rest": {"port": 9000}}
+    return [
+        Effect("agent.config", config, _agent_config, config),
+        Effect("agent.config", config, pod(AGENT, "containers", 0, "ports", 0), _port(9000, 8090)),
+        Effect("agent.hostPort", 0, pod(AGENT, "containers", 0, "ports", 0), _port(8090)),
+        Effect(
+            "agent.tokensSecret",
+            "who",
+            volume(AGENT, "tokens"),
+            {"name": "tokens", "secret": {"secretName": "who", "defaultMode": 0o440}},
+        ),
+        Effect(
+            "agent.mqttSecret",
+            "broker",
+            volume(AGENT, "mqtt"),
+            {"name": "mqtt", "secret": {"secretName": "broker", "defaultMode": 0o440}},
+        ),
+        *_placement("agent", AGENT),
+    ]
+
+
+def _agent_config(rendered: Objects) -> Any:
+    return json.loads(rendered["ConfigMap", "pi-edge-spark-agent"]["data"]["agent.json"])
+
+
+def _port(port: int, host: int | None = None) -> Any:
+    return {"name": "http", "containerPort": port, **({"hostPort": host} if host else {})}
 
 
 SECRETS = [{"name": "registry"}]
@@ -272,6 +317,8 @@ EFFECTS = [
     Effect("landing.maxUploads", 4, argument("--max-uploads"), "4"),
     Effect("landing.reserveBytes", 1_000_000_000, argument("--reserve-bytes"), "1000000000"),
     *_placement("landing", LANDING),
+    Effect("agent.enabled", True, lambda rendered: AGENT in rendered, True),
+    *_agent(),
     Effect("crd.enabled", False, lambda rendered: CRD in rendered, False),
     Effect("crd.keep", False, lambda rendered: rendered[CRD]["metadata"].get("annotations"), None),
 ]
@@ -282,11 +329,20 @@ def default() -> Objects:
     return objects(chart.render())
 
 
+@pytest.fixture(scope="module")
+def with_agent(tmp_path_factory: pytest.TempPathFactory) -> Objects:
+    return objects(render(tmp_path_factory.mktemp("agent"), {"agent": {"enabled": True}}))
+
+
 @pytest.mark.parametrize("effect", EFFECTS, ids=lambda effect: effect.value)
 def test_a_documented_value_has_its_effect(
-    effect: Effect, default: Objects, tmp_path: Path
+    effect: Effect, default: Objects, with_agent: Objects, tmp_path: Path
 ) -> None:
-    changed = objects(render(tmp_path, nested(effect.value, effect.change)))
+    values = nested(effect.value, effect.change)
+    if effect.value.startswith("agent."):
+        values["agent"].setdefault("enabled", True)
+        default = default if effect.value == "agent.enabled" else with_agent
+    changed = objects(render(tmp_path, values))
     assert effect.look(default) != effect.expected
     seen = effect.look(changed)
     assert (type(seen), seen) == (type(effect.expected), effect.expected)
@@ -294,7 +350,8 @@ def test_a_documented_value_has_its_effect(
 
 def test_every_value_is_documented_and_its_effect_tested() -> None:
     documented = {value.name for value in chart.documented_values()}
-    assert documented == {effect.value for effect in EFFECTS}
+    # The source that the agent writes to has a test of its own: it needs a second source.
+    assert documented == {effect.value for effect in EFFECTS} | {"agent.source"}
     leaves: set[str] = set()
 
     def collect(values: dict[str, Any], prefix: str) -> None:
@@ -332,6 +389,20 @@ def test_a_change_of_the_settings_replaces_the_operators_pod(tmp_path: Path) -> 
 def test_the_definition_is_the_operators_own(default: Objects) -> None:
     written = yaml.safe_load(chart.crd())
     assert default[CRD]["spec"] == written["spec"]
+
+
+def test_the_agent_writes_into_the_source_that_is_named(tmp_path: Path) -> None:
+    values = {"sources": SOURCES, "agent": {"enabled": True, "source": "water"}}
+    segments = volume(AGENT, "segments")(objects(render(tmp_path, values)))
+    assert segments["hostPath"] == {"path": "/home/pi/water/agent", "type": "DirectoryOrCreate"}
+    values = {"agent": {"enabled": True, "source": "fire"}}
+    assert "there is no source named fire" in refusal(tmp_path, values)
+
+
+def test_the_agent_reads_its_configuration(with_agent: Objects, tmp_path: Path) -> None:
+    path = tmp_path / "agent.json"
+    path.write_text(with_agent["ConfigMap", "pi-edge-spark-agent"]["data"]["agent.json"])
+    assert agent_configuration.load(path) == agent_configuration.Configuration()
 
 
 def test_every_account_exists_and_mounts_no_token_by_itself(default: Objects) -> None:
