@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,7 @@ from tests.benchmarks.readings import HEADER
 PEERS: Final = ("pandas", "duckdb", "pyarrow", "polars")
 FILES: Final = 10_000
 _INCREMENT: Final = 1_000_000
+_THREADS: Final = 4
 
 
 class Bench:
@@ -48,7 +49,12 @@ class Bench:
 
     def run(self, command: Sequence[str], output: Path | None = None) -> Cost:
         """Run a program on the core."""
-        return run(command, self.core, self.folder.absolute() / "pycache", output)
+        return run(command, {self.core}, self.folder.absolute() / "pycache", output)
+
+    def threads(self, source: Path, cores: Set[int]) -> Cost:
+        """Clean a folder with the edge program on several cores."""
+        node = self.node("edge-threads", source)
+        return run(node.command(), cores, self.folder.absolute() / "pycache")
 
     def node(self, name: str, source: Path) -> Node:
         """Return a node that has delivered nothing yet."""
@@ -129,9 +135,11 @@ def table(result: dict[str, Any]) -> str:
             f" {cost['seconds'] / edge:7.1f} {small['seconds'] * 1000:9.0f}"
             f" {small['megabytes']:8.0f}"
         )
-    nothing = result["nothingNew"]
+    nothing, threads = result["nothingNew"], result["threads"]
     lines += [
         f"the fastest peer takes {result['ratio']:.2f} times as long as the edge program",
+        f"{threads['cores']} cores: {edge / threads['seconds']:.2f} times as fast as one,"
+        f" {threads['megabytes']:.0f} MB",
         f"nothing new over {FILES} files: {nothing['seconds'] * 1000:.0f} ms,"
         f" {nothing['megabytes']:.0f} MB",
         f"clean rows shipped: {result['shippedRatio']:.1%} of the raw bytes",
@@ -154,10 +162,12 @@ def main() -> None:
     chosen = options.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     bench = Bench(chosen.folder, chosen.core, chosen.rounds)
+    cores = set(sorted(os.sched_getaffinity(0))[-_THREADS:])
     source = bench.data(chosen.megabytes)
     raw = sum(path.stat().st_size for path in source.iterdir()) / 1e6
     bench.side_by_side(bench.data(1), 1)  # compiles what is imported
     large, shipped = bench.side_by_side(source, chosen.rounds)
+    threads = best([bench.threads(source, cores) for _ in range(chosen.rounds)])
     small = bench.data(1)
     increment = {name: best([bench.peer(name, small) for _ in range(3)]) for name in PEERS}
     increment["edge"] = bench.increments()
@@ -168,6 +178,7 @@ def main() -> None:
         "large": {name: asdict(cost) for name, cost in large.items()},
         "increment": {name: asdict(cost) for name, cost in increment.items()},
         "ratio": min(large[name].seconds for name in PEERS) / large["edge"].seconds,
+        "threads": {"cores": len(cores), **asdict(threads)},
         "nothingNew": asdict(bench.nothing_new()),
         "shippedRatio": shipped / raw,
         "sizes": {f"{size:g}": asdict(bench.alone(size)) for size in sizes},

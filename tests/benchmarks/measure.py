@@ -1,9 +1,9 @@
-"""Run a program on one core, and say what it took."""
+"""Run a program on some cores, and say what it took."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -30,13 +30,15 @@ def _environment(compiled: Path) -> dict[str, str]:
     return kept | _ONE_THREAD | {"PYTHONPYCACHEPREFIX": str(compiled)}
 
 
-def run(command: Sequence[str], core: int, compiled: Path, output: Path | None = None) -> Cost:
-    """Run a program to its end on one core; raise if it fails.
+def run(
+    command: Sequence[str], cores: Set[int], compiled: Path, output: Path | None = None
+) -> Cost:
+    """Run a program to its end on some cores; raise if it fails.
 
     Python keeps its compiled modules in the folder ``compiled``. The peak of memory counts from
     before the program began in its process: so whoever calls this must be small itself.
     """
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     with (output or Path(os.devnull)).open("wb") as out:
         begin = perf_counter()
         process = subprocess.Popen(

@@ -153,7 +153,15 @@ impl<'a> Buckets<'a> {
             self.await_oldest()?;
         }
         let (plan, folder) = (self.plan, self.folder);
-        let ticket = crew.submit(move |tools| finish(plan, folder, bucket, early, tools));
+        let are_many = crew.threads > 1;
+        let ticket = crew.submit(move |tools| {
+            let done = finish(plan, folder, bucket, early, tools);
+            if are_many {
+                // Each of them would keep what only some of them need at a time.
+                tools.shrink();
+            }
+            done
+        });
         let is_ready = matches!(ticket, Ticket::Ready(_));
         self.early.insert(number, Early::Writing(ticket));
         self.writing.push_back((number, memory));

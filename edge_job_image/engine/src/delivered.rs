@@ -89,6 +89,13 @@ impl Kit {
             gathered: Gathered::default(),
         })
     }
+
+    /// Gives the memory back that grows with a column.
+    pub fn shrink(&mut self) {
+        self.scratch = Scratch::default();
+        self.times = vec![];
+        self.gathered = Gathered::default();
+    }
 }
 
 /// A Parquet file that is being written; its digest is known when it ends.

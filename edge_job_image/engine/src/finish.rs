@@ -78,6 +78,12 @@ impl<'a> Tools<'a> {
     pub fn new(plan: &'a Plan) -> io::Result<Self> {
         Ok(Self { kit: Kit::new()?, order: Order::default(), windows: Windows::new(plan) })
     }
+
+    /// Gives the memory back that grows with a bucket.
+    pub fn shrink(&mut self) {
+        self.kit.shrink();
+        self.order = Order::default();
+    }
 }
 
 /// Files of rows and of features, each with its day.
