@@ -113,6 +113,12 @@ bench-operator: setup ## what the operator costs over 100, 300 and 1,000 simulat
 bench-spark: engine java ## what the aggregation costs, beside plain PySpark
 	$(RUN) python -m tests.benchmarks.bench_spark $(BENCH)
 
+.PHONY: bench-agent
+bench-agent: setup ## what the edge agent takes in a second, beside a plain Flask handler
+	@$(UV) sync --frozen --quiet --inexact --group bench
+	@mkdir -p build
+	$(RUN) python -m tests.benchmarks.bench_agent $(BENCH)
+
 .PHONY: demo
 demo: setup java ## run the sample EdgeETLJob here, without a cluster, on real data
 	rm -rf demo-results
