@@ -12,17 +12,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.support.agent import AgentProcess, Broker, free_port
 from tests.support.cluster.cache import REPOSITORY
 from tests.support.cluster.kube import until
 
+_T = TypeVar("_T")
 RESULT = REPOSITORY / "build" / "bench-agent" / "result.json"
 MQTT_MESSAGES = 100
 
@@ -166,14 +167,17 @@ def _listens(port: int) -> bool:
     return asyncio.run(connect())
 
 
-def _on(core: set[int], start: Callable[[], Any]) -> Any:
-    """Start something on some cores; what it starts inherits them."""
+@contextmanager
+def _pinned(core: int, server: AbstractContextManager[_T]) -> Iterator[_T]:
+    """Enter a context whose process stays on one core."""
     others = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, core)
-    try:
-        return start()
-    finally:
-        os.sched_setaffinity(0, others)
+    with ExitStack() as stack:
+        os.sched_setaffinity(0, {core})
+        try:
+            entered = stack.enter_context(server)
+        finally:
+            os.sched_setaffinity(0, others)
+        yield entered
 
 
 def main() -> None:
@@ -191,7 +195,7 @@ def main() -> None:
             topics = [{"pattern": "sensors/{sensor_id}/{field}", "stream": "mqtt"}]
             connection = {"host": "127.0.0.1", "port": broker.port, "topics": topics}
             agent = AgentProcess(folder, {"mqtt": connection})
-            with _on({cores[0]}, agent.__enter__):
+            with _pinned(cores[0], agent):
                 result["rest single"] = measured(agent.port, 1, options)
                 result["rest batches of 100"] = measured(agent.port, 100, options)
                 result["mqtt QoS 1"] = mqtt(agent, broker, options.clients)
@@ -204,7 +208,7 @@ def main() -> None:
             "peakMemoryMB": int(status.partition("VmHWM:")[2].split()[0]) // 1000,
             "bytesPerReading": round(size / len(rows), 1),
         }
-        with _on({cores[0]}, lambda: plain(folder)) as port:
+        with _pinned(cores[0], plain(folder)) as port:
             result["plain handler"] = measured(port, 1, options)
     times = (
         result["rest single"]["readingsPerSecond"] / result["plain handler"]["readingsPerSecond"]

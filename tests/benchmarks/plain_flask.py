@@ -26,6 +26,9 @@ def application(path: Path) -> Flask:
 
 
 if __name__ == "__main__":
+    import logging
+
     from waitress import serve
 
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     serve(application(Path(sys.argv[2])), host="127.0.0.1", port=int(sys.argv[1]), threads=8)
