@@ -14,11 +14,12 @@ from tests.support.cluster import tools
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+GUIDE = (ROOT / "docs/raspberry-pi.md").read_text()
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *ROOT.glob("tests/data/**/*.md")]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 def commands(text: str) -> list[list[str]]:
@@ -33,14 +34,12 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / link).exists(), link
 
 
-def test_every_make_target_exists() -> None:
-    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = {
-        words[1] for block in blocks("sh") for words in commands(block) if words[:1] == ["make"]
-    }
-    named |= set(re.findall(r"`make ([a-z-]+)`", README))
-    assert named
-    assert named <= targets
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_make_target_exists(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z][a-z0-9-]*):", makefile, re.MULTILINE))
+    text = page.read_text()
+    assert set(re.findall(r"(?:^|`)make ([a-z0-9-]+)", text, re.MULTILINE)) <= targets
 
 
 def test_the_job_is_valid() -> None:
@@ -67,10 +66,11 @@ def test_the_local_commands_run(tmp_path: Path) -> None:
     )
 
 
-def test_helm_takes_the_values(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", [README, GUIDE], ids=["readme", "guide"])
+def test_helm_takes_the_values(tmp_path: Path, text: str) -> None:
     (words,) = (
         words
-        for block in blocks("sh")
+        for block in blocks("sh", text)
         for words in commands(block)
         if words[:2] == ["helm", "install"]
     )
@@ -86,6 +86,17 @@ def test_helm_takes_the_values(tmp_path: Path) -> None:
     )
     assert rendered.returncode == 0, rendered.stderr
     assert "/var/lib/pi-edge-spark/sensors" in rendered.stdout
+
+
+def test_the_guide_names_reasons_that_exist() -> None:
+    told = set(re.findall(r"`(?:[A-Z]\w+=\w+: )?([A-Z][a-z]+[A-Z]\w+)`", GUIDE)) - {"NotReady"}
+    assert {"NoMatchingNode", "ImageUnavailable", "SourceMissing", "NoRoomForSpark"} <= told
+    code = "".join(
+        file.read_text()
+        for folder in ("operator", "edge_job_image", "spark_app")
+        for file in (ROOT / folder).glob("edge_etl_*/**/*.py")
+    )
+    assert {name for name in told if f'"{name}"' not in code} <= {"SystemMaxUse"}
 
 
 def test_the_numbers_shown_are_those_of_the_sample() -> None:
