@@ -252,7 +252,7 @@ def test_columns_from_node_labels_and_coarser_windows_reach_the_aggregation() ->
 
 
 @pytest.mark.parametrize(
-    ("heap", "expected"), [("512m", "896Mi"), ("1g", "1536Mi"), ("4g", "6144Mi")]
+    ("heap", "expected"), [("512m", "1024Mi"), ("1g", "1536Mi"), ("4g", "6144Mi")]
 )
 def test_the_drivers_memory_is_heap_and_the_rest_of_the_process(heap: str, expected: str) -> None:
     job = facts.job(aggregate={"driver": {"memory": heap, "cores": 2}})

@@ -42,8 +42,8 @@ def refused(
 
 
 def test_fifty_megabytes_are_merged_in_one_small_pod() -> None:
-    assert plan(asked(), LITTLE, rooms(1000)) == SparkPlan(Size(2, 512, 896))
-    assert plan(asked(), Work(MIB, 10), rooms(1000)).driver.cores == 1
+    assert plan(asked(), LITTLE, rooms(1000)) == SparkPlan(Size(1, 512, 896))
+    assert plan(asked(), Work(100 * MIB, 10), rooms(1100)) == SparkPlan(Size(2, 512, 1024))
 
 
 def test_a_wide_table_gets_a_larger_heap() -> None:
@@ -54,7 +54,7 @@ def test_much_is_spread_over_executors_where_the_nodes_have_room() -> None:
     chosen = plan(asked(), MUCH, rooms(4000, 4000, 4000))
     assert (chosen.mode, chosen.instances) == ("Cluster", 8)
     assert plan(asked(), MUCH, rooms(1700, 950)).instances == 1, "the driver takes the rest"
-    assert plan(asked(), MUCH, rooms(1000)).mode == "Local"
+    assert plan(asked(), MUCH, rooms(1100)).mode == "Local"
 
 
 def test_a_volume_of_one_node_keeps_spark_there() -> None:

@@ -14,8 +14,8 @@ from typing import Final, Literal
 from edge_etl_operator.api import Aggregate
 from edge_etl_operator.capacity import Room
 
-SMALL_BYTES: Final = 8 << 20
-"""Compressed Parquet that one core merges in less time than a second one would save."""
+SMALL_BYTES: Final = 64 << 20
+"""Compressed Parquet that one core merges, in the least memory."""
 CLUSTER_BYTES: Final = 512 << 20
 """Compressed Parquet from which executors on other nodes pay for their start."""
 BYTES_PER_EXECUTOR: Final = 256 << 20
@@ -28,6 +28,8 @@ _NARROW: Final = 32
 """Columns that the heap above has room for."""
 _HEAP_PER_COLUMN: Final = 4
 _DRIVER_OVERHEAD: Final = 384
+_OVERHEAD_PER_CORE: Final = 128
+"""For each task at a time beyond the first."""
 _EXECUTOR_OVERHEAD: Final = 384
 """Spark's own least overhead of a JVM."""
 
@@ -95,12 +97,14 @@ def plan(
 def _local(asked: Aggregate, work: Work) -> SparkPlan:
     cores = asked.driver.cores or (1 if work.bytes < SMALL_BYTES else 2)
     heap = mebibytes(asked.driver.memory) or _heap(cores, work.columns)
-    return SparkPlan(Size(cores, heap, heap + driver_overhead(heap)))
+    return SparkPlan(Size(cores, heap, heap + driver_overhead(heap, cores)))
 
 
 def _cluster(asked: Aggregate, work: Work, *, one_node: bool) -> SparkPlan:
     driver_heap = mebibytes(asked.driver.memory) or _HEAP
-    driver = Size(asked.driver.cores or 1, driver_heap, driver_heap + driver_overhead(driver_heap))
+    driver_cores = asked.driver.cores or 1
+    overhead = driver_overhead(driver_heap, driver_cores)
+    driver = Size(driver_cores, driver_heap, driver_heap + overhead)
     cores = asked.executor.cores or 1
     heap = mebibytes(asked.executor.memory) or _heap(cores, work.columns)
     # Spark's own rule for a JVM: a tenth, at least 384 MiB.
@@ -117,9 +121,9 @@ def _heap(cores: int, columns: int) -> int:
     return _HEAP + _HEAP_PER_CORE * max(0, cores - 2) + wide
 
 
-def driver_overhead(heap: int) -> int:
+def driver_overhead(heap: int, cores: int) -> int:
     """Return the MiB of a driver's pod beside the heap: the JVM's own part, and Python."""
-    return max(_DRIVER_OVERHEAD, heap // 2)
+    return max(_DRIVER_OVERHEAD + _OVERHEAD_PER_CORE * (cores - 1), heap // 2)
 
 
 def _shrunk(asked: Aggregate, wanted: SparkPlan, rooms: Sequence[Room]) -> SparkPlan | Refusal:
