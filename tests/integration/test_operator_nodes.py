@@ -73,3 +73,27 @@ def test_what_runs_leave_goes_with_the_history_limit(site: Site) -> None:
     counts = [len(site.names(kind)) for kind in ("jobs", "pods", "configmaps")]
     assert counts == [2, 3, 2]
     assert [run["id"] for run in site.status()["runs"]][1] == first
+
+
+def test_a_job_that_is_deleted_in_a_run_waits_for_no_operator(site: Site) -> None:
+    node, *_ = site.add_nodes(2)
+    kubelet = behaving(site, {node})
+    site.apply()
+    with site.operator() as operator:
+        kubelet.run_until(lambda: site.status().get("nodesSummary") == "1/2", "one delivers")
+        operator.kill()
+    uid = site.job()["metadata"]["uid"]
+    assert "finalizers" not in site.job()["metadata"]
+    site.server.kubectl("delete", "eej", "air", "-n", site.namespace, "--timeout=30s")
+    # All that it had created goes with it, by the garbage collector.
+    for kind in ("jobs", "configmaps"):
+        for each in site.server.get(kind, "-n", site.namespace, "-l", "pi-edge-spark.io/job")[
+            "items"
+        ]:
+            assert [owner["uid"] for owner in each["metadata"]["ownerReferences"]] == [uid]
+    # One of the same name is another job: what is left of the first is not taken for its own.
+    with site.operator() as operator:
+        site.apply(schedule="0 0 29 2 *")
+        kubelet.run_until(lambda: site.reason("Scheduled") == "OnSchedule", "the new one is seen")
+        assert "run" not in site.status()
+        assert not [line for line in operator.log() if line.get("levelname") == "ERROR"]
