@@ -20,8 +20,8 @@ AIR = {
         {"name": "humidity", "type": "double", "min": 0, "max": 99.8},
     ]
 }
-# What tells when or on which machine something ran.
-OWN = ("startTime", "completionTime", "device", "inode")
+# What tells when something ran.
+OWN = ("createdAt",)
 
 
 def delivered(root: Path) -> dict[str, Any]:
