@@ -65,7 +65,9 @@ def settle(seen: Observation, run: Run, states: tuple[NodeStatus, ...], now: dat
         run, aggregation_start_time=now.replace(microsecond=0), missing=missing
     )
     ends = () if job.spec.nodes.late_data_policy == "Reaggregate" else leftovers.leftovers(seen, "")
-    going = status.going(job, begun, states, done(states), now, oddities(seen, run, states))
+    merges = Finding(conditions.AGGREGATED, "False", conditions.AGGREGATING, "Spark merges")
+    odd = oddities(seen, run, states)
+    going = status.going(job, begun, states, done(states), now, odd, merges)
     return Decision(ends, going, 0.0)
 
 
