@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Final
 
 import msgspec
@@ -50,7 +49,6 @@ class Service:
                 web.post("/write", self._line_protocol),
                 web.post("/api/v2/write", self._line_protocol),
                 web.get("/v1/streams", self._streams),
-                web.get("/v1/openapi.json", _openapi),
                 web.get("/healthz", _fine),
                 web.get("/readyz", self._ready),
                 web.get("/metrics", self._metrics),
@@ -138,11 +136,6 @@ class Service:
 
 async def _fine(_request: web.Request) -> web.Response:
     return web.Response(text="ok\n")
-
-
-async def _openapi(_request: web.Request) -> web.Response:
-    content = files("edge_etl_agent").joinpath("openapi.json").read_bytes()
-    return web.Response(body=content, content_type="application/json")
 
 
 def _refused(refusal: Refusal) -> web.Response:
