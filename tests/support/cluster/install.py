@@ -25,6 +25,9 @@ def image_values(images: list[Image]) -> dict[str, Any]:
         repository, _, tag = image.reference.rpartition(":")
         name = repository.rpartition("/")[2]
         values[name] = {"repository": repository, "tag": tag, "pullPolicy": "Never"}
+    # Edge pods with and without rules of their own have one policy, that of the edge image.
+    if transform := values.pop("edge-transform", None):
+        values["edgeTransform"] = {key: transform[key] for key in ("repository", "tag")}
     return {"images": values}
 
 
