@@ -13,7 +13,9 @@ from edge_etl_agent import configuration as agent_configuration
 from edge_etl_operator.settings import load
 
 from tests.support import chart
-from tests.support.cluster import tools
+from tests.support.cluster import buildah, tools
+from tests.support.cluster.images import Image
+from tests.support.cluster.install import image_values
 
 Objects = dict[tuple[str, str], Any]
 OPERATOR = ("Deployment", "pi-edge-spark-operator")
@@ -522,3 +524,9 @@ def test_the_longest_names_fit(tmp_path: Path) -> None:
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     for kind, name in objects(text):
         assert len(name) <= 63 or kind.startswith("ClusterRole"), name
+
+
+def test_every_image_that_is_built_can_be_named(tmp_path: Path) -> None:
+    built = [Image(recipe.reference, "key") for recipe in buildah.RECIPES.values()]
+    rendered = render(tmp_path, image_values(built))
+    assert [image.reference for image in built if image.reference not in rendered] == []
