@@ -220,7 +220,7 @@ def test_own_rules_hold_and_what_they_dropped_is_read_again_by_others(tmp_path: 
     assert refused.returncode == 2
     assert "--transform FILE is needed: it stands for the ConfigMap my-rules" in refused.stderr
     arguments += ["--transform", str(rules)]
-    rules.write_text("def clean(frame):\n    return frame[frame.index % 2 == 0]\n")
+    rules.write_text("def clean(frame):\n    return frame[frame.index % 4 != 0]\n")
     first = json.loads(run(arguments).stdout)["nodes"][0]
     dropped = first["rejectedByReason"]["rejected_by_transform"]
     assert first["rowsClean"] > 10 < dropped
