@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal, TypedDict
 
 from edge_etl_job.documents import Input
 from edge_etl_job.engine import InputResult, Quarantined, Range, packed, ranges
@@ -63,6 +64,32 @@ def accounted(
     return inputs, entries
 
 
+class Totals(TypedDict):
+    """What manifests and summaries say of all inputs together."""
+
+    rows_read: int
+    rows_clean: int
+    rows_rejected: int
+    rows_duplicate: int
+    rejected_by_reason: dict[str, int]
+    bytes_read: int
+
+
+def totals(inputs: Sequence[Input]) -> Totals:
+    """Return the sums of the inputs."""
+    reasons: Counter[str] = Counter()
+    for each in inputs:
+        reasons.update(each.rejected_by_reason)
+    return Totals(
+        rows_read=sum(each.rows_read for each in inputs),
+        rows_clean=sum(each.rows_clean for each in inputs),
+        rows_rejected=sum(each.rows_rejected for each in inputs),
+        rows_duplicate=sum(each.rows_duplicate for each in inputs),
+        rejected_by_reason=dict(sorted(reasons.items())),
+        bytes_read=sum(each.bytes_read for each in inputs),
+    )
+
+
 def unlisted(folder: str) -> Input:
     """Return what the manifest says of a directory that cannot be listed."""
     return _said(folder, "quarantined", f"{UNREADABLE}: the directory cannot be listed")
@@ -76,9 +103,9 @@ def _input(new: Increment, read: Sequence[InputResult], original: str | None) ->
     quarantine = _quarantine(new, read)
     if quarantine is None and original is not None:
         return _said(new.name, "read", f"the same bytes as {original}")
-    message, status = new.message, "read"
+    message = new.message
     if quarantine is not None:
-        message, status = f"{quarantine.reason}: {quarantine.message}", "quarantined"
+        message = f"{quarantine.reason}: {quarantine.message}"
     total = _total(read) if original is None else _NO_ROWS
     return Input(
         path=new.name,
@@ -91,7 +118,7 @@ def _input(new: Increment, read: Sequence[InputResult], original: str | None) ->
         rows_clean=total.rows_clean,
         rows_rejected=total.rows_rejected,
         rows_duplicate=total.rows_duplicate,
-        status="read" if status == "read" else "quarantined",
+        status="read" if quarantine is None else "quarantined",
         rejected_by_reason=dict(sorted(total.rejected_by_reason.items())),
         read_again=bool(new.again) or (new.anew and quarantine is None),
         message=message,
@@ -99,7 +126,7 @@ def _input(new: Increment, read: Sequence[InputResult], original: str | None) ->
     )
 
 
-def _said(name: str, status: str, message: str | None) -> Input:
+def _said(name: str, status: Literal["read", "quarantined"], message: str | None) -> Input:
     return Input(
         path=name,
         bytes_read=0,
@@ -107,7 +134,7 @@ def _said(name: str, status: str, message: str | None) -> Input:
         rows_clean=0,
         rows_rejected=0,
         rows_duplicate=0,
-        status="read" if status == "read" else "quarantined",
+        status=status,
         message=message,
     )
 

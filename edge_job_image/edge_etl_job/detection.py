@@ -11,10 +11,9 @@ from typing import Final
 
 import msgspec
 
-from edge_etl_job.dialect import ASCII, UTF_16, Dialect, DialectError, decoded, size_of
+from edge_etl_job.cells import split, text_of
+from edge_etl_job.dialect import ASCII, UTF_16, Dialect, DialectError, decoded, size_of, wide
 from edge_etl_job.documents import JobDocument
-from edge_etl_job.engine_python.records import split, text_of
-from edge_etl_job.engine_python.rejection import RejectionError
 from edge_etl_job.evidence import decimal_of, encoding_of, is_second_header
 from edge_etl_job.layout import lay_out, wanted_names
 from edge_etl_job.reasons import (
@@ -24,6 +23,7 @@ from edge_etl_job.reasons import (
     MISSING_COLUMN,
     NOT_TEXT,
 )
+from edge_etl_job.rejection import RejectionError
 
 SAMPLE: Final = 1 << 17
 """Bytes of a file that are looked at: more than its longest line."""
@@ -120,7 +120,7 @@ class Detector:
     def _thoroughly(self, sample: bytes, *, whole: bool) -> Decision | None:
         encoding, bom, found = encoding_of(sample, self._csv.encoding, whole=whole)
         notes = [found] if found else []
-        text = decoded(sample[bom : bom + (len(sample) - bom & -_width(encoding))], encoding)
+        text = decoded(sample[bom : bom + (len(sample) - bom & -wide(encoding))], encoding)
         newline = "\n" if "\n" in text or "\r" not in (text if whole else text[:-1]) else "\r"
         lines = text.split(newline)
         is_open = whole and lines[-1] != ""
@@ -155,9 +155,8 @@ class Detector:
         )
         if is_open and behind == len(lines):
             # The header is the file's last line, and has no end.
-            less = len(newline.encode(encoding)) if encoding in UTF_16 else 1
             dialect = msgspec.structs.replace(
-                dialect, start=dialect.start - less, lines=dialect.lines - 1
+                dialect, start=dialect.start - dialect.wide, lines=dialect.lines - 1
             )
         decision = Decision(dialect, "; ".join(notes) or None)
         self._remember(sample, decision)
@@ -331,7 +330,3 @@ class Detector:
             len(dialect.columns),
             layout.timestamp[0],
         )
-
-
-def _width(encoding: str) -> int:
-    return 2 if encoding in UTF_16 else 1

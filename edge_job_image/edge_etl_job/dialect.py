@@ -24,6 +24,11 @@ _CONTINUATIONS: Final = bytes(range(0x80, 0xC0))
 _STEP: Final = 1 << 16
 
 
+def wide(encoding: str) -> int:
+    """Return how many bytes a line end's character has in a file."""
+    return 2 if encoding in UTF_16 else 1
+
+
 class Dialect(msgspec.Struct, frozen=True, omit_defaults=True):
     """How a file is written. The ledger keeps it, so that what is appended is read alike."""
 
@@ -47,7 +52,7 @@ class Dialect(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def wide(self) -> int:
         """Bytes of a line end's character in the file."""
-        return 2 if self.encoding in UTF_16 else 1
+        return wide(self.encoding)
 
 
 class DialectError(Exception):

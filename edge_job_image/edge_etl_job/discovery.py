@@ -33,6 +33,11 @@ class SourceFile(msgspec.Struct, frozen=True, gc=False):
     """Nanoseconds since 1970 of the last change of content, name or owner: nobody can set it."""
 
     @property
+    def stamp(self) -> tuple[str, int, int, int]:
+        """What differs when the file does."""
+        return self.identity, self.size, self.modified, self.changed
+
+    @property
     def path(self) -> Path:
         """Where it is."""
         return Path(self.location)

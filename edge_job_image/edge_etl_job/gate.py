@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
 
+from edge_etl_job.accounting import totals
 from edge_etl_job.documents import Input, JobDocument
 
 _TOLD = 3
@@ -16,15 +17,13 @@ def refusal(job: JobDocument, inputs: Sequence[Input]) -> str | None:
     stays, and the next run reads them again.
     """
     limit = job.quality.max_rejected_ratio
-    read = sum(each.rows_read for each in inputs)
-    rejected = sum(each.rows_rejected for each in inputs)
+    sums = totals(inputs)
+    read, rejected = sums["rows_read"], sums["rows_rejected"]
     # Decimal, so that a share that is exactly the limit is not above it.
     if limit is None or 100 * rejected <= Decimal(limit.removesuffix("%")) * read:
         return None
-    reasons: Counter[str] = Counter()
-    for each in inputs:
-        reasons.update(each.rejected_by_reason)
     worst = max(inputs, key=lambda each: each.rows_rejected)
+    reasons = Counter(sums["rejected_by_reason"])
     told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(_TOLD))
     return (
         f"{rejected} of {read} new rows ({100 * rejected / read:.1f}%) are rejected, more than "

@@ -6,8 +6,8 @@ from typing import Final
 
 from edge_etl_job.dialect import DialectError
 from edge_etl_job.documents import JobDocument
-from edge_etl_job.engine_python.rejection import shown
 from edge_etl_job.reasons import DUPLICATE_COLUMN, MISSING_COLUMN
+from edge_etl_job.rejection import shown
 
 _SHOWN_COLUMNS: Final = 30
 

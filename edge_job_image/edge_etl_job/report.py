@@ -1,6 +1,5 @@
 """What an attempt says when it ends: the manifest for the aggregation, the summary for people."""
 
-from collections import Counter
 from collections.abc import Sequence, Set
 from datetime import datetime
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from edge_etl_job.accounting import totals
 from edge_etl_job.documents import DeliveredFile, Input, JobDocument, NodeManifest, NodeSummary
 from edge_etl_job.layout import missing_columns
 from edge_etl_job.reasons import DELIVERED, NO_FILES, NOTHING_NEW, TOO_MANY_REJECTED
@@ -49,12 +49,7 @@ def manifest(
         window=job.features.window,
         group_by=job.features.group_by,
         created_at=rfc3339(now.replace(microsecond=0)),
-        rows_read=sum(each.rows_read for each in inputs),
-        rows_clean=sum(each.rows_clean for each in inputs),
-        rows_rejected=sum(each.rows_rejected for each in inputs),
-        rows_duplicate=sum(each.rows_duplicate for each in inputs),
-        rejected_by_reason=_by_reason(inputs),
-        bytes_read=sum(each.bytes_read for each in inputs),
+        **totals(inputs),
         bytes_written=sum(file.bytes for file in files),
         watermark=None if watermark is None else rfc3339(watermark),
         columns_missing=missing_columns(job, map(frozenset, headers)),
@@ -122,20 +117,8 @@ def refused(
         message=message,
         files_read=sum(each.status == "read" and each.bytes_read > 0 for each in inputs),
         files_quarantined=sum(each.status == "quarantined" for each in inputs),
-        rows_read=sum(each.rows_read for each in inputs),
-        rows_clean=sum(each.rows_clean for each in inputs),
-        rows_rejected=sum(each.rows_rejected for each in inputs),
-        rows_duplicate=sum(each.rows_duplicate for each in inputs),
-        rejected_by_reason=_by_reason(inputs),
-        bytes_read=sum(each.bytes_read for each in inputs),
+        **totals(inputs),
     )
-
-
-def _by_reason(inputs: Sequence[Input]) -> dict[str, int]:
-    reasons: Counter[str] = Counter()
-    for each in inputs:
-        reasons.update(each.rejected_by_reason)
-    return dict(sorted(reasons.items()))
 
 
 def failed(run: str, node: str, attempt: str, reason: str, message: str) -> NodeSummary:

@@ -116,7 +116,7 @@ def _attempt(
         version,
         replay=replay is not None,
         changed=job.reprocess == "Changed",
-        exact="rows" not in job.results.ship,
+        exact="rows" not in job.results.ship or any(f.looks_back for f in job.schema.fields),
     )
     increments = _increments(found, ledger, Rules(Detector(job), wanted, settled_before))
     firsts, copies = apart(increments)
@@ -158,12 +158,7 @@ def _increments(found: Found, ledger: Ledger, rules: Rules) -> list[Increment]:
         return []
     delivered = ledger.delivered(wanted)
     # An empty file has nothing now, and when it has it has changed.
-    other = [
-        file
-        for file in found.files()
-        if file.size
-        and delivered.get(file.name) != (file.identity, file.size, file.modified, file.changed)
-    ]
+    other = [file for file in found.files() if file.size and delivered.get(file.name) != file.stamp]
     if not other and found.digest:
         ledger.settle(found.digest, wanted)
     increments = (increment(file, ledger, rules) for file in other)

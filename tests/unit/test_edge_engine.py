@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from edge_etl_job.cells import MAX_LINE
 from edge_etl_job.detection import Detector
-from edge_etl_job.engine_python.records import MAX_LINE
 
 from tests.support.edge import (
     HEADER,

@@ -10,10 +10,10 @@ from typing import Any, Final, cast
 
 from edge_etl_job.documents import Field, JobDocument
 from edge_etl_job.durations import seconds
-from edge_etl_job.engine_python.rejection import RejectionError
 from edge_etl_job.engine_python.spool import Row
 from edge_etl_job.job import TIMESTAMP
 from edge_etl_job.reasons import RATE_EXCEEDED, STUCK_VALUE
+from edge_etl_job.rejection import RejectionError
 
 MOST_SERIES: Final = 65_536
 """Series that are remembered: those that were heard of last."""

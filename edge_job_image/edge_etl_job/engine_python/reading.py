@@ -9,12 +9,12 @@ from functools import cache, partial
 from io import BufferedIOBase
 from typing import TYPE_CHECKING, Final
 
+from edge_etl_job.cells import split, text_of
 from edge_etl_job.dialect import Dialect, DialectError
 from edge_etl_job.documents import JobDocument
 from edge_etl_job.engine import MOST_RANGES, InputRange, Range
 from edge_etl_job.engine_python.history import History
-from edge_etl_job.engine_python.records import lines, split, text_of
-from edge_etl_job.engine_python.rejection import RejectionError, shown
+from edge_etl_job.engine_python.records import lines
 from edge_etl_job.engine_python.spool import BATCH, Rejected, Row, Spool
 from edge_etl_job.engine_python.timestamps import has_orders, ruled_out, timestamp_parser
 from edge_etl_job.engine_python.values import Value, value_parsers
@@ -26,6 +26,7 @@ from edge_etl_job.reasons import (
     REPEATED_HEADER,
     WRONG_FIELD_COUNT,
 )
+from edge_etl_job.rejection import RejectionError, shown
 
 if TYPE_CHECKING:
     from edge_etl_job.transform import Transform
@@ -57,7 +58,8 @@ class Counts:
             return
         last = self.refused[-1] if self.refused else None
         if last and (last.end == offset or len(self.refused) == MOST_RANGES):
-            self.refused[-1] = last._replace(end=offset + size)
+            mixed = last.mixed or last.end < offset
+            self.refused[-1] = last._replace(end=offset + size, mixed=mixed)
         else:
             self.refused.append(Range(offset, offset + size, line - 1))
 

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 from edge_etl_job.documents import Schema
 from edge_etl_job.engine_python.formats import reader, skeleton
-from edge_etl_job.engine_python.rejection import RejectionError, shown
 from edge_etl_job.reasons import (
     AMBIGUOUS_TIMESTAMP,
     INVALID_TIMESTAMP,
@@ -18,6 +17,7 @@ from edge_etl_job.reasons import (
     TIMESTAMP_IN_FUTURE,
     TIMESTAMP_TOO_OLD,
 )
+from edge_etl_job.rejection import RejectionError, shown
 from edge_etl_job.times import EPOCH, FIRST, LAST, MICROSECOND, limits
 
 _CACHED: Final = 65_536

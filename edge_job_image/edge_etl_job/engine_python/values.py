@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Final
 
 from edge_etl_job.documents import Field, JobDocument
-from edge_etl_job.engine_python.rejection import RejectionError, shown
 from edge_etl_job.nulls import null_ranges, null_texts
 from edge_etl_job.reasons import INVALID_VALUE, MISSING_KEY, MISSING_REQUIRED, OUT_OF_RANGE
+from edge_etl_job.rejection import RejectionError, shown
 
 Value = str | float | int | bool | None
 

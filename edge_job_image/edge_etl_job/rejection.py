@@ -1,4 +1,4 @@
-"""How the parts of the engine refuse a row or a file."""
+"""How a row is refused, and how messages show what was wrong with it."""
 
 from typing import Final
 
