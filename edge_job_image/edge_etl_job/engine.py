@@ -64,6 +64,8 @@ class Range(NamedTuple):
     end: int
     lines: int
     """Newlines before ``start``."""
+    mixed: bool = False
+    """Whether rows that were not rejected are between them."""
 
 
 MOST_RANGES: Final = 200
@@ -77,9 +79,10 @@ def packed(ranges: Sequence[Range]) -> bytes:
     """
     ordered = sorted(ranges)
     if len(ordered) > MOST_RANGES:
-        last = ordered[MOST_RANGES - 1]._replace(end=ordered[-1].end)
+        last = ordered[MOST_RANGES - 1]._replace(end=ordered[-1].end, mixed=True)
         ordered = [*ordered[: MOST_RANGES - 1], last]
-    return msgspec.msgpack.encode(ordered) if ordered else b""
+    # Most ranges are not mixed, and do not say so.
+    return msgspec.msgpack.encode([each[: 3 + each.mixed] for each in ordered]) if ordered else b""
 
 
 def ranges(packed: bytes) -> tuple[Range, ...]:

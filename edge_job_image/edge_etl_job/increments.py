@@ -20,7 +20,7 @@ from edge_etl_job.content import digests, head, head_length, holds, whole
 from edge_etl_job.detection import SAMPLE, Decision, Detector
 from edge_etl_job.dialect import Dialect, DialectError, after_line_end
 from edge_etl_job.discovery import SourceFile, described
-from edge_etl_job.engine import MOST_RANGES, InputRange, packed, ranges
+from edge_etl_job.engine import InputRange, packed, ranges
 from edge_etl_job.ledger import Entry, Ledger, Wanted
 from edge_etl_job.reasons import UNREADABLE
 from edge_etl_job.sources import open_regular, why_unreadable
@@ -90,7 +90,7 @@ def increment(file: SourceFile, ledger: Ledger, rules: Rules) -> Increment | Non
         and entry.quarantine is not None
         and not rules.wanted.replay
         and entry.schema_version == rules.wanted.schema_version
-        and _unchanged(file, entry)
+        and file.stamp == entry.stamp
     ):
         return Increment(file.name, "quarantined", entry.quarantine)
     try:
@@ -99,15 +99,6 @@ def increment(file: SourceFile, ledger: Ledger, rules: Rules) -> Increment | Non
             return _opened(found, opened, entry, ledger, rules)
     except OSError as error:
         return Increment(file.name, "unreadable", f"{UNREADABLE}: {why_unreadable(error)}")
-
-
-def _unchanged(file: SourceFile, entry: Entry) -> bool:
-    return (file.identity, file.size, file.modified, file.changed) == (
-        entry.identity,
-        entry.size,
-        entry.modified,
-        entry.changed,
-    )
 
 
 def _opened(
@@ -150,7 +141,12 @@ def _compared(
     offset = known.offset if known else 0
     is_whole = known is None or (known.whole and known.schema_version == wanted.schema_version)
     anew = wanted.changed and not is_whole
-    if known is not None and offset == this.length and not anew and not _replayed(known, wanted):
+    if (
+        known is not None
+        and offset == this.length
+        and not anew
+        and not wanted.replays(*ranges(known.refused))
+    ):
         return _renamed(known, replace(_held(bare, known), length=this.length))
     settled = bool(this.compression) or file.modified <= rules.settled_before
     decision = _decision(this, known, rules, settled=settled)
@@ -163,9 +159,7 @@ def _compared(
         return None
     start = 0 if anew else _whole_line(this.content, offset, end, dialect)
     refused = tuple(each for each in ranges(known.refused if known else b"") if each.start < start)
-    replayed = refused if wanted.replay else ()
-    if wanted.exact and len(replayed) == MOST_RANGES:
-        replayed = replayed[:-1]  # between its rows are others
+    replayed = tuple(each for each in refused if wanted.replays(each))
     new = replace(
         _held(bare, known),
         offset=end,
@@ -174,10 +168,19 @@ def _compared(
         head_length=head_length(end),
         head=head(this.content, head_length(end)),
         whole=anew or is_whole,
-        refused=packed(refused[len(replayed) :]),
+        refused=packed([each for each in refused if each not in replayed]),
     )
     again = tuple(
-        InputRange(file.name, file.path, *each, dialect, this.compression, each.end)
+        InputRange(
+            file.name,
+            file.path,
+            each.start,
+            each.end,
+            each.lines,
+            dialect,
+            this.compression,
+            each.end,
+        )
         for each in replayed
     )
     if known is not None and start == end and not again:
@@ -201,10 +204,6 @@ def _compared(
     return Increment(
         file.name, "read", message, new, held, part, again, anew, note, dialect.columns
     )
-
-
-def _replayed(known: Entry, wanted: Wanted) -> bool:
-    return wanted.replay and known.refused != b""
 
 
 def _bare(file: SourceFile, rules: Rules) -> Entry:

@@ -17,11 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from edge_etl_job.engine import Range
 from edge_etl_job.errors import EdgeError
 from edge_etl_job.logs import log
 from edge_etl_job.reasons import DISK_FULL, STATE_UNWRITABLE
 
-_VERSION: Final = 2
+_VERSION: Final = 3
+"""Of the tables: one more whenever they change."""
 _LEAST_ROOM: Final = 1 << 16  # bytes: SQLite's write-ahead log and its index begin with as many
 
 
@@ -57,6 +59,11 @@ class Entry:
     continues: bool
     """Whether the delivered bytes of an older entry of this name are the beginning of these."""
 
+    @property
+    def stamp(self) -> tuple[str, int, int, int]:
+        """What differs when the file does: identity, size and times."""
+        return self.identity, self.size, self.modified, self.changed
+
 
 @dataclass(frozen=True)
 class Pending:
@@ -79,12 +86,17 @@ class Wanted:
     changed: bool = False
     """Files that were read by other rules."""
     exact: bool = False
-    """Nothing that was delivered is read again: without rows no one can tell that it was."""
+    """Nothing but what was rejected is replayed: without rows no one can tell what was delivered
+    before, and rules that look back can judge no row twice."""
 
     @property
     def rules(self) -> str:
         """The rules, if files that were read by others are wanted."""
         return self.schema_version if self.changed else ""
+
+    def replays(self, *refused: Range) -> bool:
+        """Tell whether some of these rejected rows are to be read again."""
+        return self.replay and any(not (self.exact and each.mixed) for each in refused)
 
 
 @dataclass(frozen=True)
@@ -97,9 +109,27 @@ class History:
     """See ``EngineResult.history``."""
 
 
-_HISTORIES: Final = ("history", "prepared_history")
-_COLUMNS: Final = ", ".join(field.name for field in fields(Entry))
-_PLACES: Final = ", ".join("?" for _ in fields(Entry))
+_ENTRY: Final = {
+    field.name: {
+        "int": "INTEGER NOT NULL DEFAULT 0",
+        "bool": "INTEGER NOT NULL DEFAULT 0",
+        "bytes": "BLOB NOT NULL DEFAULT x''",
+    }.get(getattr(field.type, "__name__", ""), "TEXT")
+    for field in fields(Entry)
+}
+_HISTORY: Final = {"schema_version": "TEXT", "series": "TEXT"}
+_TABLES: Final = {
+    "ledger": {"dataset": "TEXT"},
+    "entries": _ENTRY,
+    "prepared": _ENTRY,
+    "pending": {"run": "TEXT", "attempt": "TEXT", "replay": "TEXT"},
+    "replayed": {"id": "TEXT"},
+    "settled": {"listing": "BLOB", "rules": "TEXT"},
+    "history": _HISTORY,
+    "prepared_history": _HISTORY,
+}
+_COLUMNS: Final = ", ".join(_ENTRY)
+_PLACES: Final = ", ".join("?" for _ in _ENTRY)
 
 
 class Ledger:
@@ -147,17 +177,16 @@ class Ledger:
                 self._db.execute("INSERT INTO ledger VALUES (?)", (dataset,))
             elif row[0] != dataset:
                 log.warning("the results are others than before; all files are read again")
-                tables = ("entries", "prepared", "pending", "replayed", "settled", *_HISTORIES)
-                for table in tables:
+                for table in _TABLES:
                     self._db.execute(f"DELETE FROM {table}")  # noqa: S608
-                self._db.execute("UPDATE ledger SET dataset = ?", (dataset,))
+                self._db.execute("INSERT INTO ledger VALUES (?)", (dataset,))
 
     def entry(self, name: str) -> Entry | None:
         """Return the entry of a name."""
         return next(self._entries("name = ?", name), None)
 
     def delivered(self, wanted: "Wanted") -> dict[str, tuple[str, int, int, int]]:
-        """Return the identity, size and times of all files of which nothing is wanted.
+        """Return the stamps of all files of which nothing is wanted.
 
         To ask for the entry of each file takes longer than all else in a run without news.
         """
@@ -273,46 +302,33 @@ def _connected(path: Path) -> sqlite3.Connection:
         with closing(db.execute("PRAGMA quick_check(1)")) as check:
             if (answer := check.fetchone()[0]) != "ok":
                 raise sqlite3.DatabaseError(answer)
-        types = {"str": "TEXT", "int": "INTEGER", "bytes": "BLOB", "bool": "INTEGER"}
-        columns = [
-            f"{field.name} {types.get(getattr(field.type, '__name__', ''), 'TEXT')}"
-            for field in fields(Entry)
-        ]
-        db.execute("CREATE TABLE IF NOT EXISTS ledger (dataset TEXT NOT NULL)")
-        db.execute("CREATE TABLE IF NOT EXISTS replayed (id TEXT NOT NULL)")
-        db.execute(
-            "CREATE TABLE IF NOT EXISTS settled (listing BLOB NOT NULL, rules TEXT NOT NULL)"
-        )
-        db.execute(
-            "CREATE TABLE IF NOT EXISTS "
-            "pending (run TEXT NOT NULL, attempt TEXT NOT NULL, replay TEXT)"
-        )
-        for table in _HISTORIES:
-            db.execute(
-                f"CREATE TABLE IF NOT EXISTS {table} (schema_version TEXT NOT NULL, "
-                "series TEXT NOT NULL)"
-            )
-        for table in ("entries", "prepared"):
-            db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(columns)})")
-        if db.execute("PRAGMA user_version").fetchone()[0] == 1:
-            _from_version_1(db)
-        db.execute("CREATE UNIQUE INDEX IF NOT EXISTS by_name ON entries (name)")
-        db.execute("CREATE INDEX IF NOT EXISTS by_head ON entries (head)")
-        db.execute("CREATE INDEX IF NOT EXISTS by_head_length ON entries (head_length)")
-        db.execute(f"PRAGMA user_version={_VERSION}").close()
+        with closing(db.execute("PRAGMA user_version")) as version:
+            is_known = version.fetchone()[0] == _VERSION
+        if not is_known:
+            _make(db)
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _from_version_1(db: sqlite3.Connection) -> None:
-    """Add what version 1 did not know: there, no one could ask for rejected rows again."""
+def _make(db: sqlite3.Connection) -> None:
+    """Make the tables, or take over those of an older version of this program.
+
+    Columns that it did not know begin with nothing: a file of which less is known is looked at
+    again.
+    """
     db.execute("BEGIN IMMEDIATE")
-    db.execute("ALTER TABLE pending ADD COLUMN replay TEXT")
-    for table in ("entries", "prepared"):
-        db.execute(f"ALTER TABLE {table} ADD COLUMN whole INTEGER NOT NULL DEFAULT 0")
-        db.execute(f"ALTER TABLE {table} ADD COLUMN refused BLOB NOT NULL DEFAULT x''")
+    for table, columns in _TABLES.items():
+        typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({typed})")
+        known = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+        for name, kind in columns.items():
+            if name not in known:
+                db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+    db.execute("CREATE UNIQUE INDEX IF NOT EXISTS by_name ON entries (name)")
+    db.execute("CREATE INDEX IF NOT EXISTS by_head ON entries (head)")
+    db.execute("CREATE INDEX IF NOT EXISTS by_head_length ON entries (head_length)")
     db.execute(f"PRAGMA user_version={_VERSION}").close()
     db.execute("COMMIT")
 

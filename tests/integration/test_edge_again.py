@@ -135,6 +135,21 @@ def test_without_rows_none_is_read_twice_that_could_count_twice(pi: Pi) -> None:
     run(pi, results=ship)
     (again,) = run(pi, schema=WIDER, results=ship, replay="first")
     assert (again.rows_read, again.rows_clean) == (MOST_RANGES - 1, MOST_RANGES - 1)
+    # What was left out stays out, whatever else is refused and asked for again.
+    assert run(pi, schema=WIDER, results=ship, replay="second") == []
+
+
+def test_rows_that_rules_about_what_came_before_refused_do_not_come_back(pi: Pi) -> None:
+    # Between rows that are out of range a sensor says the same for ever.
+    values = ["1500", "1", "1"] * 1000
+    pi.write("a.csv", csv(*(reading(at, value=value) for at, value in enumerate(values))))
+    sensor, pm10 = WIDER["fields"]
+    look = {"fields": [sensor, pm10 | {"max": 1000, "stuckAfter": 1}]}
+    (first,) = run(pi, schema=look)
+    assert first.rejected_by_reason == {"out_of_range": 1000, "stuck_value": 1999}
+    wider = {"fields": [sensor, pm10 | {"stuckAfter": 1}]}
+    (again,) = run(pi, schema=wider, replay="first")
+    assert (again.rows_read, again.rows_clean) == (MOST_RANGES - 1, MOST_RANGES - 1)
 
 
 @pytest.mark.parametrize("appended", [False, True])
@@ -158,13 +173,14 @@ def test_files_read_by_other_rules_are_read_again_where_the_job_says_so(
     assert len(run(pi, reprocess="Changed")) == 1
 
 
-def test_a_ledger_of_the_version_before_is_taken_over(pi: Pi) -> None:
+def test_a_ledger_of_an_older_version_is_taken_over(pi: Pi) -> None:
     pi.write("a.csv", csv(reading(1), HIGH))
     run(pi)
     with sqlite3.connect(pi.state / "ledger.db") as db:
         for table in ("entries", "prepared"):
             db.execute(f"ALTER TABLE {table} DROP COLUMN whole")
             db.execute(f"ALTER TABLE {table} DROP COLUMN refused")
+            db.execute(f"ALTER TABLE {table} DROP COLUMN continues")
         db.execute("ALTER TABLE pending DROP COLUMN replay")
         db.execute("DROP TABLE replayed")
         db.execute("PRAGMA user_version=1")

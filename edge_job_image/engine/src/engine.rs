@@ -381,7 +381,8 @@ impl<'a, 'c> Work<'a, 'c> {
                 // The last line of a file can lack the newline that was counted.
                 let end = (at + row.size).min(input.end);
                 if !row.reason.looks_back() {
-                    read.refused.add(Lines { start: at, end, lines: line - 1 });
+                    let lines = line - 1;
+                    read.refused.add(Lines { start: at, end, lines, mixed: false });
                 }
             }
             self.buckets.add(&batch.rows, reading.number, self.crew)?;

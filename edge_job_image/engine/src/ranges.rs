@@ -12,6 +12,8 @@ pub struct Lines {
     pub end: u64,
     /// Newlines before `start`.
     pub lines: u64,
+    /// Whether rows that were not rejected are between them.
+    pub mixed: bool,
 }
 
 /// The ranges of one file, in their order.
@@ -23,7 +25,10 @@ impl Ranges {
     pub fn add(&mut self, range: Lines) {
         let full = self.0.len() == MOST;
         match self.0.last_mut() {
-            Some(last) if full || last.end == range.start => last.end = range.end,
+            Some(last) if full || last.end == range.start => {
+                last.mixed |= last.end < range.start;
+                last.end = range.end;
+            }
             _ => self.0.push(range),
         }
     }
@@ -32,7 +37,8 @@ impl Ranges {
         self.0.iter()
     }
 
-    /// The ranges as MessagePack, each as its three numbers; empty when there is none.
+    /// The ranges as MessagePack, each as its three numbers, and true if it is mixed; empty when
+    /// there is none.
     pub fn packed(&self) -> Vec<u8> {
         let mut bytes = vec![];
         if !self.0.is_empty() {
@@ -45,9 +51,12 @@ impl Ranges {
             }
         }
         for range in &self.0 {
-            bytes.push(0x93);
+            bytes.push(0x93 + u8::from(range.mixed));
             for number in [range.start, range.end, range.lines] {
                 pack(&mut bytes, number);
+            }
+            if range.mixed {
+                bytes.push(0xc3);
             }
         }
         bytes
@@ -80,7 +89,7 @@ mod tests {
     fn ranges(of: impl IntoIterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
         let mut ranges = Ranges::default();
         for (start, end) in of {
-            ranges.add(Lines { start, end, lines: start });
+            ranges.add(Lines { start, end, lines: start, mixed: false });
         }
         ranges.iter().map(|range| (range.start, range.end)).collect()
     }
