@@ -1,10 +1,13 @@
 """Whatever a file holds: each row ends in exactly one place, and no good row is lost or doubled."""
 
 import math
+import random
 import tempfile
 from collections import Counter
 from pathlib import Path
 
+import pytest
+from edge_etl_job.cells import MAX_LINE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +20,7 @@ GOOD = st.builds(
     st.integers(0, 99_980),
 )
 DIRT = st.one_of(
-    st.sampled_from(BROKEN),
+    st.sampled_from(list(BROKEN)),
     st.binary(max_size=60).filter(lambda line: b"\n" not in line),
     st.text(alphabet='0123456789-:T;,." \tZ+eEa\r\u00e4\u2028', max_size=50).map(str.encode),
 )
@@ -84,6 +87,28 @@ def test_each_row_ends_in_exactly_one_place(
         if row["timestamp"].date().isoformat() == "2019-03-04" and row["timestamp"].microsecond == 0
     }
     assert planted.keys() <= seconds.keys()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_kind_of_broken_line_costs_itself_and_no_good_row(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+    good = [reading(second, chance.choice("abc"), "1.5") for second in range(1, 4000)]
+    broken = [line for line in BROKEN for _ in range(25)]
+    lines = [line.encode() for line in good[1:]] + broken
+    chance.shuffle(lines)
+    long = b"2019-03-04T00:00:00;a;" + b"1" * MAX_LINE
+    raw = b"\n".join([HEADER.encode(), good[0].encode(), *lines, long, b""])
+    cleaned = clean(tmp_path, [raw], source={"csv": {"encoding": "utf-8", "decimal": "."}})
+    (result,) = cleaned.inputs
+    wanted = Counter(reason for line in broken if (reason := BROKEN[line]) is not None)
+    assert len(wanted) == 12
+    assert Counter(result.rejected_by_reason) == wanted + Counter(["row_too_long"])
+    assert (result.rows_clean, result.rows_duplicate) == (len(good), 0)
+    told = [
+        f"{row['timestamp'].isoformat()[:19]};{row['sensor_id']};{row['pm10']}"
+        for row in cleaned.rows
+    ]
+    assert told == good
 
 
 @given(st.lists(GOOD, max_size=80))
