@@ -14,7 +14,7 @@ import msgspec
 
 from edge_etl_operator.api import LabelExpression, Selector
 from edge_etl_operator.connection import NotFoundError, RefusedError
-from edge_etl_operator.kube import Node
+from edge_etl_operator.kube import Node, Part
 from edge_etl_operator.policies import absence, nodes
 
 if TYPE_CHECKING:
@@ -27,41 +27,37 @@ _UNITS: Final = {
 }  # fmt: skip
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A part of an object of Kubernetes."""
+class _Resources(Part, frozen=True, kw_only=True):
+    requests: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class _Resources(_Part, frozen=True, kw_only=True):
-    requests: dict[str, str] = {}
-
-
-class _Container(_Part, frozen=True, kw_only=True):
+class _Container(Part, frozen=True, kw_only=True):
     resources: _Resources = _Resources()
 
 
-class _Spec(_Part, frozen=True, kw_only=True):
+class _Spec(Part, frozen=True, kw_only=True):
     node_name: str = ""
     containers: tuple[_Container, ...] = ()
     init_containers: tuple[_Container, ...] = ()
 
 
-class _State(_Part, frozen=True, kw_only=True):
+class _State(Part, frozen=True, kw_only=True):
     phase: str = ""
 
 
-class PodUsage(_Part, frozen=True, kw_only=True):
+class PodUsage(Part, frozen=True, kw_only=True):
     """A pod of any namespace: where it is and what it has asked for."""
 
     spec: _Spec = _Spec()
     status: _State = _State()
 
 
-class _ClaimSpec(_Part, frozen=True, kw_only=True):
+class _ClaimSpec(Part, frozen=True, kw_only=True):
     access_modes: tuple[str, ...] = ()
     volume_name: str = ""
 
 
-class Claim(_Part, frozen=True, kw_only=True):
+class Claim(Part, frozen=True, kw_only=True):
     """A volume claim."""
 
     spec: _ClaimSpec = _ClaimSpec()
@@ -72,23 +68,23 @@ class Claim(_Part, frozen=True, kw_only=True):
         return "ReadWriteMany" in self.spec.access_modes
 
 
-class _Term(_Part, frozen=True, kw_only=True):
+class _Term(Part, frozen=True, kw_only=True):
     match_expressions: tuple[LabelExpression, ...] = ()
 
 
-class _Required(_Part, frozen=True, kw_only=True):
+class _Required(Part, frozen=True, kw_only=True):
     node_selector_terms: tuple[_Term, ...] = ()
 
 
-class _Affinity(_Part, frozen=True, kw_only=True):
+class _Affinity(Part, frozen=True, kw_only=True):
     required: _Required = _Required()
 
 
-class _VolumeSpec(_Part, frozen=True, kw_only=True):
+class _VolumeSpec(Part, frozen=True, kw_only=True):
     node_affinity: _Affinity = _Affinity()
 
 
-class Volume(_Part, frozen=True, kw_only=True):
+class Volume(Part, frozen=True, kw_only=True):
     """A persistent volume: the nodes that it can be mounted on."""
 
     spec: _VolumeSpec = _VolumeSpec()

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -18,6 +18,8 @@ WARNINGS_SECONDS: Final = 3.0
 """How old a list of warnings may be; many jobs of a namespace ask for the same one."""
 
 EVERYWHERE: Final = ""
+
+Own = TypeVar("Own", Job, Pod)
 
 Ring = Callable[[str, str], None]
 """Rings for a job: its namespace and its name."""
@@ -53,24 +55,16 @@ class Fleet:
         self._nodes = Mirror(source, Node, "/api/v1/nodes", label="", changed=node_changed)
         self._jobs: dict[str, Mirror[Job]] = {}
         self._pods: dict[str, Mirror[Pod]] = {}
+
+        def of_jobs(kind: type[Own], place: str) -> Mirror[Own]:
+            """Mirror the objects that belong to jobs."""
+            label = names.JOB
+            return Mirror(source, kind, place, label=label, selector=label, changed=object_changed)
+
         for namespace in namespaces:
             inside = f"/namespaces/{namespace}" if namespace != EVERYWHERE else ""
-            self._jobs[namespace] = Mirror(
-                source,
-                Job,
-                f"/apis/batch/v1{inside}/jobs",
-                label=names.JOB,
-                selector=names.JOB,
-                changed=object_changed,
-            )
-            self._pods[namespace] = Mirror(
-                source,
-                Pod,
-                f"/api/v1{inside}/pods",
-                label=names.JOB,
-                selector=names.JOB,
-                changed=object_changed,
-            )
+            self._jobs[namespace] = of_jobs(Job, f"/apis/batch/v1{inside}/jobs")
+            self._pods[namespace] = of_jobs(Pod, f"/api/v1{inside}/pods")
 
     @property
     def mirrors(self) -> tuple[Mirror[Node] | Mirror[Job] | Mirror[Pod], ...]:

@@ -11,17 +11,17 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A part of an object; null and absent fields are the same to Kubernetes."""
 
 
-class OwnerReference(_Part, frozen=True, kw_only=True):
+class OwnerReference(Part, frozen=True, kw_only=True):
     """Who an object belongs to."""
 
     uid: str
 
 
-class Metadata(_Part, frozen=True, kw_only=True):
+class Metadata(Part, frozen=True, kw_only=True):
     """Name, identity and labels of an object."""
 
     name: str
@@ -38,7 +38,7 @@ class Metadata(_Part, frozen=True, kw_only=True):
         return any(owner.uid == uid for owner in self.owner_references)
 
 
-class Condition(_Part, frozen=True, kw_only=True):
+class Condition(Part, frozen=True, kw_only=True):
     """A condition of any object."""
 
     type: str
@@ -47,7 +47,7 @@ class Condition(_Part, frozen=True, kw_only=True):
     message: str = ""
 
 
-class Taint(_Part, frozen=True, kw_only=True):
+class Taint(Part, frozen=True, kw_only=True):
     """A taint of a node."""
 
     key: str
@@ -55,21 +55,21 @@ class Taint(_Part, frozen=True, kw_only=True):
     value: str = ""
 
 
-class NodeSpec(_Part, frozen=True, kw_only=True):
+class NodeSpec(Part, frozen=True, kw_only=True):
     """What is wanted of a node."""
 
     unschedulable: bool = False
     taints: tuple[Taint, ...] = ()
 
 
-class NodeState(_Part, frozen=True, kw_only=True):
+class NodeState(Part, frozen=True, kw_only=True):
     """What a node reports."""
 
     conditions: tuple[Condition, ...] = ()
     allocatable: dict[str, str] = {}
 
 
-class Node(_Part, frozen=True, kw_only=True):
+class Node(Part, frozen=True, kw_only=True):
     """A node of the cluster."""
 
     metadata: Metadata
@@ -97,13 +97,13 @@ class Node(_Part, frozen=True, kw_only=True):
         return (self.metadata.uid, self.metadata.labels, self.spec, self.ready)
 
 
-class JobState(_Part, frozen=True, kw_only=True):
+class JobState(Part, frozen=True, kw_only=True):
     """What the Job controller reports."""
 
     conditions: tuple[Condition, ...] = ()
 
 
-class Job(_Part, frozen=True, kw_only=True):
+class Job(Part, frozen=True, kw_only=True):
     """A Kubernetes Job."""
 
     metadata: Metadata
@@ -135,14 +135,14 @@ class Job(_Part, frozen=True, kw_only=True):
         return self.succeeded or self.failure is not None
 
 
-class Waiting(_Part, frozen=True, kw_only=True):
+class Waiting(Part, frozen=True, kw_only=True):
     """Why a container does not run yet."""
 
     reason: str = ""
     message: str = ""
 
 
-class Terminated(_Part, frozen=True, kw_only=True):
+class Terminated(Part, frozen=True, kw_only=True):
     """How a container ended."""
 
     exit_code: int = 0
@@ -150,14 +150,14 @@ class Terminated(_Part, frozen=True, kw_only=True):
     message: str = ""
 
 
-class ContainerState(_Part, frozen=True, kw_only=True):
+class ContainerState(Part, frozen=True, kw_only=True):
     """One of waiting, running and terminated."""
 
     waiting: Waiting | None = None
     terminated: Terminated | None = None
 
 
-class ContainerStatus(_Part, frozen=True, kw_only=True):
+class ContainerStatus(Part, frozen=True, kw_only=True):
     """A container of a pod."""
 
     name: str
@@ -165,33 +165,33 @@ class ContainerStatus(_Part, frozen=True, kw_only=True):
     state: ContainerState = ContainerState()
 
 
-class ResourceLimits(_Part, frozen=True, kw_only=True):
+class ResourceLimits(Part, frozen=True, kw_only=True):
     """The resources of a container."""
 
     limits: dict[str, str] = {}
 
 
-class Container(_Part, frozen=True, kw_only=True):
+class Container(Part, frozen=True, kw_only=True):
     """The specification of a container."""
 
     name: str
     resources: ResourceLimits = ResourceLimits()
 
 
-class ConfigMapVolume(_Part, frozen=True, kw_only=True):
+class ConfigMapVolume(Part, frozen=True, kw_only=True):
     """Which ConfigMap a volume is."""
 
     name: str = ""
 
 
-class Volume(_Part, frozen=True, kw_only=True):
+class Volume(Part, frozen=True, kw_only=True):
     """A volume of a pod, as far as it is a ConfigMap."""
 
     name: str = ""
     config_map: ConfigMapVolume | None = None
 
 
-class PodSpec(_Part, frozen=True, kw_only=True):
+class PodSpec(Part, frozen=True, kw_only=True):
     """The specification of a pod."""
 
     node_name: str = ""
@@ -199,7 +199,7 @@ class PodSpec(_Part, frozen=True, kw_only=True):
     volumes: tuple[Volume, ...] = ()
 
 
-class PodState(_Part, frozen=True, kw_only=True):
+class PodState(Part, frozen=True, kw_only=True):
     """What the scheduler and the kubelet report."""
 
     phase: str = "Pending"
@@ -210,7 +210,7 @@ class PodState(_Part, frozen=True, kw_only=True):
     init_container_statuses: tuple[ContainerStatus, ...] = ()
 
 
-class Pod(_Part, frozen=True, kw_only=True):
+class Pod(Part, frozen=True, kw_only=True):
     """A pod."""
 
     metadata: Metadata
@@ -267,13 +267,13 @@ class Pod(_Part, frozen=True, kw_only=True):
         return next((each.resources.limits.get("memory", "") for each in self.spec.containers), "")
 
 
-class ObjectReference(_Part, frozen=True, kw_only=True):
+class ObjectReference(Part, frozen=True, kw_only=True):
     """Which object an event is about."""
 
     uid: str = ""
 
 
-class Event(_Part, frozen=True, kw_only=True):
+class Event(Part, frozen=True, kw_only=True):
     """A warning that a component of Kubernetes posted about an object."""
 
     involved_object: ObjectReference = ObjectReference()
@@ -289,7 +289,7 @@ class Event(_Part, frozen=True, kw_only=True):
         return moment.timestamp() if moment else 0.0
 
 
-class LeaseSpec(_Part, frozen=True, kw_only=True):
+class LeaseSpec(Part, frozen=True, kw_only=True):
     """Who holds a lease, and for how long after its last change."""
 
     holder_identity: str = ""
@@ -297,7 +297,7 @@ class LeaseSpec(_Part, frozen=True, kw_only=True):
     lease_transitions: int = 0
 
 
-class Lease(_Part, frozen=True, kw_only=True):
+class Lease(Part, frozen=True, kw_only=True):
     """A lock with an end."""
 
     metadata: Metadata
@@ -311,14 +311,14 @@ def _holds(conditions: tuple[Condition, ...], kind: str) -> bool:
 _Item = TypeVar("_Item")
 
 
-class ListMetadata(_Part, frozen=True, kw_only=True):
+class ListMetadata(Part, frozen=True, kw_only=True):
     """Where a list was taken, and where its next page begins."""
 
     resource_version: str = ""
     continue_: str = msgspec.field(name="continue", default="")
 
 
-class Page(_Part, frozen=True, kw_only=True):
+class Page(Part, frozen=True, kw_only=True):
     """A page of a list; its items are decoded by their own type."""
 
     items: list[msgspec.Raw] = []

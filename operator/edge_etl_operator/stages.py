@@ -1,6 +1,7 @@
 """What became of each node of a run, and of its driver: from facts to a state, pure."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,10 @@ from edge_etl_operator.kube import Job, Pod
 from edge_etl_operator.observation import Observation
 from edge_etl_operator.policies import absence, diagnosis
 from edge_etl_operator.policies.diagnosis import Diagnosis
+
+EVIDENCE_LOST: Final = "EvidenceLost"
+"""Reason of a node whose Job is made again: its pod was gone before its summary was read, or its
+time passed while the node was off."""
 
 
 def node_states(seen: Observation, run: Run) -> tuple[NodeStatus, ...]:
@@ -135,11 +140,6 @@ def _unexplained(name: str, pods: Sequence[Pod]) -> NodeStatus:
         conditions.NO_SUMMARY, f"Pod {pods[-1].name} ended without a summary of what it did"
     )
     return _with(name, "Failed", cause.reason.code, cause.message, pods[-1].uid)
-
-
-EVIDENCE_LOST = "EvidenceLost"
-"""Reason of a node whose Job is made again: its pod was gone before its summary was read, or its
-time passed while the node was off."""
 
 
 def _going(seen: Observation, job: Job, name: str, pods: Sequence[Pod]) -> NodeStatus:
