@@ -50,7 +50,7 @@ def aggregate(
         publish.recover(paths.table)
         current = latest_version(paths.table)
         pending, late = manifests.pending(document, deliveries, current)
-        differing = _differing(document, pending, current)
+        differing = _differing(document, pending, current, java)
         document, pending = _without(document, pending, differing)
         plan = make_plan(document, current, pending)
         if plan is None and current and current.manifest.application != _digest(document):
@@ -64,7 +64,10 @@ def aggregate(
 
 
 def _differing(
-    document: AggregationDocument, pending: Sequence[Delivery], current: Version | None
+    document: AggregationDocument,
+    pending: Sequence[Delivery],
+    current: Version | None,
+    java: Path | None,
 ) -> tuple[Drift, ...]:
     """Return the nodes that differ from their fleet, where the job minds.
 
@@ -73,7 +76,9 @@ def _differing(
     if document.on_drift == "Evolve":
         return ()
     found = drift.drifts(
-        (delivery.manifest for delivery in pending), current.manifest if current else None
+        (delivery.manifest for delivery in pending),
+        current.manifest if current else None,
+        lambda node: _mistyped(document, [d for d in pending if d.manifest.node == node], java),
     )
     if found and document.on_drift == "Fail":
         told = "; ".join(f"{each.node}: {each.difference}" for each in found[:_TOLD])
@@ -84,6 +89,19 @@ def _differing(
             "Evolve (their rows are merged) or QuarantineNode (the others' rows are)",
         )
     return found
+
+
+def _mistyped(
+    document: AggregationDocument, deliveries: Sequence[Delivery], java: Path | None
+) -> str:
+    """Name the fields of a node whose values are of other types: its rejected rows tell."""
+    from edge_etl_spark.mistyped import named
+    from edge_etl_spark.session import session
+
+    # Few rows of one node: no executors are waited for.
+    here = msgspec.structs.replace(document.spark, master="local[1]")
+    with java_home(java), session(here, f"{document.namespace}/{document.job}", 0) as spark:
+        return named(spark, deliveries)
 
 
 def _without(

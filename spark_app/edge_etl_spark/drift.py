@@ -6,7 +6,7 @@ manifests, so it is found again in each aggregation for as long as it is so.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from edge_etl_spark.documents import Drift, NodeManifest, VersionManifest
@@ -19,9 +19,14 @@ _LONGEST: Final = 240
 
 
 def drifts(
-    deliveries: Iterable[NodeManifest], current: VersionManifest | None
+    deliveries: Iterable[NodeManifest],
+    current: VersionManifest | None,
+    fields: Callable[[str], str] = lambda node: "",
 ) -> tuple[Drift, ...]:
     """Return the nodes that differ from their fleet, each with the difference.
+
+    ``fields`` names the fields of a node whose values are of other types; it is asked only when
+    most of them are.
 
     The fleet are the nodes that deliver rows now. A field is the fleet's when more than half of
     them have it; where there are only one or two nodes, also when the table had it before.
@@ -41,9 +46,7 @@ def drifts(
         if missing := sorted(lacking[node] & expected):
             told.append(_columns(node, missing, nodes))
         if alone and node in mistyped:
-            told.append(
-                f"{mistyped[node]:.0%} of its rows have values of other types than the schema says"
-            )
+            told.append(_types(mistyped[node], fields(node)))
         if told:
             found.append(Drift(node=node, difference="; ".join(told)[:_LONGEST]))
     return tuple(found)
@@ -84,6 +87,12 @@ def _expected(lacking: Mapping[str, set[str]], current: VersionManifest | None) 
 def _invalid(own: Sequence[NodeManifest]) -> float:
     read = sum(manifest.rows_read for manifest in own)
     return sum(manifest.rejected_by_reason.get(INVALID, 0) for manifest in own) / read
+
+
+def _types(share: float, fields: str) -> str:
+    """Say how many rows have values of other types, and of which fields."""
+    told = f"{share:.0%} of its rows have values of other types than the schema says"
+    return f"{told}: {fields}" if fields else told
 
 
 def _columns(node: str, missing: Sequence[str], nodes: Mapping[str, Sequence[NodeManifest]]) -> str:

@@ -400,3 +400,23 @@ def test_a_node_unlike_its_fleet_is_named_before_its_rows_are_in_the_table(job: 
     evolved = run(job, THIRD)
     assert (evolved.manifests_merged, evolved.quarantined_nodes) == (1, ())
     assert evolved.rows > report.rows
+
+
+def test_a_node_whose_values_are_of_other_types_is_named_with_the_fields(job: Job) -> None:
+    rows = readings(1, "2026-01-01", count=6)
+    for node in ("pi-1", "pi-2"):
+        job.deliver(FIRST, node, rows)
+    details = [
+        *["pm10: '12,5' is not a double"] * 6,
+        "humidity: 'wet: is not a long' is not a long",
+    ]
+    job.deliver(FIRST, "pi-3", rows, invalid=details)
+    report = run(job, FIRST, "pi-1", "pi-2", "pi-3", onDrift="QuarantineNode")
+    [found] = report.quarantined_nodes
+    assert (found.node, found.difference) == (
+        "pi-3",
+        "54% of its rows have values of other types than the schema says: "
+        "pm10 is no double in 6 of them, such as '12,5'; "
+        "humidity is no long in 1 of them, such as 'wet: is not a long'",
+    )
+    assert {each.node for each in version(job).merged} == {"pi-1", "pi-2"}

@@ -82,9 +82,18 @@ class Job:
         return [item["name"] for item in self.fields if item["type"] in {"double", "long"}]
 
     def deliver(
-        self, run: str, node: str, rows: Any, attempt: str = "a1", lacks: Sequence[str] = ()
+        self,
+        run: str,
+        node: str,
+        rows: Any,
+        attempt: str = "a1",
+        lacks: Sequence[str] = (),
+        invalid: Sequence[str] = (),
     ) -> Path:
-        """Commit ``rows`` as the result of a node in a run; return the manifest's path."""
+        """Commit ``rows`` as the result of a node in a run; return the manifest's path.
+
+        ``invalid`` are the details of rows that are rejected for values of other types.
+        """
         directory = self.directory / "runs" / run / node / attempt
         directory.mkdir(parents=True)
         files = []
@@ -95,8 +104,10 @@ class Job:
             files += self._write(
                 directory, "features", state, "window_start", self._feature_types()
             )
+        if invalid:
+            files.append(_refused(directory / "rejected.parquet", invalid))
         watermark = rows["timestamp"].max().isoformat() if len(rows) else None
-        return self._commit(run, node, attempt, files, len(rows), watermark, lacks)
+        return self._commit(run, node, attempt, files, len(rows), watermark, lacks, len(invalid))
 
     def commit(self, run: str, node: str, attempt: str = "a1") -> Path:
         """Commit what lies in the attempt's folder: rows alone, a file for each day."""
@@ -116,6 +127,7 @@ class Job:
         count: int,
         watermark: str | None,
         lacks: Sequence[str] = (),
+        invalid: int = 0,
     ) -> Path:
         manifest = {
             "apiVersion": "pi-edge-spark.io/v1alpha1",
@@ -129,11 +141,11 @@ class Job:
             "window": self.window,
             "groupBy": list(self.group_by),
             "createdAt": "2026-01-01T00:00:00Z",
-            "rowsRead": count,
+            "rowsRead": count + invalid,
             "rowsClean": count,
-            "rowsRejected": 0,
+            "rowsRejected": invalid,
             "rowsDuplicate": 0,
-            "rejectedByReason": {},
+            "rejectedByReason": {"invalid_value": invalid} if invalid else {},
             "bytesRead": 100,
             "bytesWritten": sum(item["bytes"] for item in files),
             "watermark": watermark,
@@ -192,7 +204,14 @@ class Job:
         return files
 
 
-def _listed(path: Path, kind: str, day: str, rows: int) -> dict[str, Any]:
+def _refused(path: Path, details: Sequence[str]) -> dict[str, Any]:
+    """Write rows that are rejected, a detail of each, and return the file as it is listed."""
+    columns = {"reason": ["invalid_value"] * len(details), "detail": list(details)}
+    pq.write_table(pa.table(columns), path)
+    return _listed(path, "rejected", None, len(details))
+
+
+def _listed(path: Path, kind: str, day: str | None, rows: int) -> dict[str, Any]:
     """Return a file as a manifest lists it."""
     content = path.read_bytes()
     return {

@@ -77,6 +77,22 @@ def test_the_difference_is_named() -> None:
     )
 
 
+def test_the_fields_of_other_types_are_asked_for_only_where_they_differ() -> None:
+    asked: list[str] = []
+
+    def fields(node: str) -> str:
+        asked.append(node)
+        return "pm10 is no double in 95 of them, such as '12,5'"
+
+    fleet = [manifest("a"), manifest("b", bad=40), manifest("c", bad=95)]
+    [found] = drift.drifts(fleet, None, fields)
+    assert asked == ["c"]
+    assert found.difference == (
+        "95% of its rows have values of other types than the schema says: "
+        "pm10 is no double in 95 of them, such as '12,5'"
+    )
+
+
 def test_the_table_remembers_which_fields_there_were() -> None:
     had = drift.fields_had(["pm10", "pm25"], [manifest("a", "pm25")], before("humidity"))
     assert had == ("humidity", "pm10")
