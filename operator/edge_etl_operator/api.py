@@ -314,7 +314,7 @@ class Run(_Part, frozen=True, kw_only=True, omit_defaults=True):
     """A run: it is in the status before any of its objects exists.
 
     The nodes are those that matched when it began, and the late ones that it is completed with.
-    The time that it may take counts from its start, or from when it was resumed last. What is
+    The time that it may take counts from its start, or from ``resume_time``. What is
     missing is settled before the aggregation begins.
     """
 

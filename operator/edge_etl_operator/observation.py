@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property, partial
 from typing import Final
 
@@ -26,6 +27,8 @@ class Observation:
     warnings: tuple[Event, ...] = ()
     room: int | None = None
     """How many more nodes may be at work, of all jobs together; None when there is no limit."""
+    clock_set: timedelta = timedelta()
+    """By how much the clock was set since the job was looked at last."""
     capacity: Callable[[str], Capacity] = lambda claim: Capacity()
     """Looks at the cluster's room and at a claim, when Spark is to be placed: it costs a lot."""
 
@@ -82,7 +85,7 @@ class Observation:
         return found
 
 
-def gather(fleet: Fleet, job: EdgeETLJob) -> Observation:
+def gather(fleet: Fleet, job: EdgeETLJob, clock_set: timedelta = timedelta()) -> Observation:
     """Look at everything that belongs to a job; ApiError if the API server does not let us."""
     uid = job.metadata.uid
     jobs = tuple(
@@ -93,7 +96,7 @@ def gather(fleet: Fleet, job: EdgeETLJob) -> Observation:
     # Only the events about what waits tell something, and most of the time nothing does.
     warnings = fleet.warnings(job.namespace) if _waits(jobs, pods) else ()
     look = partial(fleet.capacity, job.namespace)
-    return Observation(job, fleet.nodes(), jobs, pods, warnings, fleet.room(), look)
+    return Observation(job, fleet.nodes(), jobs, pods, warnings, fleet.room(), clock_set, look)
 
 
 def _caught_up(

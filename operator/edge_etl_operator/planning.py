@@ -13,6 +13,7 @@ from edge_etl_operator.leftovers import leftovers, still_there
 from edge_etl_operator.observation import Observation
 from edge_etl_operator.policies import (
     acceptance,
+    clock_set,
     deadlines,
     late,
     nodes,
@@ -51,7 +52,7 @@ def _decide(seen: Observation, settings: Settings, now: datetime) -> Decision:
         case Trigger.START:
             return _start(seen, agenda, now)
         case Trigger.CONTINUE:
-            decision = _proceed(seen, _resumed(seen.job.status.run, now), settings, now)
+            decision = _proceed(seen, _resumed(seen, now), settings, now)
         case Trigger.SUSPEND:
             decision = _suspend(seen, settings, now)
         case Trigger.REST if late.completes(job):
@@ -123,11 +124,12 @@ def _lack(job: EdgeETLJob, choice: nodes.Choice) -> tuple[conditions.Reason, str
     return None
 
 
-def _resumed(run: Run | None, now: datetime) -> Run:
+def _resumed(seen: Observation, now: datetime) -> Run:
     """Return the run that goes on; after a suspension its time counts anew."""
+    run = seen.job.status.run
     assert run is not None  # noqa: S101  # the trigger's CONTINUE means that there is one
     if run.suspend_time is None:
-        return run
+        return clock_set.counted(run, seen.clock_set, now)
     return msgspec.structs.replace(run, suspend_time=None, resume_time=now.replace(microsecond=0))
 
 
@@ -135,6 +137,7 @@ def _suspend(seen: Observation, settings: Settings, now: datetime) -> Decision:
     """Stop a run so that it can go on later: what has delivered stays, as does a run's end."""
     run = seen.job.status.run
     assert run is not None  # noqa: S101  # the trigger's SUSPEND means that there is one
+    run = clock_set.counted(run, seen.clock_set, now)
     decision = _proceed(seen, run, settings, now)
     if not decision.status.going:
         return decision

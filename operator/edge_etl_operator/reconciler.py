@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any, Final, TypeGuard
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from edge_etl_operator import api, conditions, history, metrics, observation, planning, status
 from edge_etl_operator.announcing import Announcer
 from edge_etl_operator.api import EdgeETLJob, InvalidResourceError, Status
+from edge_etl_operator.clock import Clock
 from edge_etl_operator.cluster import (
     ApiError,
     Cluster,
@@ -49,12 +50,12 @@ class Reconciler:
         cluster: Cluster,
         fleet: Fleet,
         settings: Settings,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock | None = None,
     ) -> None:
         self._cluster = cluster
         self._fleet = fleet
         self._settings = settings
-        self._clock = clock
+        self._clock = clock or Clock()
         # With a limit for all jobs together two must not take the same place.
         capped = settings.max_parallel_nodes is not None
         self._turn = threading.Lock() if capped else contextlib.nullcontext()
@@ -65,6 +66,7 @@ class Reconciler:
         # cluster says too, so that it is gone after a restart costs nothing but time.
         self._whole: dict[str, Status] = {}
         self._written: dict[tuple[str, str], float] = {}
+        self._ahead: dict[tuple[str, str], float] = {}
 
     def reconcile(self, namespace: str, name: str) -> float | None:
         """Bring a job one step further; return in how many seconds to look again, if at all.
@@ -75,6 +77,7 @@ class Reconciler:
             resource = self._cluster.edge_etl_job(namespace, name)
         except NotFoundError:
             self._written.pop((namespace, name), None)
+            self._ahead.pop((namespace, name), None)
             gone = self._whole.pop(f"{namespace}/{name}", None)
             metrics.forget(namespace, name, gone.node_counts if gone else ())
             return None
@@ -100,27 +103,32 @@ class Reconciler:
 
     def _proceed(self, resource: dict[str, Any], job: EdgeETLJob) -> float | None:
         problem: ApiError | None = None
+        key, ahead = (job.namespace, job.name), self._clock.ahead()
+        clock_set = timedelta(seconds=ahead - self._ahead.get(key, ahead))
         with self._turn:
             try:
-                seen = observation.gather(self._fleet, job)
+                seen = observation.gather(self._fleet, job, clock_set)
             except RefusedError as error:
                 told = status.with_problem(
-                    job, job.status, conditions.PERMISSION_MISSING, error.message, self._clock()
+                    job, job.status, conditions.PERMISSION_MISSING, error.message, self._clock.now()
                 )
                 self._write(resource, job.status, told)
                 raise
-            decision = planning.plan(seen, self._settings, self._clock())
+            decision = planning.plan(seen, self._settings, self._clock.now())
             told = decision.status
             complete = True
             try:
                 complete = self._act(job, decision.actions)
             except RefusedError as error:
                 problem = error
-                told = status.with_problem(job, told, _reason(error), error.message, self._clock())
+                told = status.with_problem(
+                    job, told, _reason(error), error.message, self._clock.now()
+                )
         again = decision.again if complete else 0.0
         if problem is None and (wait := self._early(job, told)) > 0:
             return wait if again is None else min(wait, again)
         self._write(resource, job.status, told)
+        self._ahead[key] = ahead
         if problem is not None:
             raise problem
         return again
@@ -199,7 +207,7 @@ class Reconciler:
     def _refuse(self, resource: dict[str, Any], fact: str) -> None:
         known = api.parse_status(resource)
         generation = api.parse_metadata(resource).generation
-        self._write(resource, known, status.invalid(generation, known, fact, self._clock()))
+        self._write(resource, known, status.invalid(generation, known, fact, self._clock.now()))
 
     def _write(self, resource: dict[str, Any], known: Status, told: Status) -> None:
         """Write the status if it says anything new."""
@@ -211,7 +219,7 @@ class Reconciler:
             self._written[metadata["namespace"], metadata["name"]] = time.monotonic()
             version = self._cluster.replace_status(resource, api.as_document(kept))
             self.wrote(metadata["namespace"], metadata["name"], version)
-            self._announcer.tell(api.parse_metadata(resource), known, told, self._clock())
+            self._announcer.tell(api.parse_metadata(resource), known, told, self._clock.now())
             metrics.note(api.parse_metadata(resource), known, told)
         self._whole[f"{metadata['namespace']}/{metadata['name']}"] = told
         success = told.condition(conditions.SUCCEEDED)

@@ -261,4 +261,6 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _ended(run: Run, now: datetime) -> Run:
-    return msgspec.structs.replace(run, completion_time=now.replace(microsecond=0))
+    # A clock that was put back meanwhile does not let it end before it began.
+    end = max(now.replace(microsecond=0), run.start_time)
+    return msgspec.structs.replace(run, completion_time=end)

@@ -152,6 +152,7 @@ class World:
     created: list[str] = field(default_factory=list)
     writes: int = 0
     room: int | None = None
+    clock_set: timedelta = timedelta()
 
     def with_nodes(self, *added: str | Node) -> Self:
         """Add nodes."""
@@ -188,6 +189,11 @@ class World:
         self.now += timedelta(seconds=seconds)
         return self
 
+    def set_clock(self, seconds: float) -> Self:
+        """Set the operator's clock, which takes no time."""
+        self.clock_set += timedelta(seconds=seconds)
+        return self.after(seconds)
+
     @property
     def job(self) -> api.EdgeETLJob:
         """The job as the API server has it."""
@@ -215,6 +221,7 @@ class World:
             tuple(msgspec.convert(each, Pod) for each in self.pods.values()),
             tuple(self.warnings),
             self.room,
+            self.clock_set,
         )
 
     def decide(self, settings: Settings = SETTINGS) -> Decision:
@@ -231,6 +238,7 @@ class World:
             told = api.as_document(decision.status)
             self.writes += told != self.status
             self.status = told
+            self.clock_set = timedelta()
         return decision
 
     def settle(self, limit: int = 20) -> Self:

@@ -163,7 +163,7 @@ class ScheduledStory:
             case ("pass", int(seconds)):
                 world.after(seconds)
             case ("set", int(offset)):
-                world.after(offset - self._offset)
+                world.set_clock(offset - self._offset)
                 self._offset = offset
             case ("ask", value):
                 world.annotations = {"pi-edge-spark.io/run-now": str(value)}
