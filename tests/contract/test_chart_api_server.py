@@ -140,6 +140,7 @@ def test_plain_manifests_apply_without_helm(server: ApiServer, notes: str) -> No
 
 
 def test_the_definition_applies_client_side(server: ApiServer, notes: str) -> None:
+    """Peers: a CRD too large for `kubectl apply` (KF#2151, #2386)."""
     definition = chart.CHART / "files" / "edgeetljob.crd.yaml"
     assert len(json.dumps(yaml.safe_load(definition.read_text()))) < CRD_LIMIT
     server.kubectl("apply", "--dry-run=client", "-f", definition)
@@ -231,6 +232,7 @@ REFUSED = [
 def test_an_account_may_do_what_it_needs(
     account: str, verbs: str, resource: str, namespace: str, server: ApiServer, notes: str
 ) -> None:
+    """Peers: a chart that lacks rights which the shipped versions need."""
     answers = may(server, account, verbs, resource, namespace)
     assert answers == dict.fromkeys(verbs.split(), True)
 

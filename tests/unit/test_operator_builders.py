@@ -97,6 +97,7 @@ def test_a_nodes_job_is_pinned_by_its_hostname_label() -> None:
 
 
 def test_a_path_comes_from_the_settings_and_the_source_is_read_only() -> None:
+    """Peers: a user's path reached any host path (CVE-2025-62878)."""
     spec = edge.node_job(facts.job(), RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]["spec"]
     volumes = {each["name"]: each for each in spec["volumes"]}
     assert volumes["source"]["hostPath"] == {"path": "/data/sensors", "type": "Directory"}

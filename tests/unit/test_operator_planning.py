@@ -18,6 +18,7 @@ def test_a_runs_id_is_written_before_anything_is_created() -> None:
 
 
 def test_a_whole_run() -> None:
+    """Peers: a JVM for each submission (KF#2337, #1138, #2972), 14 writes by the operator."""
     world = started("pi-1", "pi-2")
     assert world.created[0] == "ConfigMap/air-20260301-120000-edge"
     assert len(world.jobs) == 2
@@ -33,6 +34,9 @@ def test_a_whole_run() -> None:
     assert world.status["rows"] == 97
     assert world.status["rejectedRatio"] == "3.0%"
     assert "completionTime" in world.status["run"]
+    kinds = [each.split("/")[0] for each in world.created]
+    assert kinds == ["ConfigMap", "Job", "Job", "ConfigMap", "Pod"]
+    assert world.writes <= 7
 
 
 def test_the_nodes_of_a_run_are_those_of_its_start() -> None:

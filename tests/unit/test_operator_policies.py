@@ -159,6 +159,7 @@ def test_a_selector_is_described_as_kubectl_takes_it() -> None:
     [(0, False, 60.0), (0, True, 5.0), (3598, True, 2.1), (3599.9, False, 0.5), (9999, True, 0.5)],
 )
 def test_when_to_look_again(passed: float, waits: bool, expected: float) -> None:
+    """Peers: a missing image or claim without a word for 25 minutes."""
     job = facts.job()
     run = api.Run(id="r", start_time=facts.START, spec_hash="")
     now = facts.START + timedelta(seconds=passed)

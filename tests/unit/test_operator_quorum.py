@@ -8,7 +8,7 @@ from edge_etl_operator.policies import absence, late, quorum
 from edge_etl_operator.policies.quorum import Tally, Verdict
 
 from tests.support import operator_facts as facts
-from tests.support.operator_facts import World
+from tests.support.operator_facts import START, World
 
 GO, MERGE, FEW, ABSENT = (
     *(Verdict.GO_ON, Verdict.AGGREGATE),
@@ -112,6 +112,36 @@ def test_when_a_run_is_aggregated_again(phases: tuple[str, str], expected: bool)
     run = facts.run(nodes=("a", "b"), missing=("b",))
     states = [state(name, phase) for name, phase in zip("ab", phases, strict=True)]
     assert late.delivered(run, states) == expected
+
+
+@pytest.mark.parametrize(
+    ("policy", "succeeded", "changes", "expected"),
+    [
+        ("Reaggregate", "True", {}, True),
+        ("NextRun", "True", {}, False),
+        ("Ignore", "True", {}, False),
+        ("Reaggregate", "False", {}, False),
+        ("Reaggregate", "True", {"suspend": True}, False),
+        ("Reaggregate", "True", {"over": False}, False),
+    ],
+)
+def test_which_runs_take_late_nodes_in(
+    policy: str, succeeded: str, changes: dict[str, bool], expected: bool
+) -> None:
+    over = changes.get("over", True)
+    run = {"id": "20260301-120000", "startTime": START, "specHash": ""}
+    told = {"type": "Succeeded", "status": succeeded, "reason": "", "message": ""}
+    status = {
+        "run": {**run, **({"completionTime": START} if over else {})},
+        "conditions": [{**told, "lastTransitionTime": START}],
+    }
+    nodes = {"selector": {"matchLabels": {"role": "edge"}}, "lateDataPolicy": policy}
+    assert late.completes(facts.job(status, nodes=nodes, suspend="suspend" in changes)) is expected
+
+
+def test_nodes_that_match_only_now_join_once() -> None:
+    run = facts.run(nodes=("a", "b"))
+    assert late.joined(run, ("c", "b", "d")) == ("c", "d")
 
 
 FOUR = ("pi-1", "pi-2", "pi-3", "pi-4")

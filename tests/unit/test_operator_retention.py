@@ -29,6 +29,7 @@ S, P, F, R = "Succeeded", "PartiallySucceeded", "Failed", "Replaced"
 def test_which_runs_keep_their_objects(
     results: list[str], spec: dict[str, Any], expected: list[int]
 ) -> None:
+    """Peers: TTL not honoured (KF#1761); driver logs lost (KF#1361, #2280, #196)."""
     ended = [facts.START - timedelta(hours=hours) for hours in range(len(results))]
     past = [
         {"id": f"run-{number}", "result": result, "startTime": when, "completionTime": when}
@@ -51,6 +52,7 @@ def run_again(world: World, request: str) -> None:
 
 
 def test_objects_go_with_the_limit_and_with_time() -> None:
+    """Peers: a finished job is shown as ResourceReleased (AP)."""
     world = World().with_nodes("pi-1").edit(successfulRunsHistoryLimit=2)
     for request in "1234":
         run_again(world, request)
