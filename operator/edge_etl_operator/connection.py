@@ -20,7 +20,7 @@ from edge_etl_operator.limiter import Limiter
 
 CONNECT_SECONDS: Final = 5
 READ_SECONDS: Final = 30
-CONNECTIONS: Final = 40
+CONNECTIONS: Final = 120
 """More than threads ask at once: one that is too many is made anew for each request."""
 
 LONGEST_PAUSE_SECONDS: Final = 30.0

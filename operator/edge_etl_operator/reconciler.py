@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 PROGRESS_SECONDS: Final = 1.0
 """How long at least between two writes that only count nodes on."""
 
-WRITERS: Final = 6
+WRITERS: Final = 12
 """How many nodes' Jobs of a job are created at once."""
 
 SLICE_SECONDS: Final = 1.0

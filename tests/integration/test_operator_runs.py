@@ -64,7 +64,9 @@ def test_killed_at_every_write_it_ends_as_if_nothing_had_happened(site: Site) ->
         with operator:
             site.kubelet().run_until(step, "the run ends", timeout=240)
     assert site.phase("Succeeded")
-    assert len(kills) >= 10
+    # At the least: the beginning, a ConfigMap, the Jobs at once, EdgeComplete, a ConfigMap, the
+    # driver, the end.
+    assert len(kills) >= 7
     created = [write for write in proxy.writes if write.method == "POST" and write.status == 201]
     _assert_complete(site)
     kinds = [write.path.rsplit("/", 1)[-1] for write in created]
