@@ -37,6 +37,7 @@ class Figures:
 
     nodes: int
     jobs: int
+    plain_created: float
     one_job_created: float
     all_created: float
     duplicates: int
@@ -99,11 +100,12 @@ class Measured:
 def measure(nodes: int, jobs: int, idle: int) -> Figures:
     """Run everything over so many nodes."""
     with simulated.control_plane(nodes) as server, TemporaryDirectory() as folder:
+        ceiling = simulated.plain(server, nodes)
         watcher = Watcher(server)
         operator = Measured(server, Path(folder), _free_port())
         operator.start()
         try:
-            return _measured(server, watcher, operator, (nodes, jobs, idle))
+            return _measured(server, watcher, operator, (nodes, jobs, idle), ceiling)
         except BaseException:
             sys.stderr.write("".join(operator.process.log_file.read_text()[-5000:]))
             raise
@@ -118,7 +120,11 @@ def _free_port() -> int:
 
 
 def _measured(
-    server: ApiServer, watcher: Watcher, operator: Measured, size: tuple[int, int, int]
+    server: ApiServer,
+    watcher: Watcher,
+    operator: Measured,
+    size: tuple[int, int, int],
+    ceiling: float,
 ) -> Figures:
     nodes, jobs, rest = size
     [alone] = _run(server, watcher, ["first"], nodes)
@@ -139,6 +145,7 @@ def _measured(
     return Figures(
         nodes=nodes,
         jobs=jobs,
+        plain_created=ceiling,
         one_job_created=max(alone.created) - alone.applied,
         all_created=max(max(run.created) for run in runs) - min(run.applied for run in runs),
         duplicates=sum(len(run.created) for run in runs) - each,
@@ -170,7 +177,7 @@ def _run(server: ApiServer, watcher: Watcher, names: Sequence[str], nodes: int) 
     wait(
         done,
         f"{len(names)} jobs over {nodes} nodes succeed",
-        1800,
+        4 * 3600,
         step=lambda: simulated.end_drivers(watcher, kubelet),
     )
     return [watcher.of(name) for name in names]

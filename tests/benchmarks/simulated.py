@@ -8,6 +8,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,15 @@ from typing import Any, Final
 
 import msgspec
 from edge_etl_operator import names
+from edge_etl_operator.api import parse
+from edge_etl_operator.builders import edge
 from edge_etl_operator.connection import Connection
-from edge_etl_operator.kube import Job, Metadata, Pod
+from edge_etl_operator.kube import Job, Metadata, Node, Pod
 from edge_etl_operator.limiter import Limiter
 from edge_etl_operator.mirror import Mirror
+from edge_etl_operator.settings import Settings
 
+from tests.support import operator_facts, operator_process
 from tests.support.cluster import ApiServer, Kube, binaries
 from tests.support.cluster.api_server import QUIET_CONTROLLERS
 from tests.support.operator_process import ROOT, Kubelet, succeed
@@ -27,6 +32,8 @@ from tests.support.operator_process import ROOT, Kubelet, succeed
 STAGES: Final = Path(__file__).with_name("kwok.yaml")
 CRD: Final = ROOT / "operator" / "edge_etl_operator" / "crd.yaml"
 NAMESPACE: Final = "farm"
+PLAIN: Final = "plain"
+PLAIN_CLIENTS: Final = 20
 _REQUESTS_PER_SECOND: Final = 1000
 """Of the control plane's own parts: the operator shall be what is measured, not their limits."""
 
@@ -167,8 +174,12 @@ def control_plane(nodes: int) -> Iterator[ApiServer]:
         yield server
 
 
+def node_names(count: int) -> list[str]:
+    """Return the names of the nodes."""
+    return [f"pi-{number:04}" for number in range(count)]
+
+
 def _add_nodes(server: ApiServer, count: int) -> None:
-    names = [f"pi-{number:04}" for number in range(count)]
     items = [
         {
             "apiVersion": "v1",
@@ -178,7 +189,7 @@ def _add_nodes(server: ApiServer, count: int) -> None:
                 "labels": {"pi-edge-spark.io/role": "edge", "kubernetes.io/hostname": name},
             },
         }
-        for name in names
+        for name in node_names(count)
     ]
     for start in range(0, count, 250):
         part = {"apiVersion": "v1", "kind": "List", "items": items[start : start + 250]}
@@ -195,29 +206,49 @@ def _add_nodes(server: ApiServer, count: int) -> None:
     server.kubectl("taint", "nodes", "--all", "node.kubernetes.io/not-ready-", timeout=600)
 
 
-def apply(watcher: Watcher, job: str) -> None:
+def apply(watcher: Watcher, job: str, **more: Any) -> bytes:
     """Create a job over all nodes, by a request of its own: kubectl takes longer than the rest."""
     watcher.of(job).applied = time.monotonic()
-    watcher.connection.call(
+    nodes = {"selector": {"matchLabels": {"pi-edge-spark.io/role": "edge"}}}
+    return watcher.connection.call(
         "POST",
         f"/apis/pi-edge-spark.io/v1alpha1/namespaces/{watcher.namespace}/edgeetljobs",
         body={
             "apiVersion": "pi-edge-spark.io/v1alpha1",
             "kind": "EdgeETLJob",
             "metadata": {"name": job},
-            "spec": {
-                "nodes": {"selector": {"matchLabels": {"pi-edge-spark.io/role": "edge"}}},
-                "source": {"name": "sensors"},
-                "schema": {
-                    "fields": [
-                        {"name": "sensor_id", "type": "string", "required": True},
-                        {"name": "pm10", "from": ["P1"], "type": "double"},
-                    ]
-                },
-                "key": ["sensor_id", "timestamp"],
-            },
+            "spec": operator_facts.spec(nodes=nodes, **more),
         },
     )
+
+
+def plain(server: ApiServer, nodes: int) -> float:
+    """Create as many Kubernetes Jobs as a job over all nodes has, by a client that does only that.
+
+    Return how many seconds that took until they were seen: what the API server can take while all
+    that follows from them goes on. Then wait until all is over.
+    """
+    server.kubectl("create", "namespace", PLAIN)
+    server.kubectl("create", "serviceaccount", "edge", "-n", PLAIN)
+    watcher = Watcher(server, PLAIN)
+    owner = parse(json.loads(apply(watcher, "plain")))
+    settings = msgspec.convert(operator_process.settings(PLAIN), Settings)
+    manifests = [
+        edge.node_job(owner, "20260301-120000", Node(metadata=Metadata(name=name)), settings)
+        for name in node_names(nodes)
+    ]
+    config = edge.edge_config(owner, "20260301-120000")
+    place = f"namespaces/{PLAIN}"
+    watcher.connection.call("POST", f"/api/v1/{place}/configmaps", body=config)
+
+    def create(manifest: dict[str, Any]) -> None:
+        watcher.connection.call("POST", f"/apis/batch/v1/{place}/jobs", body=manifest)
+
+    begun, seen = time.monotonic(), watcher.of("plain")
+    with ThreadPoolExecutor(PLAIN_CLIENTS) as pool:
+        list(pool.map(create, manifests))
+    wait(lambda: len(seen.ended) == nodes, "the plain Jobs have ended", 1800)
+    return max(seen.created) - begun
 
 
 def end_drivers(watcher: Watcher, kubelet: Kubelet) -> None:

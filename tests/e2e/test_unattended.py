@@ -1,14 +1,9 @@
 """What happens to runs that nobody watches: people who change their minds, Pis that go off.
 
-An edge program that waits for its node's lock is in the middle of a run for as long as a test
-wants: the lock is a file on the node's disk, which the test can hold. All jobs are played at the
-same time; what each came to is looked at afterwards.
+All jobs are played at the same time; what each came to is looked at afterwards.
 """
 
-import fcntl
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -21,90 +16,23 @@ from tests.support.jobs import (
     NAMESPACE,
     SOURCES,
     VALUES,
-    Object,
     condition,
     objects,
     results,
-    sample,
     status,
 )
-
-PIS = ("pi-1", "pi-2", "pi-3")
-SPARE = {"driver": {"memory": "512m"}}
-STATE = "/var/lib/pi-edge-spark/state"
-OPERATOR = "app.kubernetes.io/component=operator"
-ASK = "pi-edge-spark.io/run-now"
-
-
-def apply(cluster: AnyCluster, name: str, node: Object | None = None, **spec: Any) -> None:
-    """Apply a small job; `node` are fields of spec.nodes."""
-    include = ["2019-03-05*.csv"]
-    job = sample(name, source={"name": "sensors", "include": include}, aggregate=SPARE, **spec)
-    job["spec"]["nodes"] |= {"minSuccess": 2, **(node or {})}
-    cluster.apply(job, namespace=NAMESPACE)
-
-
-def patch(cluster: AnyCluster, name: str, **spec: Any) -> None:
-    change = json.dumps({"spec": spec})
-    cluster.kubectl("patch", "eej", name, "-n", NAMESPACE, "--type=merge", "-p", change)
-
-
-def ask(cluster: AnyCluster, name: str, value: str = "1") -> None:
-    cluster.kubectl("annotate", "eej", name, f"{ASK}={value}", "--overwrite", "-n", NAMESPACE)
-
-
-@contextmanager
-def held(cluster: AnyCluster, node: str, *jobs: str) -> Iterator[None]:
-    """Let jobs go no further on a node than to its lock."""
-    with ExitStack() as stack:
-        for job in jobs:
-            folder = cluster.node(node).path(f"{STATE}/{NAMESPACE}/{job}")
-            folder.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context((folder / "lock").open("w"))
-            (folder / "lock").chmod(0o666)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def node_of(told: Object, name: str) -> Object:
-    """Return what a status says of a node."""
-    found: Object = next((each for each in told.get("nodes", []) if each["name"] == name), {})
-    return found
-
-
-def waits(cluster: AnyCluster, job: str, node: str) -> bool:
-    """Tell whether all but one node have delivered, and that one runs."""
-    told = status(cluster, job)
-    done = sum(each.get("phase") == "Succeeded" for each in told.get("nodes", []))
-    return done == len(PIS) - 1 and node_of(told, node).get("phase") == "Running"
-
-
-def reaches(cluster: AnyCluster, job: str, phase: str, timeout: float = 240) -> Object:
-    """Wait until a job is in a phase, show it as a person would see it, and return its status."""
-    try:
-        until(lambda: status(cluster, job).get("phase") == phase, f"{job}: {phase}", timeout)
-    finally:
-        shown(cluster, job)
-    return status(cluster, job)
-
-
-def shown(cluster: AnyCluster, job: str) -> None:
-    """Print what the operations page shows of a case."""
-    print(cluster.kubectl("get", "eej", job, "-n", NAMESPACE, "--ignore-not-found"))
-    for each in status(cluster, job).get("conditions", []):
-        print(each["type"], each["status"], each["reason"], each["message"], sep="  ")
-    for each in status(cluster, job).get("nodes", []):
-        print("  ", each["name"], each.get("phase"), each.get("reason"), each.get("message"))
-    what = f"involvedObject.name={job}"
-    print(cluster.kubectl("get", "events", "-n", NAMESPACE, "--field-selector", what))
-
-
-def away_from_the_operator(cluster: AnyCluster) -> str:
-    """Return a Pi that carries neither the operator nor the landing service."""
-    pods = cluster.get("pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/component")["items"]
-    taken = {pod["spec"].get("nodeName") for pod in pods}
-    return next(node for node in PIS if node not in taken)
-
+from tests.support.playing import (
+    OPERATOR,
+    apply,
+    ask,
+    away_from_the_operator,
+    held,
+    node_of,
+    patch,
+    reaches,
+    shown,
+    waits,
+)
 
 CHANGED_MINDS = ("suspended", "replaced", "edited", "upgraded", "deleted", "drained", "orphan")
 
@@ -189,6 +117,7 @@ def test_a_job_deleted_in_the_middle_takes_its_pods_along(
         f"the pods of {job} are gone",
         timeout=120,
     )
+    shown(pis, job)
 
 
 def test_a_pod_that_needs_more_memory_is_told_with_its_limit(

@@ -12,6 +12,7 @@ from tests.support.cluster.images import project_images
 from tests.support.cluster.install import CHART, image_values
 from tests.support.cluster.kube import CommandError
 from tests.support.jobs import NAMESPACE, SOURCES, Object, condition, finished, sample, status
+from tests.support.playing import shown
 
 SOME = {"name": "mixed", "include": ["2019-03-05*.csv"]}
 
@@ -132,6 +133,7 @@ def test_an_image_that_does_not_exist(pis: AnyCluster, elsewhere: str) -> None:
     pis.apply(job, namespace=elsewhere)
     message = _said(pis, "no-image", "EdgeComplete", "ImageUnavailable", elsewhere)
     assert "no-such-tag" in message
+    shown(pis, "no-image", namespace=elsewhere)
 
 
 def test_a_claim_that_does_not_exist(pis: AnyCluster, elsewhere: str) -> None:
@@ -139,6 +141,7 @@ def test_a_claim_that_does_not_exist(pis: AnyCluster, elsewhere: str) -> None:
     pis.apply(job, namespace=elsewhere)
     message = _said(pis, "no-claim", "EdgeComplete", "ClaimUnavailable", elsewhere)
     assert "nowhere" in message
+    shown(pis, "no-claim", namespace=elsewhere)
 
 
 def test_landing_where_there_is_none(pis: AnyCluster, elsewhere: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support import operator_facts
 from tests.support.cluster import ApiServer
 from tests.support.operator_process import Kubelet, OperatorProcess, Outcome, succeed
 
@@ -52,18 +53,8 @@ class Site:
 
     def apply(self, name: str = "air", **changes: Any) -> None:
         """Apply a job that selects the namespace's nodes; `changes` are fields of its spec."""
-        spec: dict[str, Any] = {
-            "nodes": {"selector": {"matchLabels": {"site": self.namespace}}},
-            "source": {"name": "sensors"},
-            "schema": {
-                "fields": [
-                    {"name": "sensor_id", "type": "string", "required": True},
-                    {"name": "pm10", "from": ["P1"], "type": "double"},
-                ]
-            },
-            "key": ["sensor_id", "timestamp"],
-            **changes,
-        }
+        nodes = {"selector": {"matchLabels": {"site": self.namespace}}}
+        spec = operator_facts.spec(**{"nodes": nodes, **changes})
         job = {"apiVersion": "pi-edge-spark.io/v1alpha1", "kind": "EdgeETLJob"}
         self.server.apply({**job, "metadata": {"name": name}, "spec": spec}, self.namespace)
 

@@ -1,0 +1,56 @@
+"""The operations page shows what a person sees: tests that play a case compare it with that.
+
+What differs from one time to the next (names of jobs, Pis and pods, times, numbers) is left out of
+the comparison, the words are not.
+"""
+
+import re
+from pathlib import Path
+from typing import Final
+
+PAGE: Final = Path(__file__).parents[2] / "docs" / "operations.md"
+_SHOWN_AS: Final = "air-quality"
+_VOLATILE: Final = (
+    (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME"),
+    (r"\bJOB-\d{8}-\d{6}-[0-9a-z-]+", "POD"),
+    (r"\b\d{8}-\d{6}\b", "RUN"),
+    (r"\bpi-\d+\b", "PI"),
+    (r"\b(\d+[dhms])+\b", "AGE"),
+    (r"<invalid>", "AGE"),
+    (r"\d+(\.\d+)?", "#"),
+    (r"\(x# over AGE\)", ""),
+    (r"\s+", " "),
+)
+
+
+def check(heading: str, job: str, seen: str) -> None:
+    """Compare all lines that the page shows below a heading with what was seen of a job."""
+    known = {plain(line, job) for line in seen.splitlines()}
+    lines = shown(heading)
+    assert lines, f"nothing is shown below {heading!r}"
+    strange = [line for line in lines if plain(line, _SHOWN_AS) not in known]
+    assert not strange, f"{PAGE.name}, {heading}: nobody sees {strange} of {job}"
+
+
+def shown(heading: str) -> list[str]:
+    """Return the lines of the first block below a heading, but for the columns' names."""
+    inside, opened = False, ""
+    found: list[str] = []
+    for line in PAGE.read_text().splitlines():
+        if line.startswith("## "):
+            inside = line == f"## {heading}"
+        elif line.startswith("```"):
+            if opened == "```" and found:
+                return found
+            opened = "" if opened else line
+        elif inside and opened == "```" and line and not line.startswith(("NAME ", "LAST ")):
+            found.append(line)
+    return found
+
+
+def plain(line: str, job: str) -> str:
+    """Return a line without what differs from one time to the next."""
+    line = line.replace(job, "JOB")
+    for volatile, instead in _VOLATILE:
+        line = re.sub(volatile, instead, line)
+    return line.strip()
