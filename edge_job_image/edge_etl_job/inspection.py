@@ -12,19 +12,19 @@ from typing import Any, Final
 
 import msgspec
 
+from edge_etl_job.cells import split, text_of
 from edge_etl_job.compression import kind, opened_content
 from edge_etl_job.detection import DELIMITERS, Detector
 from edge_etl_job.dialect import Dialect, DialectError, decoded
 from edge_etl_job.documents import API_VERSION, JobDocument
-from edge_etl_job.cells import split, text_of
 from edge_etl_job.engine_python.records import lines
-from edge_etl_job.rejection import RejectionError
 from edge_etl_job.errors import EdgeError
 from edge_etl_job.evidence import encoding_of
 from edge_etl_job.inspection_columns import columns_of, is_number
 from edge_etl_job.inspection_document import InspectedFile, InspectedTime, Inspection
 from edge_etl_job.inspection_times import time_of
 from edge_etl_job.reasons import UNREADABLE
+from edge_etl_job.rejection import RejectionError
 from edge_etl_job.sources import open_regular, why_unreadable
 
 _SAMPLE: Final = 1 << 20
