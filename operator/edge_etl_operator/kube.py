@@ -152,7 +152,7 @@ class Terminated(Part, frozen=True, kw_only=True):
     finished_at: datetime | None = None
 
 
-class Running(_Part, frozen=True, kw_only=True):
+class Running(Part, frozen=True, kw_only=True):
     """Since when a container runs."""
 
     started_at: datetime | None = None

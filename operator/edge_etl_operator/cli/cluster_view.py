@@ -8,16 +8,12 @@ import msgspec
 from edge_etl_operator import kube
 from edge_etl_operator.cluster import ApiError
 from edge_etl_operator.connection import Connection, Query
-from edge_etl_operator.kube import Page
+from edge_etl_operator.kube import Page, Part
 
 _Kind = TypeVar("_Kind")
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A part of an object of Kubernetes."""
-
-
-class NodeInfo(_Part, frozen=True, kw_only=True):
+class NodeInfo(Part, frozen=True, kw_only=True):
     """What a kubelet says of its machine."""
 
     architecture: str = ""
@@ -26,7 +22,7 @@ class NodeInfo(_Part, frozen=True, kw_only=True):
     kubelet_version: str = ""
 
 
-class NodeImage(_Part, frozen=True, kw_only=True):
+class NodeImage(Part, frozen=True, kw_only=True):
     """An image on a node, by all its names; a kubelet names the 50 largest."""
 
     names: tuple[str, ...] = ()
