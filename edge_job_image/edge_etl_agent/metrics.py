@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from edge_etl_job.exposition import Kind, family
+
 from edge_etl_agent.store import Store
 
 
@@ -69,9 +71,5 @@ def _lines(store: Store, counters: Counters) -> Iterator[str]:
         )
 
 
-def _metric(name: str, kind: str, text: str, values: dict[str, int]) -> Iterator[str]:
-    full = f"edge_etl_agent_{name}"
-    yield f"# HELP {full} {text}"
-    yield f"# TYPE {full} {kind}"
-    for labels, value in values.items():
-        yield f"{full}{{{labels}}} {value}" if labels else f"{full} {value}"
+def _metric(name: str, kind: Kind, text: str, values: dict[str, int]) -> Iterator[str]:
+    return family(f"edge_etl_agent_{name}", kind, text, values)

@@ -21,6 +21,9 @@ MOST_MISSING: Final = 20
 REPLACED: Final = "Replaced"
 """Result of a run in whose place another one began before it was over."""
 
+GOOD: Final = frozenset({"Succeeded", "PartiallySucceeded"})
+"""Results of runs after which the table has what the nodes delivered."""
+
 _FINE: Final = frozenset({"Delivered", "NothingNew"})
 _ON_THE_WAY: Final = frozenset({"Pending", "Running", "Succeeded"})
 
@@ -54,6 +57,31 @@ def recorded(known: Status, told: Status, now: datetime) -> Status:
     # A run that was completed by late nodes ends once more.
     others = (run for run in known.runs if run.id != ended.id)
     return msgspec.structs.replace(told, runs=(ended, *others)[:MOST_RUNS])
+
+
+def last_success(runs: Sequence[PastRun]) -> datetime | None:
+    """Return when the last good run ended, None when there is none among those that are kept."""
+    return max((run.completion_time for run in runs if run.result in GOOD), default=None)
+
+
+def rejected_ratio(runs: Sequence[PastRun]) -> float | None:
+    """Return the share of rows that the last run which read any has rejected."""
+    return next((run.rows_rejected / run.rows_read for run in runs
+                 if run.rows_read and run.rows_rejected is not None), None)  # fmt: skip
+
+
+def missed(runs: Sequence[PastRun]) -> dict[str, int]:
+    """Return the nodes that the last run did without, and how many runs in a row that was so.
+
+    A run in whose place another one began waited for them perhaps not long enough.
+    """
+    silent: dict[str, int] = {}
+    for number, run in enumerate(run for run in runs if run.result != REPLACED):
+        for node in run.missing:
+            # Only who was away in all the later runs too.
+            if silent.get(node, 0) == number:
+                silent[node] = number + 1
+    return silent
 
 
 def _past(status: Status, run: Run, result: str, reason: str, ended: datetime) -> PastRun:

@@ -3,14 +3,14 @@
 Rows and results are counted when a run ends, so a node that is looked at often counts once.
 """
 
-from collections.abc import Iterable
+from datetime import datetime
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from edge_etl_operator import conditions
+from edge_etl_operator import conditions, history
 from edge_etl_operator.api import Metadata, Status
 
 REGISTRY: Final = CollectorRegistry()
@@ -45,6 +45,24 @@ LAST_SUCCESS: Final = Gauge(
     _JOB,
     registry=REGISTRY,
 )
+NEXT_RUN: Final = Gauge(
+    "edge_etl_next_run_timestamp_seconds",
+    "When the next run is due, of jobs with a schedule.",
+    _JOB,
+    registry=REGISTRY,
+)
+REJECTED_RATIO: Final = Gauge(
+    "edge_etl_rejected_ratio",
+    "Share of the rows that the last run which read any has rejected.",
+    _JOB,
+    registry=REGISTRY,
+)
+MISSED_RUNS: Final = Gauge(
+    "edge_etl_node_missed_runs",
+    "Of nodes that the last run did without: how many runs in a row.",
+    (*_JOB, "node"),
+    registry=REGISTRY,
+)
 RECONCILE_SECONDS: Final = Histogram(
     "edge_etl_reconcile_seconds",
     "How long a reconcile took.",
@@ -73,6 +91,9 @@ LEADING: Final = Gauge(
     "edge_etl_leading", "1 while this operator holds the lease.", registry=REGISTRY
 )
 
+_OF_A_JOB: Final = (NODES, TABLE_ROWS, LAST_SUCCESS, NEXT_RUN, REJECTED_RATIO, MISSED_RUNS)
+_RESULTS: Final = (*sorted(history.GOOD), "Failed")
+
 
 def page() -> bytes:
     """Return all figures in Prometheus' text format."""
@@ -80,24 +101,44 @@ def page() -> bytes:
 
 
 def note(job: Metadata, known: Status, told: Status) -> None:
-    """Count what the change from one status to the next says."""
+    """Count what the change from one status to the next says.
+
+    Gauges follow from the status alone, and so are right again after the operator's restart.
+    """
     name = (job.namespace, job.name)
+    for result in _RESULTS:
+        # A counter that appears only with its first event seems never to have risen.
+        RUNS.labels(*name, result)
     for phase in {*known.node_counts, *told.node_counts}:
         NODES.labels(*name, phase).set(told.node_counts.get(phase, 0))
     if told.rows is not None:
         TABLE_ROWS.labels(*name).set(told.rows)
+    _set_time(NEXT_RUN, name, told.next_run_time)
+    _set_time(LAST_SUCCESS, name, history.last_success(told.runs))
+    if (ratio := history.rejected_ratio(told.runs)) is not None:
+        REJECTED_RATIO.labels(*name).set(ratio)
+    missed = history.missed(told.runs)
+    for node in history.missed(known.runs).keys() - missed.keys():
+        MISSED_RUNS.remove(*name, node)
+    for node, runs in missed.items():
+        MISSED_RUNS.labels(*name, node).set(runs)
     ended = told.run is not None and told.run.completion_time is not None
     if not ended or (known.run == told.run and not known.going):
         return
     _count_run(name, told)
 
 
-def forget(namespace: str, job: str, phases: Iterable[str]) -> None:
+def forget(namespace: str, job: str) -> None:
     """Stop telling of a job that is gone; what was counted stays."""
-    for phase in phases:
-        NODES.remove(namespace, job, phase)
-    for gauge in (TABLE_ROWS, LAST_SUCCESS):
-        gauge.remove(namespace, job)
+    for gauge in _OF_A_JOB:
+        gauge.remove_by_labels({"namespace": namespace, "job": job})
+
+
+def _set_time(gauge: Gauge, name: tuple[str, str], time: datetime | None) -> None:
+    if time is None:
+        gauge.remove(*name)
+    else:
+        gauge.labels(*name).set(time.timestamp())
 
 
 def _count_run(name: tuple[str, str], told: Status) -> None:
@@ -111,9 +152,6 @@ def _count_run(name: tuple[str, str], told: Status) -> None:
         cleaned = edge.last_transition_time
         STAGE_SECONDS.labels("edge").observe((cleaned - run.start_time).total_seconds())
         STAGE_SECONDS.labels("aggregate").observe((run.completion_time - cleaned).total_seconds())
-    success = told.condition(conditions.SUCCEEDED)
-    if success is not None and success.status == "True":
-        LAST_SUCCESS.labels(*name).set(run.completion_time.timestamp())
     for node in told.nodes:
         ROWS_READ.labels(*name).inc(node.rows_read or 0)
         for reason, rows in node.rejected_by_reason.items():

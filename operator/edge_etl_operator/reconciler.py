@@ -78,8 +78,8 @@ class Reconciler:
         except NotFoundError:
             self._written.pop((namespace, name), None)
             self._ahead.pop((namespace, name), None)
-            gone = self._whole.pop(f"{namespace}/{name}", None)
-            metrics.forget(namespace, name, gone.node_counts if gone else ())
+            self._whole.pop(f"{namespace}/{name}", None)
+            metrics.forget(namespace, name)
             return None
         # What a job owns goes with it, by its owner references.
         if resource["metadata"].get("deletionTimestamp"):
@@ -90,7 +90,10 @@ class Reconciler:
             self._refuse(resource, str(error))
             return None
         whole = self._whole.get(f"{namespace}/{name}")
-        if whole is not None and history.kept(whole) == job.status:
+        if whole is None:
+            # What happened before this operator was there, or to a status that does not change.
+            metrics.note(job.metadata, job.status, job.status)
+        elif history.kept(whole) == job.status:
             job = msgspec.structs.replace(job, status=whole)
         try:
             return self._proceed(resource, job)

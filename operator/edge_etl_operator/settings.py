@@ -34,6 +34,7 @@ class Edge(_Part, frozen=True, kw_only=True):
     run_as_user: Identity = 65532
     run_as_group: Identity = 65532
     work_size_limit: str = "2Gi"
+    priority_class_name: str = ""
 
 
 class Spark(_Part, frozen=True, kw_only=True):

@@ -2,7 +2,8 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 import yaml
 
 from tests.support import chart, kube_schemas
-from tests.support.cluster import ApiServer, CommandError, tools
+from tests.support.cluster import ApiServer, CommandError, modules, tools
+from tests.support.cluster.kube import until
 
 NAMESPACE, OTHER, RELEASE = "field", "office", "etl"
 FULLNAME = "etl-pi-edge-spark"
@@ -23,6 +25,11 @@ APIS = (
     "apis/apps/v1",
     "apis/apiextensions.k8s.io/v1",
     "apis/rbac.authorization.k8s.io/v1",
+    "apis/networking.k8s.io/v1",
+    "apis/policy/v1",
+    "apis/admissionregistration.k8s.io/v1",
+    "apis/monitoring.coreos.com/v1",
+    "apis/helm.cattle.io/v1",
     "apis/pi-edge-spark.io/v1alpha1",
 )
 
@@ -46,6 +53,27 @@ VARIANTS: dict[str, dict[str, Any]] = {
         },
         "landing": {"storage": {"storageClassName": "nfs", "accessMode": "ReadWriteMany"}},
     },
+    "surroundings": {
+        "sources": [{"name": "air", "path": "/srv/air", "namespaces": [OTHER]}],
+        "agent": {
+            "enabled": True,
+            "source": "air",
+            "config": {"mqtt": {"host": "broker", "topics": [{"pattern": "{sensor_id}"}]}},
+        },
+        "policy": {"ownCode": False},
+        "spark": {"protectFromDrain": True},
+        "operator": {"namespaces": [OTHER]},
+        "networkPolicies": {
+            "enabled": True,
+            "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 9000}]}],
+        },
+        "prePull": {"enabled": True, "images": ["edge", "edgeTransform", "spark"]},
+        "monitoring": {
+            "monitors": {"enabled": True, "labels": {"release": "prometheus"}},
+            "alerts": {"enabled": True, "labels": {"release": "prometheus"}},
+            "dashboard": {"enabled": True},
+        },
+    },
     "existing claim": {"landing": {"storage": {"existingClaim": "mine"}}, "crd": {"keep": False}},
     "no landing": {"landing": {"enabled": False}, "crd": {"enabled": False}, "sources": []},
 }
@@ -55,6 +83,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def server() -> Iterator[ApiServer]:
     """Give an API server of this module: releases own cluster-wide objects."""
     with ApiServer() as started:
+        for definition in (*modules.monitoring_definitions(), modules.helm_chart_definition()):
+            started.kubectl("apply", "--server-side", "-f", definition)
         yield started
 
 
@@ -107,7 +137,7 @@ def test_kubeconform_knows_every_field(
 
 
 def test_kubeconform_knows_the_plain_manifests(schemas: str) -> None:
-    summary = kubeconform(schemas, chart.ROOT / "manifests" / "install.yaml", *SAMPLES)
+    summary = kubeconform(schemas, *sorted((chart.ROOT / "manifests").glob("*.yaml")), *SAMPLES)
     assert summary["invalid"] == summary["errors"] == summary["skipped"] == 0
 
 
@@ -123,7 +153,8 @@ def test_kubeconform_would_see_an_unknown_field(schemas: str, tmp_path: Path) ->
 def test_the_api_server_takes_everything(
     values: dict[str, Any], server: ApiServer, notes: str, tmp_path: Path
 ) -> None:
-    output = rendered(tmp_path, values, f"--namespace={NAMESPACE}")
+    # The pods of `helm test` need accounts that a dry run has not made.
+    output = rendered(tmp_path, values, f"--namespace={NAMESPACE}", "--skip-tests")
     strict = ("--dry-run=server", "--validate=strict", "--server-side", "--force-conflicts")
     answer = server.kubectl("apply", *strict, "-f", output)
     assert "(server dry run)" in answer
@@ -269,6 +300,58 @@ def test_uninstalling_keeps_what_holds_data(server: ApiServer, notes: str) -> No
     )
 
 
+def test_a_namespace_may_read_only_the_sources_that_it_is_allowed(
+    server: ApiServer, notes: str, tmp_path: Path
+) -> None:
+    place = ("--namespace", "strict")
+    values = tmp_path / "values.json"
+    sources = [
+        {"name": "sensors", "path": "/srv/air", "namespaces": ["strict"]},
+        {"name": "water", "path": "/srv/water", "namespaces": ["lab", "harbour"]},
+        {"name": "common", "path": "/srv/common"},
+    ]
+    crd = {"enabled": False}
+    values.write_text(json.dumps({"sources": sources, "policy": {"ownCode": False}, "crd": crd}))
+    server.helm(
+        "install", RELEASE, chart.CHART, *place, "--create-namespace", "--values", str(values)
+    )
+
+    def applied(namespace: str = "strict", **spec: Any) -> str:
+        (document,) = (yaml.safe_load(sample.read_text()) for sample in SAMPLES[:1])
+        document["spec"] |= spec
+        text = json.dumps(document)
+        return server.kubectl("create", "--dry-run=server", "-n", namespace, "-f", "-", stdin=text)
+
+    code = {"configMap": {"name": "rules", "key": "clean.py"}}
+    refused: list[tuple[dict[str, Any], str]] = [
+        (
+            {"source": {"name": "water"}},
+            "spec.source.name: jobs of the namespace strict may not read the source water; "
+            "those of lab, harbour may",
+        ),
+        ({"edge": {"transform": code}}, "spec.edge.transform: jobs may bring no code of their own"),
+        (
+            {"aggregate": {"application": code}},
+            "spec.aggregate.application: jobs may bring no code of their own",
+        ),
+    ]
+
+    def refusal(spec: dict[str, Any]) -> str:
+        try:
+            return applied(**spec)
+        except CommandError as error:
+            return error.errors
+
+    for spec, message in refused:
+        # The API server learns of a policy a moment after it has taken it.
+        until(partial(_within, message, partial(refusal, spec)), message, 20)
+    assert "created" in applied()
+    assert "created" in applied(source={"name": "common"})
+    # Namespaces that this release does not serve are no business of its.
+    assert "created" in applied(OTHER, source={"name": "water"}, edge={"transform": code})
+    server.helm("uninstall", RELEASE, *place)
+
+
 # Where the jobs are served, and where not: (values, served namespaces, others).
 SERVED = [
     ("operator.namespaces={more}", ("served", "more"), ("default",)),
@@ -296,6 +379,10 @@ def test_the_operator_may_act_where_it_serves_and_nowhere_else(
             assert answers == dict.fromkeys(verbs.split(), namespace in served), namespace
     assert not may(server, "operator", "get", "secrets", "served", home="served")["get"]
     server.helm("uninstall", RELEASE, *place)
+
+
+def _within(part: str, text: Callable[[], str]) -> bool:
+    return part in text()
 
 
 def may(

@@ -2,8 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +12,31 @@ from edge_etl_agent import configuration as agent_configuration
 from edge_etl_operator.settings import load
 
 from tests.support import chart
+from tests.support.chart_extras import EXTRAS
+from tests.support.chart_objects import (
+    AGENT,
+    CLAIM,
+    CRD,
+    LANDING,
+    OPERATOR,
+    Effect,
+    Objects,
+    argument,
+    claim,
+    container,
+    default_of,
+    merged,
+    names,
+    nested,
+    objects,
+    pod,
+    rendered,
+    setting,
+    volume,
+)
 from tests.support.cluster import buildah, tools
 from tests.support.cluster.images import Image
 from tests.support.cluster.install import image_values
-
-Objects = dict[tuple[str, str], Any]
-OPERATOR = ("Deployment", "pi-edge-spark-operator")
-LANDING = ("Deployment", "pi-edge-spark-landing")
-AGENT = ("DaemonSet", "pi-edge-spark-agent")
-CLAIM = ("PersistentVolumeClaim", "pi-edge-spark-results")
-CRD = ("CustomResourceDefinition", "edgeetljobs.pi-edge-spark.io")
-
-
-def objects(text: str) -> Objects:
-    """Return rendered objects by kind and name."""
-    documents = [document for document in yaml.safe_load_all(text) if document]
-    home = ("default", chart.RELEASE, "")
-    found = {}
-    for one in documents:
-        namespace = one["metadata"].get("namespace", "")
-        inside = "" if namespace in home else f"{namespace}/"
-        found[one["kind"], f"{inside}{one['metadata']['name']}"] = one
-    assert len(found) == len(documents), "two objects of one kind have the same name"
-    return found
 
 
 def render(tmp_path: Path, values: Any) -> str:
@@ -52,87 +53,9 @@ def refusal(tmp_path: Path, values: Any) -> str:
     return str(caught.value.stderr)
 
 
-def nested(name: str, value: Any) -> Any:
-    """Return `a.b.c` and a value as the values file that sets it."""
-    for key in reversed(name.split(".")):
-        value = {key: value}
-    return value
-
-
-def pod(deployment: tuple[str, str], *path: str | int) -> Callable[[Objects], Any]:
-    """Look at a part of a Deployment's pod; None when it is not there."""
-
-    def look(rendered: Objects) -> Any:
-        found = rendered[deployment]["spec"]["template"]["spec"]
-        for key in path:
-            found = found[key] if isinstance(key, int) else found.get(key)
-        return found
-
-    return look
-
-
-def container(deployment: tuple[str, str], key: str) -> Callable[[Objects], Any]:
-    return pod(deployment, "containers", 0, key)
-
-
 def last_cluster_rule(rendered: Objects) -> Any:
     """Look at the last thing that the operator may do in all namespaces."""
     return rendered["ClusterRole", "pi-edge-spark:pi-edge-spark:operator"]["rules"][-1]
-
-
-def setting(*path: str) -> Callable[[Objects], Any]:
-    """Look at one of the operator's settings."""
-
-    def look(rendered: Objects) -> Any:
-        text = rendered["ConfigMap", "pi-edge-spark-operator"]["data"]["settings.yaml"]
-        found = yaml.safe_load(text)
-        for key in path:
-            found = found.get(key)
-        return found
-
-    return look
-
-
-def argument(name: str) -> Callable[[Objects], Any]:
-    """Look at one of the landing service's arguments."""
-
-    def look(rendered: Objects) -> Any:
-        arguments = dict(part.split("=") for part in container(LANDING, "args")(rendered)[1:])
-        return arguments[name]
-
-    return look
-
-
-def claim(*path: str) -> Callable[[Objects], Any]:
-    def look(rendered: Objects) -> Any:
-        found = rendered[CLAIM]
-        for key in path:
-            found = found.get(key)
-        return found
-
-    return look
-
-
-def names(rendered: Objects) -> set[str]:
-    return {name for kind, name in rendered if kind == "Deployment"}
-
-
-def volume(deployment: tuple[str, str], name: str) -> Callable[[Objects], Any]:
-    def look(rendered: Objects) -> Any:
-        volumes = {each["name"]: each for each in pod(deployment, "volumes")(rendered)}
-        return volumes.get(name)
-
-    return look
-
-
-@dataclass(frozen=True)
-class Effect:
-    """A change of one value and what it changes in the output."""
-
-    value: str
-    change: Any
-    look: Callable[[Objects], Any]
-    expected: Any
 
 
 def _placement(component: str, deployment: tuple[str, str]) -> list[Effect]:
@@ -145,7 +68,7 @@ def _placement(component: str, deployment: tuple[str, str]) -> list[Effect]:
     }
     disk = {"disk": "ssd"}
     # helm merges maps, so that a change of the limit leaves the requests as they are.
-    requests = _default(f"{component}.resources")["requests"]
+    requests = default_of(f"{component}.resources")["requests"]
     limits = {"limits": {"memory": "1Gi"}}
     return [
         Effect(
@@ -158,7 +81,7 @@ def _placement(component: str, deployment: tuple[str, str]) -> list[Effect]:
             f"{component}.nodeSelector",
             disk,
             pod(deployment, "nodeSelector"),
-            {**_default(f"{component}.nodeSelector"), **disk},
+            {**default_of(f"{component}.nodeSelector"), **disk},
         ),
         Effect(f"{component}.tolerations", toleration, pod(deployment, "tolerations"), toleration),
         Effect(f"{component}.affinity", affinity, pod(deployment, "affinity"), affinity),
@@ -194,13 +117,9 @@ def _images() -> list[Effect]:
     ]
 
 
-def _default(name: str) -> Any:
-    return next(value.default for value in chart.documented_values() if value.name == name)
-
-
 def _agent() -> list[Effect]:
     config = {"trustClock": True, "rest": {"port": 9000}}
-    return [
+    effects = [
         Effect("agent.config", config, _agent_config, config),
         Effect("agent.config", config, pod(AGENT, "containers", 0, "ports", 0), _port(9000, 8090)),
         Effect("agent.hostPort", 0, pod(AGENT, "containers", 0, "ports", 0), _port(8090)),
@@ -218,6 +137,7 @@ def _agent() -> list[Effect]:
         ),
         *_placement("agent", AGENT),
     ]
+    return [replace(effect, given=WITH_AGENT) for effect in effects]
 
 
 def _agent_config(rendered: Objects) -> Any:
@@ -228,6 +148,7 @@ def _port(port: int, host: int | None = None) -> Any:
     return {"name": "http", "containerPort": port, **({"hostPort": host} if host else {})}
 
 
+WITH_AGENT = {"agent": {"enabled": True}}
 SECRETS = [{"name": "registry"}]
 SOURCES = [{"name": "air", "path": "/srv/air"}, {"name": "water", "path": "/home/pi/water"}]
 
@@ -328,24 +249,18 @@ EFFECTS = [
 
 @pytest.fixture(scope="module")
 def default() -> Objects:
-    return objects(chart.render())
+    return rendered()
 
 
 @pytest.fixture(scope="module")
-def with_agent(tmp_path_factory: pytest.TempPathFactory) -> Objects:
-    return objects(render(tmp_path_factory.mktemp("agent"), {"agent": {"enabled": True}}))
+def with_agent() -> Objects:
+    return rendered(**WITH_AGENT)
 
 
-@pytest.mark.parametrize("effect", EFFECTS, ids=lambda effect: effect.value)
-def test_a_documented_value_has_its_effect(
-    effect: Effect, default: Objects, with_agent: Objects, tmp_path: Path
-) -> None:
-    values = nested(effect.value, effect.change)
-    if effect.value.startswith("agent."):
-        values["agent"].setdefault("enabled", True)
-        default = default if effect.value == "agent.enabled" else with_agent
-    changed = objects(render(tmp_path, values))
-    assert effect.look(default) != effect.expected
+@pytest.mark.parametrize("effect", [*EFFECTS, *EXTRAS], ids=lambda effect: effect.value)
+def test_a_documented_value_has_its_effect(effect: Effect) -> None:
+    changed = rendered(**merged(effect.given, nested(effect.value, effect.change)))
+    assert effect.look(rendered(**effect.given)) != effect.expected
     seen = effect.look(changed)
     assert (type(seen), seen) == (type(effect.expected), effect.expected)
 
@@ -353,7 +268,7 @@ def test_a_documented_value_has_its_effect(
 def test_every_value_is_documented_and_its_effect_tested() -> None:
     documented = {value.name for value in chart.documented_values()}
     # The source that the agent writes to has a test of its own: it needs a second source.
-    assert documented == {effect.value for effect in EFFECTS} | {"agent.source"}
+    assert documented == {effect.value for effect in (*EFFECTS, *EXTRAS)} | {"agent.source"}
     leaves: set[str] = set()
 
     def collect(values: dict[str, Any], prefix: str) -> None:
@@ -445,6 +360,13 @@ WRONG_VALUES = [
     ({"operator": {"resources": {"request": {}}}}, "additional properties 'request' not allowed"),
     ({"images": {"edge": {"pullPolicy": "Sometimes"}}}, "pullPolicy"),
     ({"images": {"edge": {"tag": ""}}}, "/images/edge/tag"),
+    ({"images": {"edge": {"digest": "sha256:12"}}}, "/images/edge/digest"),
+    ({"prePull": {"images": ["debian"]}}, "/prePull/images/0"),
+    ({"networkPolicies": {"egress": [{"from": []}]}}, "'from' not allowed"),
+    ({"networkPolicies": {"scrapers": [{"pods": {}}]}}, "'pods' not allowed"),
+    ({"monitoring": {"alerts": {"silentRuns": 11}}}, "/monitoring/alerts/silentRuns"),
+    ({"monitoring": {"alert": {}}}, "additional properties 'alert' not allowed"),
+    ({"sources": [{"name": "a", "path": "/srv/a", "namespaces": []}]}, "/sources/0/namespaces"),
     ({"edge": {"runAsUser": 0}}, "/edge/runAsUser"),
     ({"edge": {"runAsUser": "pi"}}, "/edge/runAsUser"),
     ({"landing": {"port": 80}}, "/landing/port"),

@@ -356,3 +356,21 @@ def test_a_service_that_cannot_begin_says_why(
     assert landing.stop() == 1
     assert [line["level"] for line in landing.log] == ["ERROR"]
     assert message in landing.log[0]["message"]
+
+
+def test_prometheus_is_told_of_the_volume_and_of_what_arrives(
+    service: LandingProcess, pod: Pod
+) -> None:
+    for token in (pod.token, "nonsense"):
+        service.put(f"{pod.url}/rows.parquet", b"four", token)
+    service.request("DELETE", f"{pod.url}/rows.parquet")
+    told = service.request("GET", "/metrics").body.decode().splitlines()
+    figures = dict(line.rsplit(" ", 1) for line in told if not line.startswith("#"))
+    for answer in ("PUT 201", "PUT 401", "other 405"):
+        method, status = answer.split()
+        name = f'edge_etl_landing_answers_total{{method="{method}",status="{status}"}}'
+        assert figures[name] == "1", answer
+    assert figures["edge_etl_landing_received_bytes_total"] == "4"
+    volume = shutil.disk_usage(service.root)
+    assert figures["edge_etl_landing_volume_bytes"] == str(volume.total)
+    assert 0 < int(figures["edge_etl_landing_volume_free_bytes"]) <= volume.total

@@ -213,6 +213,16 @@ def test_spark_keeps_away_from_the_edge_pis_unless_the_chart_says_where() -> Non
     assert pod["priorityClassName"] == "low"
 
 
+def test_edge_pods_have_the_priority_that_the_chart_names() -> None:
+    job, node = facts.job(), facts.node("pi-1")
+    pod = edge.node_job(job, RUN, node, SECRETS)["spec"]["template"]["spec"]
+    assert "priorityClassName" not in pod
+    chart = msgspec.structs.replace(SECRETS.edge, priority_class_name="high")
+    settings = msgspec.structs.replace(SECRETS, edge=chart)
+    pod = edge.node_job(job, RUN, node, settings)["spec"]["template"]["spec"]
+    assert pod["priorityClassName"] == "high"
+
+
 @pytest.mark.parametrize(("one_node", "kind"), [(False, "podAntiAffinity"), (True, "podAffinity")])
 def test_executors_spread_unless_their_volume_is_on_one_node(one_node: bool, kind: str) -> None:
     job = facts.job(**CLUSTER)

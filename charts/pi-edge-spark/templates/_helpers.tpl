@@ -38,9 +38,13 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* repository:tag of one of .Values.images */}}
+{{/* repository@digest, or repository:tag, of one of .Values.images */}}
 {{- define "pi-edge-spark.image" -}}
+{{- if .digest -}}
+{{- printf "%s@%s" .repository .digest -}}
+{{- else -}}
 {{- printf "%s:%s" .repository .tag -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "pi-edge-spark.landingClaim" -}}
@@ -61,8 +65,11 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{/* Where a pod may run. Argument: .Values.operator or .Values.landing */}}
+{{/* Where a pod may run, and how much it matters. Argument: .Values.operator, landing or agent */}}
 {{- define "pi-edge-spark.placement" -}}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
 {{- with .nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -105,6 +112,7 @@ edge:
   runAsUser: {{ int64 .Values.edge.runAsUser }}
   runAsGroup: {{ int64 .Values.edge.runAsGroup }}
   workSizeLimit: {{ .Values.edge.workSizeLimit | quote }}
+  priorityClassName: {{ .Values.edge.priorityClassName | quote }}
 spark:
   image: {{ include "pi-edge-spark.image" .Values.images.spark }}
   pullPolicy: {{ .Values.images.spark.pullPolicy }}

@@ -12,11 +12,11 @@ from edge_etl_job.results.errors import NO_MANIFEST, RESULTS_UNAVAILABLE, Result
 log: Final = logging.getLogger("edge_etl_job.landing")
 
 _RETRY_AFTER: Final = {BUSY: "2", REVIEW_UNAVAILABLE: "5", RESULTS_UNAVAILABLE: "10"}
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
-async def answer_errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every error as JSON ``{"reason", "message"}`` and log it in one line."""
     try:
         return await handler(request)

@@ -12,7 +12,7 @@ from typing import Final, ParamSpec, TypeVar
 from aiohttp import web
 
 from edge_etl_job.landing import refusals
-from edge_etl_job.landing.answers import answer_errors, log
+from edge_etl_job.landing.answers import Handler, answer_errors, log
 from edge_etl_job.landing.body import Announced, chunks
 from edge_etl_job.landing.identity import (
     Identity,
@@ -23,6 +23,7 @@ from edge_etl_job.landing.identity import (
     claimed_run,
 )
 from edge_etl_job.landing.limits import Gate, Limits, Space
+from edge_etl_job.landing.metrics import Counters, exposition
 from edge_etl_job.results import directory, errors
 from edge_etl_job.results.durable import Incoming, explained, make_folder, remove_stale
 from edge_etl_job.results.errors import ResultError
@@ -32,6 +33,7 @@ from edge_etl_job.results.layout import Attempt, Dataset, NodeRun, checked
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
+_RESULTS: Final = "/v1/results/"
 _DATASET: Final = "/v1/results/{namespace}/{job}/dataset.json"
 _MANIFEST: Final = "/v1/results/{namespace}/{job}/{run}/{node}/manifest.json"
 _FILE: Final = "/v1/results/{namespace}/{job}/{run}/{node}/{attempt}/{file}"
@@ -47,14 +49,16 @@ class Landing:
         self._limits = limits
         self._gate = Gate(limits)
         self._space = Space()
+        self._counters = Counters()
         # Checking a manifest holds it in memory and reads files: one after another.
         self._commits = asyncio.Lock()
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
-        app = web.Application(middlewares=[answer_errors])
+        app = web.Application(middlewares=[self._counted, answer_errors])
         app.router.add_get("/healthz", self._healthy)
         app.router.add_get("/readyz", self._ready)
+        app.router.add_get("/metrics", self._metrics)
         app.router.add_get(_DATASET, self._get_dataset)
         app.router.add_get(_MANIFEST, self._get_manifest)
         app.router.add_put(_MANIFEST, self._put_manifest)
@@ -73,6 +77,18 @@ class Landing:
         # Not whether there is room: a full volume is told to each sender (507).
         await self._free()
         return web.json_response({"status": "ok"})
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(text=await self._in_thread(exposition, self._root, self._counters))
+
+    @web.middleware
+    async def _counted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        answer = await handler(request)
+        if request.path.startswith(_RESULTS):
+            # A sender chooses the method: others than ours do not get figures of their own.
+            method = request.method if request.method in ("GET", "PUT") else "other"
+            self._counters.answers[method, answer.status] += 1
+        return answer
 
     async def _get_dataset(self, request: web.Request) -> web.Response:
         dataset = Dataset(**request.match_info)
@@ -149,6 +165,7 @@ class Landing:
                         await self._in_thread(file.write, chunk)
                         promise.used(len(chunk))
                     announced.check(file.size, file.sha256)
+                    self._counters.received += file.size
                     yield file, announced.sha256
 
     async def _free(self) -> int:

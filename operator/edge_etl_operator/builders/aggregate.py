@@ -19,6 +19,7 @@ from edge_etl_operator.builders.common import (
     config_map,
     container_security,
     metadata,
+    priority,
     pull_secrets,
     results_mount,
     results_volume,
@@ -241,7 +242,7 @@ def _placement(
     return {
         **({"nodeSelector": spark.node_selector} if spark.node_selector else {}),
         **({"tolerations": list(spark.tolerations)} if spark.tolerations else {}),
-        **({"priorityClassName": spark.priority_class_name} if spark.priority_class_name else {}),
+        **priority(spark.priority_class_name),
         **({"affinity": affinity} if affinity else {}),
     }
 

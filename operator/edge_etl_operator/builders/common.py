@@ -63,6 +63,11 @@ def pull_secrets(settings: Settings) -> list[dict[str, str]]:
     return [{"name": name} for name in settings.image_pull_secrets]
 
 
+def priority(name: str) -> dict[str, str]:
+    """Return the priority of a pod, empty without one."""
+    return {"priorityClassName": name} if name else {}
+
+
 def results_claim(job: EdgeETLJob, settings: Settings) -> str:
     """Return the name of the claim that holds the results."""
     if job.spec.results.volume_claim is not None:

@@ -11,6 +11,7 @@ from edge_etl_operator.builders.common import (
     config_map,
     container_security,
     metadata,
+    priority,
     pull_secrets,
     results_mount,
     results_volume,
@@ -81,6 +82,7 @@ def _failure_rules() -> list[dict[str, Any]]:
 def _pod(job: EdgeETLJob, run: str, node: Node, settings: Settings) -> dict[str, Any]:
     user, group = settings.edge.run_as_user, settings.edge.run_as_group
     return {
+        **priority(settings.edge.priority_class_name),
         "restartPolicy": "Never",
         # By label and not by nodeName, which would bypass the scheduler and its volume binding.
         "nodeSelector": {"kubernetes.io/hostname": node.hostname},

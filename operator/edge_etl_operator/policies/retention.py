@@ -3,12 +3,10 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
 
 from edge_etl_operator.api import EdgeETLJob
+from edge_etl_operator.history import GOOD
 from edge_etl_operator.policies import late
-
-_GOOD: Final = frozenset({"Succeeded", "PartiallySucceeded"})
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ def kept(job: EdgeETLJob, now: datetime) -> Kept:
     for each in job.status.runs:
         if each.id in runs:
             continue
-        good = each.result in _GOOD
+        good = each.result in GOOD
         count[good] += 1
         end = each.completion_time + timedelta(seconds=seconds) if seconds is not None else None
         if count[good] > limits[good] or (end is not None and end <= now):

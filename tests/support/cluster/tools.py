@@ -18,3 +18,8 @@ def kubeconform() -> Path:
 def kubectl() -> Path:
     """Return kubectl."""
     return binaries.folder("kubernetes") / "kubectl"
+
+
+def promtool() -> Path:
+    """Return promtool, which tests rules of Prometheus."""
+    return binaries.binary("promtool")
