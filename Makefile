@@ -86,6 +86,10 @@ endif
 images: setup ## build all images for amd64 and arm64 into build/images; needs root and Debian
 	$(RUN) python -m tests.support.release_images build/images
 
+.PHONY: images-tarball
+images-tarball: setup ## write all images of ARCH as one file for k3s, and the chart, into build/air-gap
+	$(RUN) python -m tests.support.air_gap build/air-gap $(ARCH)
+
 .PHONY: test-arm64
 test-arm64: setup ## build the arm64 images, and run them emulated beside this machine's own
 	$(RUN) pytest tests/arm64

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
+from edge_etl_operator.builders import aggregate
 
 from tests.support import chart, kube_schemas
+from tests.support import operator_facts as facts
 from tests.support.cluster import ApiServer, CommandError, modules, tools
+from tests.support.cluster.api_server import QUIET_CONTROLLERS
 from tests.support.cluster.kube import until
 
 NAMESPACE, OTHER, RELEASE = "field", "office", "etl"
@@ -82,7 +85,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def server() -> Iterator[ApiServer]:
     """Give an API server of this module: releases own cluster-wide objects."""
-    with ApiServer() as started:
+    with ApiServer(controllers=(*QUIET_CONTROLLERS, "disruption-controller")) as started:
         for definition in (*modules.monitoring_definitions(), modules.helm_chart_definition()):
             started.kubectl("apply", "--server-side", "-f", definition)
         yield started
@@ -379,6 +382,50 @@ def test_the_operator_may_act_where_it_serves_and_nowhere_else(
             assert answers == dict.fromkeys(verbs.split(), namespace in served), namespace
     assert not may(server, "operator", "get", "secrets", "served", home="served")["get"]
     server.helm("uninstall", RELEASE, *place)
+
+
+def test_a_drain_waits_for_a_driver_and_not_for_executors(
+    server: ApiServer, notes: str, tmp_path: Path
+) -> None:
+    values = {"spark": {"protectFromDrain": True}}
+    output = rendered(tmp_path, values, f"--namespace={NAMESPACE}")
+    (budget,) = (
+        each
+        for each in yaml.safe_load_all(output.read_text())
+        if each and each["kind"] == "PodDisruptionBudget"
+    )
+    server.apply(budget, NAMESPACE)
+    job = facts.job()
+    driver = aggregate.driver_pod(job, facts.run(), facts.spark_plan(job), "c", 60, facts.SETTINGS)[
+        "metadata"
+    ]["labels"]
+    # Spark gives executors this label; they have the driver's own from their template.
+    for name, labels in (("driver", driver), ("exec", {**driver, "spark-role": "executor"})):
+        spec = {"containers": [{"name": "spark", "image": "spark:dev"}]}
+        metadata = {"name": name, "labels": labels}
+        server.apply(
+            {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}, NAMESPACE
+        )
+        ready = {"type": "Ready", "status": "True"}
+        patch = json.dumps({"status": {"phase": "Running", "conditions": [ready]}})
+        server.kubectl("patch", "pod", name, "-n", NAMESPACE, "--subresource=status", "-p", patch)
+
+    def seen() -> bool:
+        found = server.get("pdb", "-n", NAMESPACE, budget["metadata"]["name"]).get("status", {})
+        return bool(found.get("expectedPods") == 1 and found.get("currentHealthy") == 1)
+
+    until(seen, "the budget counts the driver")
+
+    def evict(name: str) -> str:
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+        place = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction"
+        return server.kubectl("create", "--raw", place, "-f", "-", stdin=json.dumps(eviction))
+
+    evict("exec")
+    with pytest.raises(CommandError, match="disruption budget"):
+        evict("driver")
+    server.kubectl("delete", "pod", "driver", "-n", NAMESPACE, "--grace-period=0", "--force")
+    server.kubectl("delete", "pdb", "-n", NAMESPACE, budget["metadata"]["name"])
 
 
 def _within(part: str, text: Callable[[], str]) -> bool:

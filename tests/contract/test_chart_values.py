@@ -452,3 +452,15 @@ def test_every_image_that_is_built_can_be_named(tmp_path: Path) -> None:
     built = [Image(recipe.reference, "key") for recipe in buildah.RECIPES.values()]
     rendered = render(tmp_path, image_values(built))
     assert [image.reference for image in built if image.reference not in rendered] == []
+
+
+def test_k3s_installs_the_chart_as_it_is(tmp_path: Path) -> None:
+    manifest = yaml.safe_load((chart.ROOT / "manifests/k3s-helmchart.yaml").read_text())
+    about = yaml.safe_load((chart.CHART / "Chart.yaml").read_text())
+    package = f"{about['name']}-{about['version']}.tgz"
+    assert manifest["spec"]["chart"].endswith(f"/static/charts/{package}")
+    assert package in (chart.ROOT / "docs/images.md").read_text()
+    values = yaml.safe_load(manifest["spec"]["valuesContent"])
+    assert setting("sources")(objects(render(tmp_path, values))) == {
+        "sensors": "/var/lib/pi-edge-spark/sensors"
+    }

@@ -44,19 +44,20 @@ def write(
     with tarfile.open(target, "w") as image:
         image.add(layer, layer_name)
         for name, data in ((config_name, config), ("manifest.json", json.dumps(index).encode())):
-            _add(image, name, data)
+            add(image, name, data)
 
 
 def layer_of(target: Path, binary: Path, name: str) -> None:
     """Write a layer that holds one program; the same program gives the same bytes."""
     with tarfile.open(target, "w") as layer:
-        _add(layer, name, binary.read_bytes(), mode=0o755)
+        add(layer, name, binary.read_bytes(), mode=0o755)
 
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def _add(archive: tarfile.TarFile, name: str, data: bytes, mode: int = 0o644) -> None:
+def add(archive: tarfile.TarFile, name: str, data: bytes, mode: int = 0o644) -> None:
+    """Write a file into an archive; the same file gives the same bytes."""
     member = tarfile.TarInfo(name)
     member.size, member.mode = len(data), mode
     archive.addfile(member, io.BytesIO(data))
