@@ -5,6 +5,7 @@ from tests.support.fixtures import (
     api_server,
     cluster,
     cluster_namespace,
+    pis,
     release,
 )
 from tests.support.sharing import pytest_xdist_make_scheduler
@@ -15,6 +16,7 @@ __all__ = [
     "api_server",
     "cluster",
     "cluster_namespace",
+    "pis",
     "pytest_terminal_summary",
     "pytest_xdist_make_scheduler",
     "release",

@@ -10,7 +10,7 @@ from edge_etl_operator.decisions import Action, Create, Decision, Delete
 from edge_etl_operator.documents import Delivery
 from edge_etl_operator.kube import Pod
 from edge_etl_operator.observation import Observation
-from edge_etl_operator.policies import deadlines, diagnosis, quality, spark_size
+from edge_etl_operator.policies import deadlines, diagnosis, quality, spark_size, unchanged
 from edge_etl_operator.policies.diagnosis import Diagnosis
 from edge_etl_operator.policies.spark_size import Refusal, SparkPlan, Work
 from edge_etl_operator.settings import Settings
@@ -29,6 +29,8 @@ def aggregate_run(
     driver = seen.driver(run)
     odd = cleaning.oddities(seen, run, states)
     edge_done = cleaning.done(states)
+    if driver is None and unchanged.nothing_to_merge(job, run, states):
+        return Decision((), status.unchanged(job, run, states, edge_done, now, odd), 0.0)
     if driver is not None and driver.phase == "Succeeded":
         answer = stages.report(driver)
         if answer is not None and answer.succeeded:
@@ -66,8 +68,9 @@ def aggregate_run(
 
 
 def _ended_from_outside(driver: Pod) -> bool:
-    """Tell whether a driver failed because it was evicted or deleted: then it is made again."""
-    return driver.disrupted or driver.metadata.deletion_timestamp is not None
+    """Tell whether a driver was evicted, deleted, or lost its node's power: it is made again."""
+    leaves = driver.metadata.deletion_timestamp is not None
+    return driver.disrupted or driver.cut_off or leaves
 
 
 def _size(
@@ -103,7 +106,7 @@ def _start(
 
 def _mended(driver: Pod | None) -> tuple[Action, ...]:
     if driver and driver.phase == "Failed" and driver.metadata.deletion_timestamp is None:
-        # Evicted or drained: not its fault, it is made again as soon as it is gone.
+        # Evicted, drained or cut off: not its fault, it is made again as soon as it is gone.
         return (Delete("Pod", driver.name, driver.uid),)
     return ()
 

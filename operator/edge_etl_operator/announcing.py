@@ -37,6 +37,7 @@ _QUIET: Final = frozenset(
         conditions.CLEANING,
         conditions.AGGREGATING,
         conditions.PUBLISHED,  # RunSucceeded says the same
+        conditions.NOTHING_NEW,
         conditions.AS_EXPECTED,
         conditions.EDGE_FAILED,
     )

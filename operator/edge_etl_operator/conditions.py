@@ -72,6 +72,7 @@ AGGREGATING: Final = Reason("Aggregating")
 NODES_DELIVERED: Final = Reason("AllNodesDelivered")
 QUORUM_REACHED: Final = Reason("QuorumReached")
 PUBLISHED: Final = Reason("Published")
+NOTHING_NEW: Final = Reason("NothingNew")
 RUN_SUCCEEDED: Final = Reason("RunSucceeded")
 PARTIALLY_SUCCEEDED: Final = Reason(
     "PartiallySucceeded",

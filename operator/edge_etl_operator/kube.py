@@ -6,9 +6,12 @@ Whatever else an object holds is skipped while decoding, so a thousand pods cost
 from collections.abc import Callable, Hashable
 from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
+
+UNKNOWN_END: Final = 255
+"""containerd's exit code of a container whose end it has not seen: a power cut."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -255,6 +258,11 @@ class Pod(Part, frozen=True, kw_only=True):
     def disrupted(self) -> bool:
         """Whether it was ended from outside: eviction, drain, preemption, a lost node."""
         return _holds(self.status.conditions, "DisruptionTarget")
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether its node lost its power while it ran, and is back."""
+        return self.terminated is not None and self.terminated.exit_code == UNKNOWN_END
 
     @property
     def containers(self) -> tuple[ContainerStatus, ...]:

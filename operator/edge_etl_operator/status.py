@@ -151,6 +151,22 @@ def succeeded(
     return _with(job, base, (_ACCEPTED, edge, done, success, _degraded(odd)), now)
 
 
+def unchanged(
+    job: EdgeETLJob,
+    run: Run,
+    nodes: Sequence[NodeStatus],
+    edge: Finding,
+    now: datetime,
+    odd: Sequence[tuple[Reason, str]],
+) -> Status:
+    """Return the status of a run that succeeded without Spark: there was nothing to merge."""
+    fact = f"No node had anything new: the table stays as it is, with {job.status.rows} rows"
+    done = Finding(conditions.AGGREGATED, "True", conditions.NOTHING_NEW, fact)
+    success = Finding(conditions.SUCCEEDED, "True", conditions.RUN_SUCCEEDED, fact)
+    base = _counted(job, _ended(run, now), nodes)
+    return _with(job, base, (_ACCEPTED, edge, done, success, _degraded(odd)), now)
+
+
 def with_problem(job: EdgeETLJob, base: Status, reason: Reason, fact: str, now: datetime) -> Status:
     """Put into a status that the operator could not do what it had decided."""
     edge_done = base.condition(conditions.EDGE_COMPLETE)

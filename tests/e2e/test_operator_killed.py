@@ -63,7 +63,7 @@ def test_the_end_is_the_same_however_often_the_operator_is_killed(pis: AnyCluste
     assert made <= _created(pis, JOB), "something was made anew"
     table = independent.published(results(pis, JOB))
     folders = {node: pis.node(node).path(f"{SOURCES}/sensors") for node in NODES}
-    independent.assert_equal(table, independent.expected(folders, pattern=f"{DAY}*.csv"))
+    independent.assert_equal(table, independent.expected(folders, f"{DAY}*.csv"))
     assert end["rows"] == len(table.rows)
 
 

@@ -12,13 +12,13 @@ from edge_etl_spark.java import java_home
 
 from tests.support.cluster import ApiServer
 from tests.support.cluster.api_server import QUIET_CONTROLLERS
-from tests.support.landing_fixtures import landing, landing_token, pods
+from tests.support.landing_fixtures import landing, landing_token, pod, pods, service
 from tests.support.operator_site import Site
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["landing", "landing_token", "pods"]
+__all__ = ["landing", "landing_token", "pod", "pods", "service"]
 
 CRD = Path(__file__).parents[2] / "operator" / "edge_etl_operator" / "crd.yaml"
 

@@ -3,10 +3,8 @@
 import base64
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from tests.support.cluster import ApiServer
 from tests.support.cluster.kube import until
@@ -21,17 +19,6 @@ from tests.support.landing_process import (
 )
 
 Forge = Callable[[str, Path], str]
-
-
-@pytest.fixture
-def service(landing: LandingProcess) -> Iterator[LandingProcess]:
-    with landing:
-        yield landing
-
-
-@pytest.fixture
-def pod(pods: Pods) -> Pod:
-    return pods.create("pi-1")
 
 
 def claims_of(token: str) -> dict[str, object]:

@@ -5,7 +5,7 @@ run and of a cluster is compared with it row for row.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,17 +48,17 @@ class Counts:
     duplicate: int
 
 
-def expected(nodes: Mapping[str, Path], pattern: str = "**/*.csv") -> Table:
+def expected(nodes: Mapping[str, Path], *patterns: str) -> Table:
     """Compute the table of all nodes' directories."""
-    cleaned = pd.concat(_clean(nodes[name], pattern)[0] for name in sorted(nodes))
+    cleaned = pd.concat(_clean(nodes[name], patterns)[0] for name in sorted(nodes))
     rows = cleaned.drop_duplicates(KEY).sort_values(KEY, ignore_index=True)
     parts = pd.concat(_statistics(rows, name) for name in NUMBERS)
     return Table(rows[COLUMNS], parts.sort_values(FEATURE_KEY, ignore_index=True))
 
 
-def counts(nodes: Mapping[str, Path], pattern: str = "**/*.csv") -> dict[str, Counts]:
+def counts(nodes: Mapping[str, Path], *patterns: str) -> dict[str, Counts]:
     """Compute what must have become of each node's rows."""
-    return {name: _clean(source, pattern)[1] for name, source in nodes.items()}
+    return {name: _clean(source, patterns)[1] for name, source in nodes.items()}
 
 
 def published(job: Path) -> Table:
@@ -89,9 +89,10 @@ def assert_equal_rows(found: pd.DataFrame, right: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(_plain(found), _plain(right), check_exact=True)
 
 
-def _clean(source: Path, pattern: str) -> tuple[pd.DataFrame, Counts]:
+def _clean(source: Path, patterns: Sequence[str]) -> tuple[pd.DataFrame, Counts]:
     """Return the clean rows of a directory, of rows with the same key the first."""
-    raw = pd.concat(_read_csv(file) for file in sorted(source.glob(pattern)))
+    files = {file for pattern in patterns or ("**/*.csv",) for file in source.glob(pattern)}
+    raw = pd.concat(_read_csv(file) for file in sorted(files))
     good = raw[raw.pop("valid")]
     kept = good.drop_duplicates(KEY)
     return kept, Counts(len(raw), len(kept), len(raw) - len(good), len(good) - len(kept))

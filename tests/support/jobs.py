@@ -20,7 +20,7 @@ SOURCES = "/var/lib/pi-edge-spark"
 VALUES: dict[str, Any] = {
     "sources": [
         {"name": name, "path": f"{SOURCES}/{name}"}
-        for name in ("sensors", "mixed", "empty", "absent")
+        for name in ("sensors", "mixed", "empty", "absent", "seasons")
     ]
 }
 
@@ -37,12 +37,17 @@ def sample(name: str, **spec: Any) -> Object:
 
 def spread(cluster: AnyCluster, source: str, folders: dict[str, list[Path]]) -> None:
     """Put CSV files into the nodes' own directories, old enough to count as settled."""
-    hour_ago = time.time() - 3600
     for node, origins in folders.items():
         target = cluster.node(node).path(f"{SOURCES}/{source}")
         target.mkdir(parents=True, exist_ok=True)
         for file in (file for origin in origins for file in sorted(origin.glob("*.csv"))):
-            os.utime(shutil.copyfile(file, target / file.name), (hour_ago, hour_ago))
+            aged(shutil.copyfile(file, target / file.name))
+
+
+def aged(file: Path) -> None:
+    """Make a file old enough to count as settled."""
+    hour_ago = time.time() - 3600
+    os.utime(file, (hour_ago, hour_ago))
 
 
 def status(cluster: AnyCluster, name: str, namespace: str = NAMESPACE) -> Object:
@@ -75,6 +80,13 @@ def objects(cluster: AnyCluster, kind: str, job: str, stage: str = "") -> list[O
     labels = f"pi-edge-spark.io/job={job}" + (f",pi-edge-spark.io/stage={stage}" if stage else "")
     found: list[Object] = cluster.get(kind, "-l", f"{labels},!spark-role", "-n", NAMESPACE)["items"]
     return found
+
+
+def signal(cluster: AnyCluster, pod: Object, number: str, program: str) -> None:
+    """Send a signal to a pod's processes whose command line holds `program`."""
+    found = f"for pid in $(pgrep -f '{program}'); do "
+    mine = f"grep -q {pod['metadata']['uid']} /proc/$pid/cgroup && kill -{number} $pid; done; true"
+    cluster.node(pod["spec"]["nodeName"]).run("sh", "-c", found + mine)
 
 
 def results(cluster: AnyCluster, job: str) -> Path:

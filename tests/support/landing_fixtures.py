@@ -1,11 +1,12 @@
 """Fixtures around the landing service; `tests/integration/conftest.py` offers them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.cluster import ApiServer
-from tests.support.landing_process import LandingProcess, Pods
+from tests.support.landing_process import LandingProcess, Pod, Pods
 
 REVIEWER = """
 apiVersion: rbac.authorization.k8s.io/v1
@@ -45,3 +46,16 @@ def landing(api_server: ApiServer, landing_token: Path, tmp_path: Path) -> Landi
     token_file = tmp_path / "landing-token"
     token_file.write_bytes(landing_token.read_bytes())
     return LandingProcess(root, api_server, token_file)
+
+
+@pytest.fixture
+def service(landing: LandingProcess) -> Iterator[LandingProcess]:
+    """Give that service, started."""
+    with landing:
+        yield landing
+
+
+@pytest.fixture
+def pod(pods: Pods) -> Pod:
+    """Give a pod of one node."""
+    return pods.create("pi-1")

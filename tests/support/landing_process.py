@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+import kubernetes.client
+import kubernetes.config
 from edge_etl_job.results.layout import Attempt
 
 from tests.support.cluster import ApiServer
@@ -65,16 +67,31 @@ class Pods:
     def create(self, node: str, account: str = ACCOUNT) -> Pod:
         """Create a pod of a node."""
         name = f"{node}-{secrets.token_hex(3)}"
-        spec = {
-            "nodeName": node,
-            "serviceAccountName": account,
-            "containers": [{"name": "edge", "image": "edge"}],
-        }
+        spec = _spec(node, account)
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
         self.server.apply(pod, self.namespace)
         uid = self.server.get("pod", name, "-n", self.namespace)["metadata"]["uid"]
         token = self.token(name, uid, account=account)
         return Pod(name, Attempt(self.namespace, JOB, RUN, node, uid), token)
+
+    def fleet(self, nodes: int) -> list[Pod]:
+        """Create a pod of each of many nodes."""
+        client = kubernetes.config.new_client_from_config(  # type: ignore[no-untyped-call]
+            str(self.server.kubeconfig)
+        )
+        core = kubernetes.client.CoreV1Api(client)
+        return [self._of(core, f"pi-{number}") for number in range(1, nodes + 1)]
+
+    def _of(self, core: Any, node: str) -> Pod:
+        spec = _spec(node, ACCOUNT)
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": node}, "spec": spec}
+        uid = core.create_namespaced_pod(self.namespace, body).metadata.uid
+        bound = {"apiVersion": "v1", "kind": "Pod", "name": node, "uid": uid}
+        wanted = {"audiences": [audience(self.namespace)], "boundObjectRef": bound}
+        made = core.create_namespaced_service_account_token(
+            ACCOUNT, self.namespace, {"spec": wanted}
+        )
+        return Pod(node, Attempt(self.namespace, JOB, RUN, node, uid), made.status.token)
 
     def token(
         self, pod: str, uid: str, its_audience: str | None = None, account: str = ACCOUNT
@@ -100,6 +117,14 @@ class Pods:
         self.server.kubectl(
             "delete", "pod", pod.name, "-n", self.namespace, "--force", "--grace-period=0"
         )
+
+
+def _spec(node: str, account: str) -> dict[str, Any]:
+    return {
+        "nodeName": node,
+        "serviceAccountName": account,
+        "containers": [{"name": "edge", "image": "edge"}],
+    }
 
 
 @dataclass

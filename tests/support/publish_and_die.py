@@ -18,6 +18,8 @@ from typing import Any
 from edge_etl_spark import publish, versions
 from edge_etl_spark.documents import TableFile, VersionManifest
 
+from tests.support.version_manifests import version_manifest
+
 KEPT_DAY, NEW_DAY = "rows/day=2026-01-01/kept.parquet", "rows/day=2026-01-02/new.parquet"
 
 
@@ -44,26 +46,13 @@ def publish_next(table: Path) -> int:
 
 def manifest(number: int) -> VersionManifest:
     """Return the manifest of one of these versions."""
-    return VersionManifest(
-        namespace="garden",
-        job="air-quality",
+    return version_manifest(
         run=f"20260101-{number:06d}",
         version=number,
-        created_at="2026-01-01T00:00:00Z",
         rows=2,
-        feature_rows=0,
         rows_added=1,
-        rows_duplicate=0,
         days_written=1,
         manifests_merged=1,
-        merged=(),
-        watermarks={},
-        fields=(),
-        key=("timestamp",),
-        window="1h",
-        group_by=(),
-        statistics=("count",),
-        ship=("rows",),
         files=(_file(KEPT_DAY, "kept"), _file(NEW_DAY, f"new in {number}")),
     )
 

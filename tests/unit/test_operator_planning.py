@@ -126,10 +126,13 @@ def test_the_deadline_of_the_run_names_what_was_waited_for_and_stops_it() -> Non
     ]
 
 
-def test_the_driver_is_made_again_when_it_was_evicted_but_not_when_it_failed() -> None:
+def test_the_driver_is_made_again_when_it_was_ended_from_outside_but_not_when_it_failed() -> None:
     world = started("pi-1").deliver("pi-1").settle()
     drained = {"type": "DisruptionTarget", "status": "True", "message": "drain"}
     world.pod_is(world.driver, "Failed", code=143, conditions=[drained]).settle()
+    assert world.pods[world.driver]["status"]["phase"] == "Pending"
+    power_cut = 255
+    world.pod_is(world.driver, "Failed", code=power_cut).settle()
     assert world.pods[world.driver]["status"]["phase"] == "Pending"
     said = facts.report(succeeded=False, reason="DiskFull", message="no space")
     world.pod_is(world.driver, "Failed", said, 1).settle()
@@ -211,3 +214,59 @@ def test_transition_times_change_only_with_the_status() -> None:
     done = world.job.status.condition("EdgeComplete")
     assert done is not None
     assert done.last_transition_time == world.now
+
+
+def published(world: World) -> World:
+    """Let both nodes deliver rows, and the driver publish them."""
+    world.deliver("pi-1", "pi-2").settle()
+    return world.pod_is(world.driver, "Succeeded", facts.report()).settle()
+
+
+NOTHING = {"rowsRead": 0, "rowsClean": 0, "rowsRejected": 0, "reason": "NothingNew"}
+
+
+def asked_again(world: World) -> World:
+    world.annotations = {"pi-edge-spark.io/run-now": world.run}
+    return world.after(60).settle()
+
+
+def test_a_run_with_nothing_new_starts_no_spark_and_says_so() -> None:
+    world = asked_again(published(started()))
+    first = world.run
+    world.deliver("pi-1", **NOTHING).settle()
+    assert world.status["phase"] == "Cleaning"
+    world.deliver("pi-2", **NOTHING).settle()
+    assert world.driver not in world.pods
+    assert world.status["phase"] == "Succeeded"
+    assert world.condition("Aggregated") == ("True", "NothingNew")
+    assert "with 97 rows" in world.message("Succeeded")
+    assert (world.status["run"]["id"], world.status["rows"]) == (first, 97)
+    # After it, the next one need not look either.
+    asked_again(world).deliver("pi-1", "pi-2", **NOTHING).settle()
+    assert world.status["phase"] == "Succeeded"
+    assert len([name for name in world.created if "driver" in name and "Pod" in name]) == 1
+
+
+def test_spark_looks_where_something_may_wait_to_be_merged() -> None:
+    one_has_rows = asked_again(published(started()))
+    one_has_rows.deliver("pi-1", **NOTHING).deliver("pi-2").settle()
+    assert one_has_rows.driver in one_has_rows.pods
+    first_run = started().deliver("pi-1", "pi-2", **NOTHING).settle()
+    assert first_run.driver in first_run.pods
+
+    after_a_failure = started().deliver("pi-1", "pi-2").settle()
+    said = facts.report(succeeded=False, reason="DiskFull", message="no space")
+    after_a_failure.pod_is(after_a_failure.driver, "Failed", said, 1).settle()
+    asked_again(after_a_failure).deliver("pi-1", "pi-2", **NOTHING).settle()
+    assert after_a_failure.driver in after_a_failure.pods
+
+    differing = started().deliver("pi-1", "pi-2").settle()
+    apart = facts.report(quarantinedNodes=[{"node": "pi-2", "difference": "no pm10"}])
+    differing.pod_is(differing.driver, "Succeeded", apart).settle()
+    asked_again(differing).deliver("pi-1", "pi-2", **NOTHING).settle()
+    assert differing.driver in differing.pods
+
+    application = {"configMap": {"name": "mine", "key": "own.py"}}
+    own = World(facts.spec(aggregate={"application": application})).with_nodes("pi-1", "pi-2")
+    asked_again(published(own.settle())).deliver("pi-1", "pi-2", **NOTHING).settle()
+    assert own.driver in own.pods

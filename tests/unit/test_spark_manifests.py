@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from edge_etl_spark import document as documents
 from edge_etl_spark import manifests
-from edge_etl_spark.documents import AggregationDocument, MergedManifest, VersionManifest
+from edge_etl_spark.documents import AggregationDocument, MergedManifest
 from edge_etl_spark.errors import AggregationError
 from edge_etl_spark.paths import JobPaths
 from edge_etl_spark.versions import Version
 
 from tests.support.node_results import Job, frame
+from tests.support.version_manifests import version_manifest
 
 RUN, LATER = "20260101-000000", "20260102-000000"
 
@@ -148,27 +149,9 @@ def test_a_document_that_is_not_there_is_explained(tmp_path: Path) -> None:
 
 
 def published(*merged: tuple[str, str]) -> Version:
-    manifest = VersionManifest(
-        namespace="garden",
-        job="air-quality",
+    manifest = version_manifest(
         run=merged[-1][0],
-        version=1,
-        created_at="2026-01-01T00:00:00Z",
-        rows=0,
-        feature_rows=0,
-        rows_added=0,
-        rows_duplicate=0,
-        days_written=0,
-        manifests_merged=0,
         merged=tuple(MergedManifest(run=run, node=node, attempt="a1") for run, node in merged),
-        watermarks={},
-        fields=(),
-        key=(),
-        window="1h",
-        group_by=(),
-        statistics=(),
-        ship=("rows",),
-        files=(),
     )
     return Version(Path(), manifest)
 

@@ -8,13 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 from edge_etl_spark import manifests
-from edge_etl_spark.documents import AggregationDocument, TableFile, VersionManifest
+from edge_etl_spark.documents import AggregationDocument, TableFile
 from edge_etl_spark.errors import AggregationError
 from edge_etl_spark.paths import JobPaths
 from edge_etl_spark.plan import MergePlan, make_plan
 from edge_etl_spark.versions import Version
 
 from tests.support.node_results import Job, frame
+from tests.support.version_manifests import version_manifest
 
 RUN = "20260104-000000"
 EARLIER = "20260103-120000"
@@ -32,20 +33,15 @@ def document(job: Job) -> AggregationDocument:
 def table(job: Job, **changes: Any) -> Version:
     """Return a version that holds rows and features of the first three days of January 2026."""
     asked = document(job)
-    manifest = VersionManifest(
+    manifest = version_manifest(
         namespace=job.namespace,
         job=job.name,
         run="20260103-000000",
-        version=1,
-        created_at="2026-01-03T00:00:00Z",
         rows=30,
         feature_rows=30,
         rows_added=30,
-        rows_duplicate=0,
         days_written=3,
         manifests_merged=1,
-        merged=(),
-        watermarks={},
         fields=asked.fields,
         key=asked.key,
         window=asked.window,

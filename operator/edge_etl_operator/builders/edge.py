@@ -17,12 +17,10 @@ from edge_etl_operator.builders.common import (
     results_volume,
 )
 from edge_etl_operator.documents import job_document
-from edge_etl_operator.kube import Node
+from edge_etl_operator.kube import UNKNOWN_END, Node
 from edge_etl_operator.settings import Settings
 
 CONTAINER: Final = "edge"
-UNKNOWN_END: Final = 255
-"""containerd's exit code of a container whose end it has not seen."""
 LASTING: Final = 3
 """The edge program's exit code of a failure that would only happen again."""
 _TOKEN_PATH: Final = "/var/run/secrets/pi-edge-spark"  # noqa: S105  # a path

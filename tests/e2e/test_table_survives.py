@@ -1,0 +1,221 @@
+"""The table while what makes it dies: always some whole version, and in the end all of it.
+
+Each version is compared with what pandas computes from the raw files that it has to hold.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.support.cluster import AnyCluster, until
+from tests.support.drivers import Drivers, Life
+from tests.support.jobs import (
+    EXTRACT,
+    NAMESPACE,
+    SOURCES,
+    Object,
+    aged,
+    results,
+    signal,
+)
+from tests.support.surviving import DAYS, NODES, Survivor, claim, die, shared
+
+LOCAL = {"aggregate": {"mode": "Local", "driver": {"memory": "512m"}}}
+LANDING = "app.kubernetes.io/component=landing"
+SMALL = "/var/lib/pi-edge-spark/small"
+SEASON = [f"2019-04-{day:02}" for day in range(1, 25)]
+MOMENTS = ("it asks for executors", "it has written rows", "it publishes", "it has published")
+"""Of the ten moments of a driver's life; `make test-full` plays all."""
+
+
+@dataclass(frozen=True)
+class Survivors:
+    """Three jobs whose first versions are published, each with its results elsewhere."""
+
+    everywhere: Survivor
+    """On a claim that all nodes can mount."""
+    landed: Survivor
+    """At the landing service."""
+    small: Survivor
+    """On a small volume of one node."""
+
+
+@pytest.fixture(scope="module")
+def survivors(pis: AnyCluster, tmp_path_factory: pytest.TempPathFactory) -> Survivors:
+    """Publish the first version of each."""
+    _write_season(pis)
+    folder = tmp_path_factory.mktemp("everywhere")
+    season = [f"{SEASON[0]}*.csv", "*.csv"]
+    landed = results(pis, "landed")
+    found = Survivors(
+        everywhere=shared(pis, folder),
+        landed=Survivor(pis, "landed", landed, season, source="seasons", spec=LOCAL),
+        small=_small(pis, tmp_path_factory.mktemp("small")),
+    )
+    jobs = (found.everywhere, found.landed, found.small)
+    for job in jobs:
+        job.apply(1)
+    for job in jobs:
+        job.succeeds()
+    return found
+
+
+def _write_season(cluster: AnyCluster) -> None:
+    """Give each node a sensor's file for each of many days: a delivery that takes a while."""
+    for node in NODES:
+        origin = min((EXTRACT / node).glob("2019-03-05_sds011_*.csv"))
+        sensor = origin.stem.removeprefix("2019-03-05")
+        folder = cluster.node(node).path(f"{SOURCES}/seasons")
+        folder.mkdir(exist_ok=True)
+        for day in SEASON:
+            text = origin.read_text().replace("2019-03-05T", f"{day}T")
+            (folder / f"{day}{sensor}.csv").write_text(text)
+            aged(folder / f"{day}{sensor}.csv")
+
+
+def _small(cluster: AnyCluster, copies: Path) -> Survivor:
+    node = NODES[1]
+    machine = cluster.node(node)
+    machine.run("mkdir", "-p", SMALL)
+    machine.run("mount", "-t", "tmpfs", "-o", "size=256m,mode=777", "tmpfs", SMALL)
+    claim(cluster, "small", SMALL, node)
+    patterns = [f"{day}*.csv" for day in DAYS]
+    spec = {**LOCAL, "results": {"volumeClaim": {"name": "small"}}}
+    return Survivor(cluster, "small", copies, patterns, nodes=[node], spec=spec)
+
+
+@dataclass(frozen=True)
+class Deaths:
+    """What was seen while drivers died, and a disk was full, at the same time."""
+
+    lives: dict[str, Life]
+    executors: set[str]
+    """The nodes on which the last driver's executors ran."""
+    filled: Object
+    """What was said of the aggregation that had no room."""
+    versions: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def deaths(survivors: Survivors) -> Deaths:
+    """Kill drivers and an executor; fill a volume in the middle of a publication."""
+    with ThreadPoolExecutor() as pool:
+        filled = pool.submit(_fill, survivors.small)
+        lives = die(survivors.everywhere, MOMENTS)
+        executors = _lose_an_executor(survivors.everywhere)
+        said, versions = filled.result()
+    return Deaths(lives, executors, said, versions)
+
+
+def _lose_an_executor(job: Survivor) -> set[str]:
+    """Kill an executor with -9 while rows are written; return the nodes of the first two."""
+    job.apply(3)
+    life = Drivers(job.cluster, job.name, job.table).own(begins_with=2)
+    until(lambda: len(life.executors("Running")) == 2, "two executors", timeout=120)
+    executors = life.executors("Running")
+    until(lambda: life.staged("rows"), "rows are written", timeout=120, every=0.005)
+    signal(job.cluster, executors[0], "KILL", "KubernetesExecutorBackend")
+    assert not life.published(), "the executor was killed too late"
+    job.succeeds()
+    return {pod["spec"]["nodeName"] for pod in executors}
+
+
+def _fill(job: Survivor) -> tuple[Object, dict[str, int]]:
+    """Let a volume be full from when Spark starts, then enlarge it and run again."""
+    machine = job.cluster.node(job.nodes[0])
+
+    def resize(size: str) -> None:
+        machine.run("mount", "-o", f"remount,size={size}", SMALL)
+
+    def copied(name: str) -> Path:
+        target = job.folder / name
+        machine.run("cp", "-a", f"{SMALL}/{NAMESPACE}/{job.name}/table", target)
+        return target
+
+    def builds() -> bool:
+        return bool(machine.run("sh", "-c", f"ls {SMALL}/{NAMESPACE}/{job.name}/table/staging"))
+
+    job.apply(2)
+    until(builds, "a version is built", timeout=240, every=0.02)
+    used = machine.run("df", "--output=used", "-k", SMALL).split()[-1]
+    resize(f"{int(used) + 16}k")
+    said = job.fails()
+    versions = {"full": job.whole(copied("full"))}
+    resize("256m")
+    job.run_again()
+    job.succeeds()
+    return said, {**versions, "enlarged": job.whole(copied("enlarged"))}
+
+
+def test_drivers_that_die_leave_a_whole_version(survivors: Survivors, deaths: Deaths) -> None:
+    assert list(deaths.lives) == list(MOMENTS)
+    # What readers see was compared after each death.
+    numbers = {path.name for path in (survivors.everywhere.table / "versions").iterdir()}
+    assert numbers == {"v000001", "v000002", "v000003"}
+
+
+def test_two_executors_on_two_nodes_and_one_of_them_dies(
+    survivors: Survivors, deaths: Deaths
+) -> None:
+    assert len(deaths.executors) == 2
+    assert survivors.everywhere.whole() == 3
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_publication(deaths: Deaths) -> None:
+    assert deaths.filled["reason"] == "AggregationFailed"
+    assert "DiskFull" in deaths.filled["message"]
+    assert deaths.versions == {"full": 1, "enlarged": 2}
+
+
+def test_a_landing_service_that_dies_with_its_node(survivors: Survivors, deaths: Deaths) -> None:
+    """While Pis deliver the service is killed, then its node's power is cut; also for Spark."""
+    job, cluster = survivors.landed, survivors.landed.cluster
+    before = set((job.folder / "runs").iterdir())
+    job.apply(2)
+    (run,) = until(
+        lambda: set((job.folder / "runs").iterdir()) - before, "it is delivered", 120, 0.002
+    )
+    until(partial(_arriving, run), "uploads", every=0.002)
+    landing = _landing(cluster)
+    place = cluster.node(landing["spec"]["nodeName"])
+    signal(cluster, landing, "KILL", "edge_etl_job landing")
+    assert _arriving(run), "it was killed too late"
+    count = _files(run)
+    until(lambda: _files(run) > count and _arriving(run), "it is back", timeout=120, every=0.002)
+    place.power_off()
+    assert _arriving(run), "the power was cut too late"
+    assert job.whole() == 1
+    place.power_on()
+
+    life = Drivers(cluster, job.name, job.table).own(begins_with=1)
+    until(lambda: life.staged("rows"), "rows are written", timeout=120, every=0.005)
+    signal(cluster, _landing(cluster), "KILL", "edge_etl_job landing")
+    place.power_off()
+    assert not life.published(), "the power was cut too late"
+    assert job.whole() == 1
+    place.power_on()
+
+    told = job.succeeds()
+    assert told["nodesSummary"] == "3/3"
+    assert told["run"]["id"] == run.name, "the run that was cut is the one that succeeds"
+    assert job.whole() == 2
+    cluster.kubectl("rollout", "status", "deployment", "-l", LANDING, "-n", NAMESPACE)
+
+
+def _landing(cluster: AnyCluster) -> Object:
+    (pod,) = cluster.get("pods", "-l", LANDING, "-n", NAMESPACE)["items"]
+    found: Object = pod
+    return found
+
+
+def _arriving(run: Path) -> bool:
+    """Tell whether a node's files arrive, and its manifest has not."""
+    nodes = (node for node in run.iterdir() if not (node / "manifest.json").exists())
+    return any(path.is_file() for node in nodes for path in node.rglob("*"))
+
+
+def _files(run: Path) -> int:
+    return sum(path.is_file() for path in run.rglob("*.parquet"))
