@@ -102,11 +102,10 @@ def middle(runs: Sequence[usage.Usage]) -> usage.Usage:
 
 
 def new_day(bench: Bench) -> dict[str, Any]:
-    """One new day merged into a table of 365 days."""
-    job = Job(bench.fresh("year"), fields=FIELDS, ship=("rows",))
+    """One new day merged into a table of 365 days: rows, and features of each hour."""
+    job = Job(bench.folder / "year", fields=FIELDS, ship=("rows",))
     days = [(date(2025, 1, 1) + timedelta(days=number)).isoformat() for number in range(366)]
-    deliver(job, "20250101-000000", "pi-1", days[:365], bench.rows_a_day)
-    bench.aggregate(job, "20250101-000000", ["pi-1"], "1g")
+    _lay_out(bench, job, days[:365])
     table = (job.table / "current" / "rows").resolve()
     new = deliver(job, "20260102-000000", "pi-1", days[365:], bench.rows_a_day)
     out = bench.folder / "rewritten"
@@ -122,6 +121,18 @@ def new_day(bench: Bench) -> dict[str, Any]:
         **times(ours, theirs, 0.1),
         "bytesWritten": ratio(sum(written), size(out), 0.1),
     }
+
+
+def _lay_out(bench: Bench, job: Job, days: Sequence[str]) -> None:
+    """Make the table of some days, which an earlier call may have made already."""
+    made = bench.folder / f"year-{bench.rows_a_day}"
+    if not made.exists():
+        draft = Job(bench.fresh("draft"), fields=FIELDS, ship=("rows",))
+        deliver(draft, "20250101-000000", "pi-1", days, bench.rows_a_day)
+        bench.aggregate(draft, "20250101-000000", ["pi-1"], "1g")
+        draft.root.rename(made)
+    shutil.rmtree(job.root, ignore_errors=True)
+    shutil.copytree(made, job.root, symlinks=True, copy_function=os.link)
 
 
 def deliver(job: Job, run: str, node: str, days: Sequence[str], count: int) -> Path:

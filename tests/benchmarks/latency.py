@@ -3,6 +3,8 @@
 Ten times a job is created over four nodes. Measured are the times that a person waits for the
 operator: from the job to the last node's pod, and from the last pod's end to the driver's pod. The
 driver is not waited for: the job is deleted as soon as its pod is there.
+
+Then a job is run to its end, and asked ten times for a run that has nothing new.
 """
 
 import statistics
@@ -32,6 +34,9 @@ class Latency:
     pods_created_worst: float
     driver_created_median: float
     driver_created_worst: float
+    first_run: float
+    nothing_new_median: float
+    nothing_new_worst: float
 
 
 def measure(nodes: int, rounds: int = ROUNDS) -> Latency:
@@ -49,6 +54,7 @@ def measure(nodes: int, rounds: int = ROUNDS) -> Latency:
             first, second = _round(cluster, watcher, f"latency-{number}", nodes)
             begun.append(first)
             merged.append(second)
+        first_run, again = _nothing_new(cluster, watcher, rounds)
     return Latency(
         nodes=nodes,
         rounds=rounds,
@@ -56,6 +62,9 @@ def measure(nodes: int, rounds: int = ROUNDS) -> Latency:
         pods_created_worst=max(begun),
         driver_created_median=statistics.median(merged),
         driver_created_worst=max(merged),
+        first_run=first_run,
+        nothing_new_median=statistics.median(again),
+        nothing_new_worst=max(again),
     )
 
 
@@ -72,3 +81,36 @@ def _round(cluster: Cluster, watcher: Watcher, name: str, nodes: int) -> tuple[f
     wait(gone, f"the pods of {name} are gone", 120)
     time.sleep(1)
     return max(seen.pods) - seen.applied, seen.driver_created - seen.last_ended
+
+
+def _nothing_new(cluster: Cluster, watcher: Watcher, rounds: int) -> tuple[float, list[float]]:
+    """Return what a job's first run takes, and each of those that find nothing new after it."""
+    name = "again"
+    simulated.apply(watcher, name)
+    found = [_succeeds(watcher, name, "") - watcher.of(name).applied]
+    for number in range(rounds):
+        before = _run_of(watcher, name)
+        asked = time.monotonic()
+        request = f"pi-edge-spark.io/run-now={number}"
+        cluster.kubectl("annotate", "eej", name, request, "--overwrite", "-n", RELEASE)
+        found.append(_succeeds(watcher, name, before) - asked)
+    return found[0], found[1:]
+
+
+def _run_of(watcher: Watcher, name: str) -> str:
+    return next(job.status.run.id for job in watcher.wishes.all() if job.metadata.name == name)
+
+
+def _succeeds(watcher: Watcher, name: str, before: str) -> float:
+    """Wait until a run after `before` has succeeded; return when that was seen."""
+
+    def done() -> bool:
+        return any(
+            job.metadata.name == name
+            and job.status.phase == "Succeeded"
+            and job.status.run.id > before
+            for job in watcher.wishes.all()
+        )
+
+    wait(done, f"a run of {name}", 300, every=0.02)
+    return time.monotonic()

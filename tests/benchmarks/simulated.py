@@ -43,8 +43,13 @@ class _Condition(msgspec.Struct, frozen=True):
     status: str
 
 
+class _Run(msgspec.Struct, frozen=True):
+    id: str = ""
+
+
 class _Status(msgspec.Struct, frozen=True, rename="camel"):
     phase: str = ""
+    run: _Run = _Run()
     conditions: tuple[_Condition, ...] = ()
 
 

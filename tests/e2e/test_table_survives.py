@@ -136,7 +136,8 @@ def _fill(job: Survivor) -> tuple[Object, dict[str, int]]:
         return target
 
     def builds() -> bool:
-        return bool(machine.run("sh", "-c", f"ls {SMALL}/{NAMESPACE}/{job.name}/table/staging"))
+        staging = f"{SMALL}/{NAMESPACE}/{job.name}/table/staging"
+        return bool(machine.run("find", SMALL, "-path", f"{staging}/*", "-prune", "-print"))
 
     job.apply(2)
     until(builds, "a version is built", timeout=240, every=0.02)

@@ -102,9 +102,14 @@ class Drivers:
 
     def kill(self, life: Life, moment: str) -> Object:
         """Kill a driver with -9 as soon as a moment of its life has come; return its dead pod."""
-        until(lambda: MOMENTS[moment](life), f"{life.pod}: {moment}", timeout=120, every=0.005)
-        signal(self.cluster, life.seen(), "KILL", PROGRAM)
+        pod = until(lambda: _placed(life.seen()), f"{life.pod} has a node", timeout=60)
+        until(lambda: MOMENTS[moment](life), f"{life.pod}: {moment}", timeout=240, every=0.005)
+        signal(self.cluster, pod, "KILL", PROGRAM)
         return until(lambda: _ended(life.seen()), f"{life.pod} ends", timeout=60)
+
+
+def _placed(pod: Object) -> Object:
+    return pod if pod["spec"].get("nodeName") else {}
 
 
 def _ended(pod: Object) -> Object:

@@ -33,6 +33,17 @@ def clean(spark: SparkSession, raw: str, out: str) -> None:
         wrong = f.col(column).isNotNull() & (value.isNull() | ~value.between(least, most))
         rows = rows.where(~wrong).withColumn(name, value)
     rows = rows.select("timestamp", "sensor_id", *LIMITS).dropDuplicates(KEY)
+    _table(spark, rows, out)
+
+
+def rewrite(spark: SparkSession, table: str, new: str, out: str) -> None:
+    """Merge new rows into a table by writing it all again."""
+    old = spark.read.parquet(table).drop("day")
+    _table(spark, old.unionByName(spark.read.parquet(new)).dropDuplicates(KEY), out)
+
+
+def _table(spark: SparkSession, rows: DataFrame, out: str) -> None:
+    """Write rows and their hourly features by day."""
     _write(rows, "timestamp", f"{out}/rows")
     saved = spark.read.parquet(f"{out}/rows")
     parts = [
@@ -46,12 +57,6 @@ def clean(spark: SparkSession, raw: str, out: str) -> None:
     for part in parts[1:]:
         features = features.unionByName(part)
     _write(features, "hour", f"{out}/features")
-
-
-def rewrite(spark: SparkSession, table: str, new: str, out: str) -> None:
-    """Merge new rows into a table by writing it all again."""
-    old = spark.read.parquet(table).drop("day")
-    _write(old.unionByName(spark.read.parquet(new)).dropDuplicates(KEY), "timestamp", out)
 
 
 def _write(rows: DataFrame, time: str, out: str) -> None:
