@@ -18,13 +18,16 @@ from tests.support.jobs import (
     SOURCES,
     Object,
     aged,
+    objects,
     results,
     signal,
 )
-from tests.support.surviving import DAYS, NODES, Survivor, claim, die, shared
+from tests.support.playing import PIS, reaches
+from tests.support.surviving import DAYS, Survivor, claim, die, shared
 
 LOCAL = {"aggregate": {"mode": "Local", "driver": {"memory": "512m"}}}
 LANDING = "app.kubernetes.io/component=landing"
+RUN = "pi-edge-spark.io/run"
 SMALL = "/var/lib/pi-edge-spark/small"
 SEASON = [f"2019-04-{day:02}" for day in range(1, 25)]
 MOMENTS = ("it asks for executors", "it has written rows", "it publishes", "it has published")
@@ -65,7 +68,7 @@ def survivors(pis: AnyCluster, tmp_path_factory: pytest.TempPathFactory) -> Surv
 
 def _write_season(cluster: AnyCluster) -> None:
     """Give each node a sensor's file for each of many days: a delivery that takes a while."""
-    for node in NODES:
+    for node in PIS:
         origin = min((EXTRACT / node).glob("2019-03-05_sds011_*.csv"))
         sensor = origin.stem.removeprefix("2019-03-05")
         folder = cluster.node(node).path(f"{SOURCES}/seasons")
@@ -77,7 +80,7 @@ def _write_season(cluster: AnyCluster) -> None:
 
 
 def _small(cluster: AnyCluster, copies: Path) -> Survivor:
-    node = NODES[1]
+    node = PIS[1]
     machine = cluster.node(node)
     machine.run("mkdir", "-p", SMALL)
     machine.run("mount", "-t", "tmpfs", "-o", "size=256m,mode=777", "tmpfs", SMALL)
@@ -169,6 +172,14 @@ def test_a_disk_that_is_full_in_the_middle_of_a_publication(deaths: Deaths) -> N
     assert deaths.filled["reason"] == "AggregationFailed"
     assert "DiskFull" in deaths.filled["message"]
     assert deaths.versions == {"full": 1, "enlarged": 2}
+
+
+def test_a_run_with_nothing_new_starts_no_spark(survivors: Survivors, deaths: Deaths) -> None:
+    job = survivors.small
+    job.run_again()
+    told = reaches(job.cluster, job.name, "Succeeded", told_in="A run with nothing new")
+    drivers = objects(job.cluster, "pods", job.name, "aggregate")
+    assert told["run"]["id"] not in {pod["metadata"]["labels"][RUN] for pod in drivers}
 
 
 def test_a_landing_service_that_dies_with_its_node(survivors: Survivors, deaths: Deaths) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import independent
-from tests.support.cluster import AnyCluster
+from tests.support.cluster import AnyCluster, until
 from tests.support.drivers import Drivers, Life
 from tests.support.jobs import NAMESPACE, SOURCES, Object, condition, finished, sample, status
+from tests.support.playing import PIS, ask
 
-NODES = ("pi-1", "pi-2", "pi-3")
 DAYS = ("2019-03-05", "2019-03-06", "2019-03-07")
 
 
@@ -25,7 +25,7 @@ class Survivor:
     """Its results."""
     patterns: Sequence[str]
     source: str = "sensors"
-    nodes: Sequence[str] = NODES
+    nodes: Sequence[str] = PIS
     spec: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -48,8 +48,9 @@ class Survivor:
 
     def run_again(self) -> None:
         """Ask for a run."""
-        asked = f"pi-edge-spark.io/run-now={status(self.cluster, self.name)['run']['id']}"
-        self.cluster.kubectl("annotate", "eej", self.name, asked, "-n", NAMESPACE)
+        before = status(self.cluster, self.name)["run"]["id"]
+        ask(self.cluster, self.name, before)
+        until(lambda: status(self.cluster, self.name)["run"]["id"] > before, "a run begins")
 
     def succeeds(self) -> Object:
         """Wait until its run has succeeded."""
