@@ -94,7 +94,7 @@ def _start(
 ) -> tuple[Action, ...]:
     job = seen.job
     deliveries = [Delivery(node.name, node.attempt) for node in states if node.phase == "Succeeded"]
-    missing = [node.name for node in states if node.phase != "Succeeded"]
+    missing = {node.name: _absence(node) for node in states if node.phase != "Succeeded"}
     seconds = deadlines.seconds_left(job, run, now)
     config = aggregate.driver_config(
         job, run, plan, deliveries, settings, missing=missing, nodes=seen.nodes
@@ -102,6 +102,11 @@ def _start(
     name = config["metadata"]["name"]
     pod = aggregate.driver_pod(job, run, plan, name, seconds, settings)
     return (Create(config), Create(pod))
+
+
+def _absence(node: NodeStatus) -> str:
+    """Say why a node has not delivered."""
+    return ": ".join(part for part in (node.reason or node.phase, node.message) if part)
 
 
 def _mended(driver: Pod | None) -> tuple[Action, ...]:

@@ -55,13 +55,14 @@ def aggregation_document(
     *,
     master: str,
     conf: Mapping[str, str] | None = None,
-    missing: Iterable[str] = (),
+    missing: Mapping[str, str] | None = None,
     labels: Mapping[str, Mapping[str, str]] | None = None,
     application: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the task of a run's aggregation; ``master`` and ``conf`` are Spark's.
 
-    ``missing`` are the nodes of the run that have not delivered, ``labels`` those of all nodes,
+    ``missing`` are the nodes of the run that have not delivered, and why; ``labels`` those of all
+    nodes;
     ``application`` is the person's own aggregation: its path for the driver, and its name.
     """
     spec = job.spec.aggregate
@@ -91,7 +92,8 @@ def aggregation_document(
         "nodeLabels": _columns(spec.node_labels, labels or {}),
         "labelColumns": sorted(spec.node_labels),
         **({"application": dict(application)} if application else {}),
-        "missingNodes": list(missing),
+        "missingNodes": list(missing or {}),
+        "missingBecause": {node: why for node, why in (missing or {}).items() if why},
         "keepVersions": job.spec.results.keep_versions,
         "gracePeriodSeconds": job.spec.results.grace_period_seconds,
         "spark": {

@@ -1,7 +1,7 @@
 """The command line.
 
-``run`` aggregates once; ``executor`` is how Spark starts its own pods; ``table`` looks after a
-published table.
+``run`` aggregates once; ``report`` writes the report of a run that is not aggregated; ``executor``
+is how Spark starts its own pods; ``table`` looks after a published table.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import logging
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -19,6 +20,7 @@ from edge_etl_spark.aggregate import aggregate
 from edge_etl_spark.documents import AggregationReport
 from edge_etl_spark.errors import INTERNAL_ERROR, STOPPED, AggregationError
 from edge_etl_spark.logs import log
+from edge_etl_spark.run_report.writing import Report
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
         except AggregationError as error:
             log.error(error.message, extra={"event": "failed", "reason": error.reason})
         return 1
+    if options.command == "report":
+        return _report(options)
     return _table(options) if options.command == "table" else _run(options)
 
 
@@ -42,11 +46,28 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--results", type=Path, required=True, help="the root of the results")
     run.add_argument("--summary", type=Path, required=True, help="where to write the report")
     run.add_argument("--java-home", type=Path, help="a Java 17 or 21; found by itself otherwise")
+    page = commands.add_parser("report", help="write the report of a run that is not aggregated")
+    page.add_argument("--document", type=Path, required=True, help="the aggregation document")
+    page.add_argument("--results", type=Path, required=True, help="the root of the results")
+    page.add_argument("--reason", required=True, help="why it is not, in a word")
+    page.add_argument("--message", required=True, help="and in a sentence")
     commands.add_parser("executor", help="become a Spark executor (started by the driver)")
     table_command.add_arguments(
         commands.add_parser("table", help="look after a published table", prog="edge-etl table")
     )
     return parser
+
+
+def _report(options: argparse.Namespace) -> int:
+    logs.configure()
+    try:
+        page = Report(documents.read(options.document), options.results)
+    except AggregationError as error:
+        log.error(error.message, extra={"event": "failed", "reason": error.reason})
+        return 1
+    run, reason, message = page.document.run, options.reason, options.message
+    failed = AggregationReport(run=run, succeeded=False, reason=reason, message=message)
+    return 0 if page.write(failed) else 1
 
 
 def _table(options: argparse.Namespace) -> int:
@@ -68,24 +89,36 @@ def _run(options: argparse.Namespace) -> int:
     logs.configure()
     signal.signal(signal.SIGTERM, _stop)
     started = time.monotonic()
-    run = ""
+    run, page = "", None
     try:
         document = documents.read(options.document)
         run = document.run
         logs.configure(job=f"{document.namespace}/{document.job}", run=run)
-        result = aggregate(document, options.results, options.java_home)
+        page = Report(document, options.results)
+        log.addHandler(page.steps)
+        result = aggregate(document, options.results, options.java_home, page.look)
     except (Exception, Terminated) as error:
         result = _failure(run, error)
+    code = _summarised(result, options.summary)
+    # What was told to end has little time left; what is done is done, with a report or without.
+    if page and result.reason != STOPPED:
+        with suppress(Terminated):
+            page.write(result, options.java_home)
     seconds = round(time.monotonic() - started, 1)
     log.log(
         logging.INFO if result.succeeded else logging.ERROR,
         result.message,
         extra={"event": "finished", "reason": result.reason, "seconds": seconds},
     )
+    return code
+
+
+def _summarised(result: AggregationReport, path: Path) -> int:
+    """Write what the operator reads, and return the exit code."""
     try:
-        report.write(result, options.summary)
+        report.write(result, path)
     except OSError as error:
-        log.error(f"cannot write {options.summary}: {error}", extra={"event": "failed"})
+        log.error(f"cannot write {path}: {error}", extra={"event": "failed"})
         return 1
     return 0 if result.succeeded else 1
 

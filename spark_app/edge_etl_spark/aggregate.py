@@ -1,9 +1,10 @@
 """One aggregation: find what is new, merge it, publish the table."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,6 +14,7 @@ from edge_etl_spark.documents import (
     AggregationDocument,
     AggregationReport,
     Drift,
+    TableFile,
     VersionManifest,
 )
 from edge_etl_spark.errors import SCHEMA_DRIFT, AggregationError
@@ -30,14 +32,26 @@ from edge_etl_spark.plan import (
 )
 from edge_etl_spark.versions import Version, latest_version
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from edge_etl_spark.staging import Staged
+
 PUBLISHED = "Published"
 NOTHING_NEW = "NothingNew"
 
 _TOLD = 10
 
 
+Look = Callable[["SparkSession", Path, VersionManifest], None]
+"""Is shown a version that was just published, while Spark is there."""
+
+
 def aggregate(
-    document: AggregationDocument, results: Path, java: Path | None = None
+    document: AggregationDocument,
+    results: Path,
+    java: Path | None = None,
+    look: Look | None = None,
 ) -> AggregationReport:
     """Merge all deliveries that the table lacks, and return what became of them.
 
@@ -58,7 +72,7 @@ def aggregate(
         if plan is None:
             return _waiting(_unchanged(document, current), differing)
         number = current.manifest.version + 1 if current else 1
-        version = build(document, plan, current, number, paths, java, late)
+        version = build(document, plan, current, number, paths, java, late, look)
         publish.prune(paths.table, document.keep_versions, document.grace_period_seconds)
     return _waiting(_report(document, version), differing)
 
@@ -128,12 +142,11 @@ def build(
     paths: JobPaths,
     java: Path | None = None,
     late: Sequence[Delivery] = (),
+    look: Look | None = None,
 ) -> VersionManifest:
     """Merge what the plan says onto ``current``, and publish it as the version ``number``.
 
-    What came too ``late`` is set aside.
-
-    The caller holds the table.
+    What came too ``late`` is set aside. The caller holds the table.
     """
     progress("verify", "checking the delivered files", manifests=len(plan.deliveries))
     for delivery in plan.deliveries:
@@ -153,10 +166,27 @@ def build(
                 publish.carry_over(current.directory, staging, file.path)
         application = document.application
         made = stage.write_application(application) if application else ()
-    progress("publish", "publishing the table", days=len(plan.row_days | plan.feature_days))
+        progress("publish", "publishing the table", days=len(plan.row_days | plan.feature_days))
+        manifest = _manifest(document, plan, current, number, late, staged, made)
+        version = publish.publish(paths.table, staging, manifest)
+        if look:
+            look(spark, version, manifest)
+    return manifest
+
+
+def _manifest(
+    document: AggregationDocument,
+    plan: MergePlan,
+    current: Version | None,
+    number: int,
+    late: Sequence[Delivery],
+    staged: "Staged",
+    made: Sequence[TableFile],
+) -> VersionManifest:
+    """Return what the new version says of itself."""
     files = tuple(sorted((*plan.carried, *staged.files, *made), key=lambda file: file.path))
     before = current.manifest if current else None
-    manifest = VersionManifest(
+    return VersionManifest(
         namespace=document.namespace,
         job=document.job,
         run=document.run,
@@ -194,8 +224,6 @@ def build(
         application=_digest(document),
         files=files,
     )
-    publish.publish(paths.table, staging, manifest)
-    return manifest
 
 
 def _digest(document: AggregationDocument) -> str | None:

@@ -80,6 +80,8 @@ class AggregationDocument(_Document, frozen=True, kw_only=True):
     ship: tuple[Literal["rows", "features"], ...]
     missing_nodes: tuple[Name, ...] = ()
     """Nodes of the run that have not delivered; the version manifest names them."""
+    missing_because: dict[str, str] = {}
+    """Why a node has not, where that is known; for the report."""
     late_data: Literal["Merge", "Ignore"] = "Merge"
     """What becomes of a delivery that came after its own run had been published."""
     on_drift: Literal["Fail", "Evolve", "QuarantineNode"] = "Evolve"
@@ -122,6 +124,35 @@ class NodeManifest(_Foreign, frozen=True, kw_only=True):
     columns_missing: tuple[str, ...] = ()
     columns_seen: tuple[str, ...] = ()
     files: tuple[DeliveredFile, ...]
+
+
+class ReadFile(_Foreign, frozen=True, kw_only=True):
+    """What a node manifest says of a CSV file, as far as the report tells it."""
+
+    path: str
+    bytes_read: Count = 0
+    status: str = "read"
+    message: str | None = None
+
+
+class NodeAccount(_Foreign, frozen=True, kw_only=True):
+    """A node manifest again, with what only the report of its run tells."""
+
+    run: RunId
+    node: Name
+    attempt: Attempt
+    created_at: str
+    rows_read: Count
+    rows_clean: Count
+    rows_rejected: Count
+    rows_duplicate: Count
+    rejected_by_reason: dict[str, Count]
+    bytes_read: Count
+    watermark: str | None
+    columns_missing: tuple[str, ...] = ()
+    columns_seen: tuple[str, ...] = ()
+    inputs: tuple[ReadFile, ...] = ()
+    files: tuple[DeliveredFile, ...] = ()
 
 
 class MergedManifest(_Document, frozen=True, kw_only=True):

@@ -28,6 +28,11 @@ class JobPaths:
         return self.directory / "table"
 
     @property
+    def reports(self) -> Path:
+        """The reports for people, a file for each run."""
+        return self.directory / "reports"
+
+    @property
     def spark_events(self) -> Path:
         """Spark's event logs, where the job asks for them."""
         return self.directory / "spark-events"

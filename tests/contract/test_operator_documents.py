@@ -82,7 +82,7 @@ def test_the_aggregation_reads_its_document(job: api.EdgeETLJob) -> None:
         facts.spark_plan(job),
         [Delivery("pi-1", "a-b")],
         facts.SETTINGS,
-        missing=["pi-2"],
+        missing={"pi-2": "NodeNotReady: gone"},
     )
     text = config["data"]["aggregation.json"]
     jsonschema.validate(json.loads(text), schema("aggregation.schema.json"))

@@ -154,6 +154,24 @@ def test_the_second_run_adds_only_the_new_file(second: str, pis: Pis, folder: Pa
     assert any(line.startswith("timestamp sensor_id sensor_type pm10") for line in lines)
 
 
+def test_each_run_has_a_report_which_is_named_last(
+    first: tuple[dict[str, Any], independent.Table], second: str, pis: Pis
+) -> None:
+    outcome, _ = first
+    html = Path(outcome["report"]).read_text()
+    late = {name: folder for name, folder in pis.items() if name != "pi-3"}
+    for node in independent.counts(late).values():
+        assert f">{node.read:,}<" in html
+    rejected = sum(node["rowsRejected"] for node in outcome["nodes"])
+    assert f"out_of_range: {rejected:,} rows" in html
+    assert html.count("humidity: 99.9 is above 99.8") == 3
+    assert html.count('<svg class="chart"') == 20  # two sensors on each Pi, pressure on one alone
+    assert "sensor_id 5331: mean " in html
+    named = Path(second.splitlines()[-1].removeprefix("report: "))
+    assert "NothingNew" not in named.read_text()
+    assert "nothing new" in named.read_text()  # from three of the Pis
+
+
 def test_nothing_but_results_and_ledgers_is_left(second: str, folder: Path) -> None:
     assert leftovers(folder) == []
     state = folder / "results/.state/default/air-quality"
@@ -181,6 +199,9 @@ def test_a_node_that_fails_is_said_and_nothing_is_published(tmp_path: Path) -> N
     assert failure.startswith("pi-1: StateUnwritable: ")
     assert outcome["table"] is outcome["aggregation"] is None
     assert [node["succeeded"] for node in outcome["nodes"]] == [False, True]
+    html = Path(outcome["report"]).read_text()
+    assert "<strong>NodesFailed</strong>: nothing was merged: pi-1 failed" in html
+    assert "StateUnwritable: " in html
     assert uncommitted(tmp_path / "results") == []
 
 

@@ -113,7 +113,7 @@ class Job:
         """Commit what lies in the attempt's folder: rows alone, a file for each day."""
         folder = self.directory / "runs" / run / node / attempt
         files = [
-            _listed(path, "rows", path.stem.removeprefix("rows-"), pq.read_metadata(path).num_rows)
+            listed(path, "rows", path.stem.removeprefix("rows-"), pq.read_metadata(path).num_rows)
             for path in sorted(folder.glob("rows-*.parquet"))
         ]
         return self._commit(run, node, attempt, files, sum(item["rows"] for item in files), None)
@@ -200,7 +200,7 @@ class Job:
             path = directory / f"{kind}-{day}.parquet"
             table = pa.Table.from_pandas(part, schema=pa.schema(types), preserve_index=False)
             pq.write_table(table.replace_schema_metadata(None), path)
-            files.append(_listed(path, kind, str(day), len(part)))
+            files.append(listed(path, kind, str(day), len(part)))
         return files
 
 
@@ -208,10 +208,10 @@ def _refused(path: Path, details: Sequence[str]) -> dict[str, Any]:
     """Write rows that are rejected, a detail of each, and return the file as it is listed."""
     columns = {"reason": ["invalid_value"] * len(details), "detail": list(details)}
     pq.write_table(pa.table(columns), path)
-    return _listed(path, "rejected", None, len(details))
+    return listed(path, "rejected", None, len(details))
 
 
-def _listed(path: Path, kind: str, day: str | None, rows: int) -> dict[str, Any]:
+def listed(path: Path, kind: str, day: str | None, rows: int) -> dict[str, Any]:
     """Return a file as a manifest lists it."""
     content = path.read_bytes()
     return {

@@ -18,6 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="the address to listen on (default: all)")
     parser.add_argument("--port", type=int, default=8080, help="default: %(default)s")
     parser.add_argument(
+        "--reports-port",
+        type=int,
+        metavar="PORT",
+        help="where to serve the runs' reports, on 127.0.0.1 alone (default: nowhere)",
+    )
+    parser.add_argument(
         "--edge-service-account",
         required=True,
         metavar="NAME",

@@ -8,6 +8,8 @@ UNAUTHENTICATED: Final = "Unauthenticated"
 """No token, or one that the API server does not confirm for this job and run."""
 FORBIDDEN: Final = "Forbidden"
 """A good token, of another service account, node, run or pod."""
+NO_REPORT: Final = "NoReport"
+"""The run, or any run of the job, has no report."""
 LENGTH_REQUIRED: Final = "LengthRequired"
 """A body without Content-Length."""
 BAD_REQUEST: Final = "BadRequest"
@@ -25,6 +27,7 @@ STATUS: Final = {
     UNAUTHENTICATED: 401,
     FORBIDDEN: 403,
     errors.NO_MANIFEST: 404,
+    NO_REPORT: 404,
     TIMED_OUT: 408,
     errors.RESULT_CONFLICT: 409,
     LENGTH_REQUIRED: 411,

@@ -5,6 +5,7 @@ import asyncio
 import os
 import signal
 import ssl
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from aiohttp import web
 from edge_etl_job.errors import EdgeError
 from edge_etl_job.landing.answers import log
 from edge_etl_job.landing.limits import Limits
+from edge_etl_job.landing.reports import ADDRESS, Reports
 from edge_etl_job.landing.reviewer import ApiServer, CachedReviewer, KubernetesReviewer
 from edge_etl_job.landing.service import Landing
 
@@ -33,38 +35,44 @@ def serve(arguments: argparse.Namespace) -> int:
         reserve=arguments.reserve_bytes,
     )
     landing = Landing(root, CachedReviewer(reviewer), arguments.edge_service_account, limits)
-    asyncio.run(_serve(landing, reviewer, arguments.host, arguments.port))
+    asyncio.run(_serve(landing, reviewer, arguments))
     return 0
 
 
 async def _serve(
-    landing: Landing, reviewer: KubernetesReviewer, host: str | None, port: int
+    landing: Landing, reviewer: KubernetesReviewer, arguments: argparse.Namespace
 ) -> None:
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
-    runner = web.AppRunner(landing.application(), access_log=None, shutdown_timeout=1)
-    async with reviewer:
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, host, port)
-            await _listen(site, port)
-            log.info("serving", extra={"port": port})
-            await ending.wait()
-            # aiohttp's own shutdown would ignore what still arrives of the bodies.
-            await site.stop()
-            await landing.drain(_SHUTDOWN)
-        finally:
-            await runner.cleanup()
+    reports = Reports(arguments.results).application()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(reviewer)
+        if arguments.reports_port is not None:
+            await _listening(stack, reports, ADDRESS, arguments.reports_port)
+        site = await _listening(stack, landing.application(), arguments.host, arguments.port)
+        log.info("serving", extra={"port": arguments.port})
+        await ending.wait()
+        # aiohttp's own shutdown would ignore what still arrives of the bodies.
+        await site.stop()
+        await landing.drain(_SHUTDOWN)
     log.info("ended")
 
 
-async def _listen(site: web.TCPSite, port: int) -> None:
+async def _listening(
+    stack: AsyncExitStack, application: web.Application, host: str | None, port: int
+) -> web.TCPSite:
+    """Serve an application for as long as the stack is open."""
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+    stack.push_async_callback(runner.cleanup)
+    await runner.setup()
+    site = web.TCPSite(runner, host, port)
     try:
         await site.start()
     except OSError as error:
         message = f"cannot listen on port {port}: {error.strerror}"
         raise EdgeError("CannotListen", message) from error
+    return site
 
 
 def _reviewer(arguments: argparse.Namespace) -> KubernetesReviewer:

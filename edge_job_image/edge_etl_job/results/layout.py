@@ -53,6 +53,18 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class Report(Dataset):
+    """The report of a run, which the aggregation writes."""
+
+    run: str
+
+    @property
+    def path(self) -> PurePosixPath:
+        """Where it lies, below the root."""
+        return self.folder / "reports" / f"{self.run}.html"
+
+
+@dataclass(frozen=True)
 class NodeRun(Dataset):
     """What one node delivers in one run."""
 

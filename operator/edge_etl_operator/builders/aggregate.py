@@ -7,7 +7,7 @@ the driver's address.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from edge_etl_operator import names
@@ -44,10 +44,10 @@ def driver_config(
     deliveries: Sequence[Delivery],
     settings: Settings,
     *,
-    missing: Sequence[str] = (),
+    missing: Mapping[str, str] | None = None,
     nodes: Iterable[Node] = (),
 ) -> dict[str, Any]:
-    """Return the driver's ConfigMap; ``missing`` are the nodes that have not delivered.
+    """Return the driver's ConfigMap; ``missing`` are the nodes that have not delivered, and why.
 
     Its name tells its content: an operator that was killed before it made the pod may plan anew,
     and a pod must never get the ConfigMap of another plan.

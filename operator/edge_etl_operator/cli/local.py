@@ -148,3 +148,4 @@ def _print(result: Outcome, options: argparse.Namespace) -> None:
     outcome.show(result, console)
     if options.show and result.table:
         console.print(rows.as_table(rows.first(result.table, options.show)))
+    outcome.show_report(result, console)

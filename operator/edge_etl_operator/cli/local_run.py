@@ -60,6 +60,11 @@ class LocalRun:
         """Where the nodes' results of all runs lie."""
         return self.results / self.job.namespace / self.job.name / "runs"
 
+    def report(self, run: str) -> Path | None:
+        """Return the report of a run, if it was written."""
+        path = self.runs.with_name("reports") / f"{run}.html"
+        return path if path.exists() else None
+
     def log(self, name: str) -> Path:
         """Return the log file of a node, or of the aggregation."""
         return self.state / "logs" / f"{name}.log"
@@ -77,6 +82,8 @@ class LocalRun:
                 nodes = await work.clean()
                 if all(node.succeeded for node in nodes):
                     aggregation = await work.aggregate(nodes)
+                else:
+                    await work.report(nodes)
         finally:
             self._remove_uncommitted(run)
         return Outcome(
@@ -86,6 +93,7 @@ class LocalRun:
             seconds=time.monotonic() - started,
             nodes=tuple(nodes),
             aggregation=aggregation,
+            report=self.report(run),
             logs={name: self.log(name) for name in (*self.nodes, "aggregation")},
         )
 
@@ -169,19 +177,7 @@ class _Work:
     async def aggregate(self, nodes: list[NodeSummary]) -> AggregationReport:
         """Run the aggregation with Spark in local mode."""
         work, summary = self._directory("spark"), self.scratch / "report"
-        own = self.plan.application
-        content = aggregation_document(
-            self.plan.job,
-            self.run,
-            [Delivery(each.node, each.attempt) for each in nodes],
-            master=f"local[{self.plan.cores}]",
-            conf={
-                "spark.driver.memory": self.plan.job.spec.aggregate.driver.memory or "1g",
-                "spark.local.dir": str(work),
-            },
-            application={"path": str(own), "name": str(own)} if own else None,
-        )
-        document = self._document("aggregation.json", content)
+        document = self._aggregation_document(nodes, work)
         paths = {"--document": document, "--results": self.plan.results, "--summary": summary}
         arguments = ["run", *(str(part) for pair in paths.items() for part in pair)]
 
@@ -205,6 +201,43 @@ class _Work:
                 message=f"{message}; its log is {log}",
             )
         return said
+
+    async def report(self, nodes: list[NodeSummary]) -> None:
+        """Have the report written of a run whose nodes failed, without any aggregation."""
+        work = self._directory("spark")
+        paths = {
+            "--document": self._aggregation_document(nodes, work),
+            "--results": self.plan.results,
+        }
+        failed = ", ".join(node.node for node in nodes if not node.succeeded)
+        arguments = ["report", *(str(part) for pair in paths.items() for part in pair)]
+        arguments += [
+            "--reason",
+            "NodesFailed",
+            "--message",
+            f"nothing was merged: {failed} failed",
+        ]
+        log = self.plan.log("aggregation")
+        program = Program(SPARK, tuple(arguments), log, work)
+        await self._program(program, lambda _: None, self.plan.job.spec.active_deadline_seconds)
+
+    def _aggregation_document(self, nodes: list[NodeSummary], work: Path) -> Path:
+        own = self.plan.application
+        content = aggregation_document(
+            self.plan.job,
+            self.run,
+            [Delivery(each.node, each.attempt) for each in nodes if each.succeeded],
+            master=f"local[{self.plan.cores}]",
+            conf={
+                "spark.driver.memory": self.plan.job.spec.aggregate.driver.memory or "1g",
+                "spark.local.dir": str(work),
+            },
+            missing={
+                each.node: f"{each.reason}: {each.message}" for each in nodes if not each.succeeded
+            },
+            application={"path": str(own), "name": str(own)} if own else None,
+        )
+        return self._document("aggregation.json", content)
 
     async def _program(
         self, what: Program, on_event: Callable[[dict[str, Any]], None], seconds: int

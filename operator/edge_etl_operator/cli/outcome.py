@@ -28,6 +28,8 @@ class Outcome:
     seconds: float
     nodes: tuple[NodeSummary, ...]
     aggregation: AggregationReport | None
+    report: Path | None = None
+    """The report for people."""
     logs: dict[str, Path] = field(default_factory=dict)
 
     @property
@@ -65,6 +67,7 @@ class Outcome:
             "nodes": [msgspec.to_builtins(node) for node in self.nodes],
             "aggregation": msgspec.to_builtins(self.aggregation),
             "table": str(self.table) if self.table else None,
+            "report": str(self.report) if self.report else None,
         }
 
 
@@ -92,6 +95,12 @@ def show(outcome: Outcome, console: Console) -> None:
             highlight=False,
         )
         console.print(Text(f"table: {_near(outcome.table)}"), soft_wrap=True)
+
+
+def show_report(outcome: Outcome, console: Console) -> None:
+    """Print where the report lies."""
+    if outcome.report:
+        console.print(Text(f"report: {_near(outcome.report)}"), soft_wrap=True)
 
 
 def _nodes_table(nodes: tuple[NodeSummary, ...]) -> Table:
