@@ -20,7 +20,7 @@ VOID = {"meta", "link", "path", "rect", "br"}
 ELEMENTS = {
     *("html", "head", "meta", "link", "title", "style", "body", "a", "header", "p", "h1", "h2"),
     *("h3", "strong", "ul", "li", "nav", "main", "dl", "div", "dt", "dd", "small", "section"),
-    *("span", "svg", "rect", "table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"),
+    *("span", "svg", "rect", "table", "thead", "tbody", "tfoot", "tr", "th", "td"),
     *("pre", "path", "text", "figure", "figcaption", "details", "summary", "code", "footer"),
 }
 
