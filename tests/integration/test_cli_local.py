@@ -165,7 +165,7 @@ def test_each_run_has_a_report_which_is_named_last(
     rejected = sum(node["rowsRejected"] for node in outcome["nodes"])
     assert f"out_of_range: {rejected:,} rows" in html
     assert html.count("humidity: 99.9 is above 99.8") == 3
-    assert html.count('<svg class="chart"') == 20  # two sensors on each Pi, pressure on one alone
+    assert html.count('<svg class="chart"') == 21  # of five pairs of sensors, one measures pressure
     assert "sensor_id 5331: mean " in html
     named = Path(second.splitlines()[-1].removeprefix("report: "))
     assert "NothingNew" not in named.read_text()
