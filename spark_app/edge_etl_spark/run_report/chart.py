@@ -20,6 +20,8 @@ LEFT: Final = 46.0
 BOTTOM: Final = 18.0
 TOP: Final = 6.0
 RIGHT: Final = 4.0
+_LABEL: Final = 34.0
+"""Room for a day's name."""
 _STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -153,7 +155,8 @@ def _days(frame: Frame) -> Iterator[Tick]:
     """Yield ticks at midnights, at most five; where the frame has none, its two ends."""
     first = frame.since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     days = [first + timedelta(days=n) for n in range((frame.until - first).days + 1)]
-    inside = [day for day in days if frame.since <= day <= frame.until]
+    last = frame.until - _LABEL / (WIDTH - LEFT - RIGHT) * (frame.until - frame.since)
+    inside = [day for day in days if frame.since <= day <= last]
     every = -(-len(inside) // 5) if inside else 1
     if len(inside) > 1:
         yield from (Tick(frame.across(day), f"{day:%d %b}") for day in inside[::every])

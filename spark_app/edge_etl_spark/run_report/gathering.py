@@ -36,7 +36,8 @@ def gathered(document: AggregationDocument, paths: JobPaths, report: Aggregation
     own = [_account(paths, document.run, each.node) for each in document.nodes]
     now, before = _versions(paths, document.run)
     late = [_account(paths, each.run, each.node) for each in _merged_late(now)]
-    drifts = _drifts(document, paths, before)
+    told = {each.node: each.difference for each in report.quarantined_nodes}
+    drifts = _drifts(document, paths, before) | told
     merged = {(each.run, each.node) for each in now.manifest.merged} if now else set()
 
     def state(account: NodeAccount) -> NodeState:
