@@ -180,8 +180,10 @@ def _so_far(states: Sequence[NodeStatus]) -> str:
 
 
 def _told(states: Sequence[NodeStatus]) -> str:
-    told = "; ".join(f"{node.name}: {node.reason}: {node.message}" for node in states[:_TOLD])
-    return told.rstrip(".") + (f"; and {len(states) - _TOLD} more" if len(states) > _TOLD else "")
+    told = "; ".join(
+        f"{node.name}: {node.reason}: {node.message.rstrip('.')}" for node in states[:_TOLD]
+    )
+    return told + (f"; and {len(states) - _TOLD} more" if len(states) > _TOLD else "")
 
 
 def _absence(states: Sequence[NodeStatus]) -> Finding:

@@ -72,6 +72,13 @@ SOURCE = (
             '"c"',
         ),
         (waiting("ContainerCreating"), mount("Unable to attach"), "MountFailed", "attach"),
+        # A kubelet that has much to do: it tries again by itself.
+        (
+            waiting("ContainerCreating"),
+            mount('MountVolume.SetUp failed for volume "config" : failed to sync configmap cache'),
+            None,
+            "",
+        ),
     ],
 )
 def test_why_a_pod_waits(

@@ -68,6 +68,8 @@ def test_what_becomes_of_a_run(count: Tally, policy: Any, waited: bool, expected
         ({"unschedulable": True}, [], "NodeCordoned"),
         ({"taints": [("gpu", "NoSchedule", "")]}, [], "NodeTainted"),
         ({"taints": [("gpu", "NoExecute", "yes")]}, [], "NodeTainted"),
+        ({"taints": [("node.kubernetes.io/unreachable", "NoExecute", "")]}, [], "NodeNotReady"),
+        ({"taints": [("node.kubernetes.io/disk-pressure", "NoSchedule", "")]}, [], "NodeTainted"),
         ({"taints": [("gpu", "PreferNoSchedule", "")]}, [], None),
         ({"taints": [("gpu", "NoSchedule", "")]}, [{"operator": "Exists"}], None),
         ({"taints": [("gpu", "NoSchedule", "")]}, [{"key": "gpu"}], None),

@@ -10,12 +10,13 @@ from edge_etl_operator.policies.diagnosis import Diagnosis
 LIFECYCLE: Final = "node.kubernetes.io/"
 """What Kubernetes itself puts on a node that is off, ill or cordoned; it goes by itself."""
 
+_OFF: Final = frozenset({f"{LIFECYCLE}unreachable", f"{LIFECYCLE}not-ready"})
+"""Stay for a second when the node is back."""
+
 
 def gone(name: str, node: Node | None) -> Diagnosis | None:
     """Say that nothing was heard of a node; what ran on it may go on."""
-    if node is None or not node.ready:
-        return Diagnosis(conditions.NODE_NOT_READY, f"Node {name} is gone or not ready")
-    return None
+    return _not_ready(name) if node is None or not node.ready else None
 
 
 def closed(
@@ -28,11 +29,17 @@ def closed(
     if node.spec.unschedulable:
         return Diagnosis(conditions.NODE_CORDONED, f"Node {name} is cordoned")
     if taint := repelling(node, tolerations):
+        if taint.key in _OFF:
+            return _not_ready(name)
         told = f"{taint.key}={taint.value}" if taint.value else taint.key
         return Diagnosis(
             conditions.NODE_TAINTED, f"Node {name} has the taint {told}:{taint.effect}"
         )
     return None
+
+
+def _not_ready(name: str) -> Diagnosis:
+    return Diagnosis(conditions.NODE_NOT_READY, f"Node {name} is gone or not ready")
 
 
 def repelling(node: Node, tolerations: Sequence[Mapping[str, Any]]) -> Taint | None:

@@ -35,6 +35,7 @@ _DISK: Final = re.compile(
     r"ephemeral-storage|ephemeral local storage|EmptyDir volume|DiskPressure|inodes", re.IGNORECASE
 )
 _MEMORY: Final = re.compile(r"resource: memory|MemoryPressure", re.IGNORECASE)
+_CACHE_LATE: Final = "failed to sync"
 _LONGEST_TEXT: Final = 700
 
 
@@ -170,6 +171,8 @@ def _container_waits(container: ContainerStatus) -> Diagnosis | None:
 
 
 def _mount(warnings: Sequence[Event]) -> Diagnosis | None:
+    # A busy kubelet says that its own cache is late; it tries again a moment later by itself.
+    warnings = [each for each in warnings if _CACHE_LATE not in each.message]
     event = _last(warnings, "FailedMount") or _last(warnings, "FailedAttachVolume")
     if event is None:
         return None
