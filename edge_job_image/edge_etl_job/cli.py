@@ -1,4 +1,4 @@
-"""The command line: ``python -m edge_etl_job run …``, ``landing …``, ``probe …``, ``inspect …``.
+"""The command line: ``python -m edge_etl_job run …`` and ``python -m edge_etl_job landing …``.
 
 What a command does not need is not imported: a Pi starts this program every few minutes.
 """
@@ -41,14 +41,6 @@ def parser(command: str) -> argparse.ArgumentParser:
     run.add_argument("--token-file", type=Path, help="token for the landing service")
     run.add_argument("--transform", type=Path, help="the job's own rules: clean(frame), for pandas")
     run.add_argument("--summary", type=Path, help="file that the summary is written to as well")
-    look = commands.add_parser("probe", help="look at this node, and at a sample of its files")
-    look.add_argument("--job", type=Path, required=True, help="the job document (JSON)")
-    look.add_argument("--node", type=_name(_NODE), required=True, help="this node's name")
-    look.add_argument("--source", type=Path, required=True, help="directory of the CSV files")
-    look.add_argument("--work", type=Path, required=True, help="directory for temporary files")
-    look.add_argument("--answer", type=Path, help="file that the answer is written to as well")
-    draft = commands.add_parser("inspect", help="find out what CSV files hold, without a schema")
-    draft.add_argument("files", type=Path, nargs="+", help="CSV files")
     landing = commands.add_parser("landing", help="the service that stores results")
     if command == "landing":
         from edge_etl_job.landing.command import add_arguments
@@ -77,41 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from edge_etl_job.landing.command import run
 
         return run(options)
-    if options.command in ("probe", "inspect"):
-        return _tell(options)
     signal.signal(signal.SIGTERM, _stop)
     return _run(options)
-
-
-def _tell(options: argparse.Namespace) -> int:
-    """Print what there is to see, as JSON; deliver nothing."""
-    from edge_etl_job.errors import EdgeError
-
-    try:
-        content = _seen(options) if options.command == "probe" else _inspected(options)
-    except EdgeError as error:
-        print(error.message, file=sys.stderr)
-        return 1
-    sys.stdout.buffer.write(content + b"\n")
-    return 0
-
-
-def _seen(options: argparse.Namespace) -> bytes:
-    from edge_etl_job.job import load_job
-    from edge_etl_job.probe import encoded, probe
-
-    content = encoded(probe(load_job(options.job), options.node, options.source, options.work))
-    if options.answer is not None:
-        options.answer.write_bytes(content)
-    return content
-
-
-def _inspected(options: argparse.Namespace) -> bytes:
-    import msgspec
-
-    from edge_etl_job.inspection import inspect
-
-    return msgspec.json.encode(inspect(options.files))
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:

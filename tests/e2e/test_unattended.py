@@ -62,8 +62,8 @@ def minds(pis: AnyCluster) -> dict[str, Any]:
             lambda: node_of(status(pis, "drained"), node).get("reason") == "NodeCordoned",
             "the drained Pi is Offline",
         )
-        shown(pis, "drained")
-        reaches(pis, "suspended", "Suspended")
+        shown(pis, "drained", "A Pi that was drained")
+        reaches(pis, "suspended", "Suspended", told_in="Suspended")
         pis.kubectl("scale", "deployment", "-l", OPERATOR, "-n", NAMESPACE, "--replicas=0")
         pis.kubectl("delete", "eej", "orphan", "-n", NAMESPACE, "--timeout=30s")
         more = {"name": "more", "path": f"{SOURCES}/more"}
@@ -80,13 +80,15 @@ def test_a_suspended_run_goes_on(pis: AnyCluster, minds: dict[str, Any]) -> None
 
 
 def test_a_run_is_replaced(pis: AnyCluster, minds: dict[str, Any]) -> None:
-    told = reaches(pis, "replaced", "Succeeded")
+    heading = "A run that another one replaced"
+    told = reaches(pis, "replaced", "Succeeded", told_in=heading)
     assert told["run"]["id"] > minds["replaced"]["id"]
     assert told["runs"][1]["result"] == "Replaced"
 
 
 def test_an_edit_begins_the_run_again(pis: AnyCluster, minds: dict[str, Any]) -> None:
-    told = reaches(pis, "edited", "Succeeded")
+    heading = "A spec that is edited in the middle of a run"
+    told = reaches(pis, "edited", "Succeeded", told_in=heading)
     assert told["run"]["specHash"] != minds["edited"]["specHash"]
     # What the first run's nodes delivered is merged by the second.
     assert told["rows"] > 0
@@ -95,7 +97,8 @@ def test_an_edit_begins_the_run_again(pis: AnyCluster, minds: dict[str, Any]) ->
 def test_an_upgrade_of_the_chart_leaves_the_run_alone(
     pis: AnyCluster, minds: dict[str, Any]
 ) -> None:
-    told = reaches(pis, "upgraded", "Succeeded")
+    heading = "An upgrade, or an operator that dies, in the middle of a run"
+    told = reaches(pis, "upgraded", "Succeeded", told_in=heading)
     assert told["run"]["id"] == minds["upgraded"]["id"]
     assert len(objects(pis, "jobs", "upgraded")) == 3
 
@@ -117,13 +120,13 @@ def test_a_job_deleted_in_the_middle_takes_its_pods_along(
         f"the pods of {job} are gone",
         timeout=120,
     )
-    shown(pis, job)
+    shown(pis, job, "A job that is deleted")
 
 
 def test_a_pod_that_needs_more_memory_is_told_with_its_limit(
     pis: AnyCluster, minds: dict[str, Any]
 ) -> None:
-    told = reaches(pis, "small", "Failed")
+    told = reaches(pis, "small", "Failed", told_in="A pod that needs more memory")
     assert {each["reason"] for each in told["nodes"]} == {"OutOfMemory"}
     assert "12Mi" in condition(told, "Succeeded")["message"]
 
@@ -153,6 +156,7 @@ def test_an_operator_that_dies_in_two_scheduled_runs(pis: AnyCluster, minds: Any
     assert {run["nodesSummary"] for run in told["runs"]} == {"3/3"}
 
 
+CUT_HEADING = "A Pi whose power was cut"
 CUT = ("cut-next", "cut-again", "cut-ignore")
 
 
@@ -176,9 +180,9 @@ def power(pis: AnyCluster, minds: dict[str, Any]) -> dict[str, Any]:
         apply(pis, "off-before")
         apply(pis, "off-waits", {"offlinePolicy": "Wait"})
         for name in (*CUT, "off-before"):
-            before[name] = reaches(pis, name, "PartiallySucceeded")
+            before[name] = reaches(pis, name, "PartiallySucceeded", told_in=CUT_HEADING)
         before["off-waits"] = status(pis, "off-waits")
-        shown(pis, "off-waits")
+        shown(pis, "off-waits", "A Pi that is off before the start")
     pis.node(victim).power_on()
     return before
 
@@ -244,11 +248,13 @@ def test_a_quota_is_told_and_waited_for(pis: AnyCluster, power: dict[str, Any]) 
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}}
     pis.apply({**quota, "spec": hard}, namespace=NAMESPACE)
     until(lambda: pis.get("quota", "none", "-n", NAMESPACE).get("status"), "the quota counts")
-    apply(pis, "refused")
+    apply(pis, "over-quota")
     until(
-        lambda: condition(status(pis, "refused"), "EdgeComplete").get("reason") == "QuotaExceeded",
+        lambda: (
+            condition(status(pis, "over-quota"), "EdgeComplete").get("reason") == "QuotaExceeded"
+        ),
         "the quota is told",
     )
-    shown(pis, "refused")
+    shown(pis, "over-quota", "A quota")
     pis.kubectl("delete", "quota", "none", "-n", NAMESPACE)
-    reaches(pis, "refused", "Succeeded")
+    reaches(pis, "over-quota", "Succeeded")

@@ -133,7 +133,7 @@ def test_an_image_that_does_not_exist(pis: AnyCluster, elsewhere: str) -> None:
     pis.apply(job, namespace=elsewhere)
     message = _said(pis, "no-image", "EdgeComplete", "ImageUnavailable", elsewhere)
     assert "no-such-tag" in message
-    shown(pis, "no-image", namespace=elsewhere)
+    shown(pis, "no-image", "An image that does not exist", elsewhere)
 
 
 def test_a_claim_that_does_not_exist(pis: AnyCluster, elsewhere: str) -> None:
@@ -141,7 +141,7 @@ def test_a_claim_that_does_not_exist(pis: AnyCluster, elsewhere: str) -> None:
     pis.apply(job, namespace=elsewhere)
     message = _said(pis, "no-claim", "EdgeComplete", "ClaimUnavailable", elsewhere)
     assert "nowhere" in message
-    shown(pis, "no-claim", namespace=elsewhere)
+    shown(pis, "no-claim", "A claim that does not exist", elsewhere)
 
 
 def test_landing_where_there_is_none(pis: AnyCluster, elsewhere: str) -> None:
