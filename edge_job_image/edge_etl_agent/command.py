@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_etl_job import logs
 from edge_etl_job.errors import EdgeError
+from edge_etl_job.logs import log
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
     options = parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-    logs.configure(service="agent", **({"node": options.node} if options.node else {}))
+    log.configure(service="agent", **({"node": options.node} if options.node else {}))
     try:
         directory: Path = options.directory
         if not directory.is_dir() or not os.access(directory, os.W_OK | os.X_OK):
@@ -43,6 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         asyncio.run(serve(options))
     except EdgeError as error:
-        logs.log.error(error.message, extra={"reason": error.reason})
+        log.error(error.message, extra={"reason": error.reason})
         return 1
     return 0

@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Literal, TypedDict
 
-from edge_etl_job.documents import Input
+from msgspec.structs import replace
+
+from edge_etl_job.documents import Input, Known
 from edge_etl_job.engine import InputResult, Quarantined, Range, packed, ranges
 from edge_etl_job.increments import Increment, content_of
 from edge_etl_job.ledger import Entry
 from edge_etl_job.reasons import UNREADABLE
+from edge_etl_job.report import said
 
 _NO_ROWS = InputResult(0, 0, 0, {}, 0)
 
@@ -61,48 +62,31 @@ def accounted(
             entry = new.entry
         if entry is not None:
             entries.append(entry)
+            if new.kind != "same":
+                inputs[-1] = replace(inputs[-1], known=_known(entry))
     return inputs, entries
 
 
-class Totals(TypedDict):
-    """What manifests and summaries say of all inputs together."""
-
-    rows_read: int
-    rows_clean: int
-    rows_rejected: int
-    rows_duplicate: int
-    rejected_by_reason: dict[str, int]
-    bytes_read: int
-
-
-def totals(inputs: Sequence[Input]) -> Totals:
-    """Return the sums of the inputs."""
-    reasons: Counter[str] = Counter()
-    for each in inputs:
-        reasons.update(each.rejected_by_reason)
-    return Totals(
-        rows_read=sum(each.rows_read for each in inputs),
-        rows_clean=sum(each.rows_clean for each in inputs),
-        rows_rejected=sum(each.rows_rejected for each in inputs),
-        rows_duplicate=sum(each.rows_duplicate for each in inputs),
-        rejected_by_reason=dict(sorted(reasons.items())),
-        bytes_read=sum(each.bytes_read for each in inputs),
+def _known(entry: Entry) -> Known | None:
+    if entry.offset == 0:
+        return None
+    return Known(
+        offset=entry.offset,
+        lines=entry.lines,
+        head=entry.head,
+        content=entry.content,
+        continues=entry.continues,
     )
 
 
-def unlisted(folder: str) -> Input:
-    """Return what the manifest says of a directory that cannot be listed."""
-    return _said(folder, "quarantined", f"{UNREADABLE}: the directory cannot be listed")
-
-
 def _unread(new: Increment) -> Input:
-    return _said(new.name, "read" if new.kind == "known" else "quarantined", new.message)
+    return said(new.name, "read" if new.kind == "known" else "quarantined", new.message)
 
 
 def _input(new: Increment, read: Sequence[InputResult], original: str | None) -> Input:
     quarantine = _quarantine(new, read)
     if quarantine is None and original is not None:
-        return _said(new.name, "read", f"the same bytes as {original}")
+        return said(new.name, "read", f"the same bytes as {original}")
     message = new.message
     if quarantine is not None:
         message = f"{quarantine.reason}: {quarantine.message}"
@@ -123,19 +107,6 @@ def _input(new: Increment, read: Sequence[InputResult], original: str | None) ->
         read_again=bool(new.again) or (new.anew and quarantine is None),
         message=message,
         dialect=new.dialect,
-    )
-
-
-def _said(name: str, status: Literal["read", "quarantined"], message: str | None) -> Input:
-    return Input(
-        path=name,
-        bytes_read=0,
-        rows_read=0,
-        rows_clean=0,
-        rows_rejected=0,
-        rows_duplicate=0,
-        status=status,
-        message=message,
     )
 
 

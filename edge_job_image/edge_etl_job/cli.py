@@ -3,44 +3,100 @@
 What a command does not need is not imported: a Pi starts this program every few minutes.
 """
 
-import argparse
 import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import msgspec
 
 if TYPE_CHECKING:
+    import argparse
+
     from edge_etl_job.documents import JobDocument, NodeSummary
     from edge_etl_job.engine import Engine
-
-_ATTEMPT = re.compile(r"[A-Za-z0-9-]{1,64}")
-_NODE = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 class Stopped(BaseException):  # like KeyboardInterrupt it is no error
     """The program was told to end."""
 
 
-def parser(command: str) -> argparse.ArgumentParser:
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of ``run``."""
+
+    job: Path
+    node: str
+    attempt: str
+    source: Path
+    state: Path
+    work: Path
+    results: str
+    token_file: Path | None = None
+    transform: Path | None = None
+    summary: Path | None = None
+
+
+def _name(pattern: str) -> Callable[[str], str]:
+    def name(value: str) -> str:
+        if re.fullmatch(pattern, value) is None:
+            raise ValueError
+        return value
+
+    name.__name__ = f"name ({pattern})"  # argparse says "invalid name (…) value: …"
+    return name
+
+
+_REQUIRED: Final[dict[str, tuple[Callable[[str], object], str]]] = {
+    "--job": (Path, "the job document (JSON)"),
+    "--node": (_name(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"), "this node's name"),
+    "--attempt": (_name(r"[A-Za-z0-9-]{1,64}"), "an id that no other attempt has"),
+    "--source": (Path, "directory of the CSV files"),
+    "--state": (Path, "directory of the ledger"),
+    "--work": (Path, "directory for temporary files"),
+    "--results": (str, "root of the results: directory or URL"),
+}
+_OPTIONS: Final = _REQUIRED | {
+    "--token-file": (Path, "token for the landing service"),
+    "--transform": (Path, "the job's own rules: clean(frame), for pandas"),
+    "--summary": (Path, "file that the summary is written to as well"),
+}
+
+
+def _plainly(arguments: Sequence[str]) -> Run | None:
+    """Return the options of ``run`` as the operator writes them; None for what argparse is to see.
+
+    To import argparse and to make the parser takes longer than to look for what is new.
+    """
+    names, values = arguments[1::2], arguments[2::2]
+    given = dict(zip(names, values, strict=False))
+    if (
+        arguments[:1] != ["run"]
+        or not len(given) == len(names) == len(values)
+        or not _REQUIRED.keys() <= given.keys() <= _OPTIONS.keys()
+        or any(value.startswith("-") for value in values)
+    ):
+        return None
+    try:
+        return msgspec.convert(
+            {name[2:].replace("-", "_"): _OPTIONS[name][0](value) for name, value in given.items()},
+            Run,
+        )
+    except ValueError:
+        return None
+
+
+def parser(command: str) -> "argparse.ArgumentParser":
     """Return the parser of the command line; a ``command`` that is not meant has no options."""
+    import argparse
+
     result = argparse.ArgumentParser(prog="edge_etl_job", description=__doc__.split("\n")[0])
     commands = result.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="clean this node's new CSV rows and deliver the result")
-    run.add_argument("--job", type=Path, required=True, help="the job document (JSON)")
-    run.add_argument("--node", type=_name(_NODE), required=True, help="this node's name")
-    run.add_argument(
-        "--attempt", type=_name(_ATTEMPT), required=True, help="an id that no other attempt has"
-    )
-    run.add_argument("--source", type=Path, required=True, help="directory of the CSV files")
-    run.add_argument("--state", type=Path, required=True, help="directory of the ledger")
-    run.add_argument("--work", type=Path, required=True, help="directory for temporary files")
-    run.add_argument("--results", required=True, help="root of the results: directory or URL")
-    run.add_argument("--token-file", type=Path, help="token for the landing service")
-    run.add_argument("--transform", type=Path, help="the job's own rules: clean(frame), for pandas")
-    run.add_argument("--summary", type=Path, help="file that the summary is written to as well")
+    for option, (kind, text) in _OPTIONS.items():
+        run.add_argument(option, type=kind, required=option in _REQUIRED, help=text)
     landing = commands.add_parser("landing", help="the service that stores results")
     if command == "landing":
         from edge_etl_job.landing.command import add_arguments
@@ -49,26 +105,22 @@ def parser(command: str) -> argparse.ArgumentParser:
     return result
 
 
-def _name(pattern: re.Pattern[str]) -> Callable[[str], str]:
-    def check(value: str) -> str:
-        if pattern.fullmatch(value) is None:
-            raise argparse.ArgumentTypeError(f"{value!r} does not match {pattern.pattern}")
-        return value
-
-    return check
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code.
 
     0 delivered, 1 failed, 2 wrong use, 3 failed in a way that another attempt would not change.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = parser(next(iter(arguments), "")).parse_args(arguments)
-    if options.command == "landing":
-        from edge_etl_job.landing.command import run
+    options = _plainly(arguments)
+    if options is None:
+        parsed = vars(parser(next(iter(arguments), "")).parse_args(arguments))
+        if parsed.pop("command") == "landing":
+            from argparse import Namespace
 
-        return run(options)
+            from edge_etl_job.landing.command import run
+
+            return run(Namespace(**parsed))
+        options = Run(**parsed)
     signal.signal(signal.SIGTERM, _stop)
     return _run(options)
 
@@ -77,17 +129,18 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise Stopped
 
 
-def _run(options: argparse.Namespace) -> int:
-    from edge_etl_job import logs, report
+def _run(options: Run) -> int:
+    from edge_etl_job import report
     from edge_etl_job.errors import EdgeError
+    from edge_etl_job.logs import log
     from edge_etl_job.reasons import INTERNAL_ERROR, JOB_INVALID, STOPPED, TOO_MANY_REJECTED
     from edge_etl_job.results import ResultError
 
-    logs.configure(node=options.node)
+    log.configure(node=options.node)
     run = ""
 
     def failed(reason: str, message: str) -> "NodeSummary":
-        logs.log.error(message, extra={"event": "failed", "reason": reason})
+        log.error(message, extra={"event": "failed", "reason": reason})
         return report.failed(run, options.node, options.attempt, reason, message)
 
     try:
@@ -99,18 +152,18 @@ def _run(options: argparse.Namespace) -> int:
         if not summary.succeeded:
             failed(summary.reason, summary.message)
         else:
-            logs.log.info(summary.message, extra={"event": "done", "reason": summary.reason})
+            log.info(summary.message, extra={"event": "done", "reason": summary.reason})
     except (EdgeError, ResultError) as error:
         summary = failed(error.reason, error.message)
     except (Stopped, KeyboardInterrupt):
         summary = failed(STOPPED, "told to end before the result was delivered; nothing is lost")
     except Exception as error:
-        logs.log.exception("a mistake of this program", extra={"event": "traceback"})
+        log.exception("a mistake of this program", extra={"event": "traceback"})
         summary = failed(INTERNAL_ERROR, f"{type(error).__name__}: {error}; see the log")
     try:
         content = report.write(summary, options.summary)
     except OSError as error:
-        logs.log.warning("%s cannot be written: %s", options.summary, error.strerror)
+        log.warning("%s cannot be written: %s", options.summary, error.strerror)
         content = report.encoded(summary)
     sys.stdout.buffer.write(content + b"\n")
     sys.stdout.flush()
@@ -120,9 +173,10 @@ def _run(options: argparse.Namespace) -> int:
     return 3 if summary.reason in (TOO_MANY_REJECTED, JOB_INVALID) else 1
 
 
-def _deliver(options: argparse.Namespace, job: "JobDocument") -> "NodeSummary":
+def _deliver(options: Run, job: "JobDocument") -> "NodeSummary":
+    from edge_etl_job.attempt import Task
     from edge_etl_job.results import open_store
-    from edge_etl_job.run import Task, run
+    from edge_etl_job.run import run
 
     store = open_store(
         options.results,

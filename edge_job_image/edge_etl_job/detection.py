@@ -6,7 +6,6 @@ the evidence agrees; where it contradicts itself, DialectError says how, and the
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -35,23 +34,20 @@ _NEARLY_ALL: Final = 0.9
 _ENOUGH: Final = 3  # rows from which on their number of fields says something
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """A file's dialect, and what about it was found rather than usual."""
 
     dialect: Dialect
     note: str | None = None
 
 
-@dataclass(frozen=True)
-class _Header:
+class _Header(msgspec.Struct, frozen=True):
     line: int
     columns: tuple[str, ...]
     delimiter: str
 
 
-@dataclass(frozen=True)
-class _Known:
+class _Known(msgspec.Struct, frozen=True):
     """A header that began a plain file before, and what its second line must be like."""
 
     decision: Decision

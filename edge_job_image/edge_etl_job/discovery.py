@@ -4,7 +4,6 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -68,8 +67,7 @@ class Found(Protocol):
         """Return the files, sorted by name."""
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(msgspec.Struct, frozen=True):
     """What the plain way finds; only the compiled one knows a digest."""
 
     listed: tuple[SourceFile, ...]

@@ -7,11 +7,12 @@ EdgeETLJob resource, in camelCase; unknown fields are refused. The JSON Schemas 
 ``docs/contracts`` are generated from these classes.
 """
 
-import hashlib
 from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
+
+from edge_etl_job.digest import sha256
 
 API_VERSION: Final = "pi-edge-spark.io/v1alpha1"
 
@@ -179,7 +180,21 @@ class JobDocument(_Document, frozen=True, kw_only=True):
     def schema_version(self) -> str:
         """Identify the cleaning rules: 12 hex digits of the SHA-256 of what decides on rows."""
         rules = msgspec.json.encode((self.schema, self.key, self.source.csv), order="sorted")
-        return hashlib.sha256(rules).hexdigest()[:12]
+        return sha256(rules)[:12]
+
+
+class Known(_Document, frozen=True, kw_only=True):
+    """What the ledger knows a file by, so that a lost one can be made again from manifests."""
+
+    offset: Count
+    """Bytes of what it holds, from its start, that have been delivered."""
+    lines: Count
+    """Line ends in them."""
+    head: bytes
+    content: bytes
+    """Digests of its first bytes and of all that was delivered, in base64."""
+    continues: bool = False
+    """Whether what earlier manifests say of this path is the beginning of these bytes."""
 
 
 class Input(_Document, frozen=True, kw_only=True):
@@ -198,6 +213,8 @@ class Input(_Document, frozen=True, kw_only=True):
     message: str | None = None
     dialect: str | None = None
     """How the file is written, where that is not plain, and what showed it."""
+    known: Known | None = None
+    """How far the file has been delivered; nothing when none of it has."""
 
 
 class DeliveredFile(_Document, frozen=True, kw_only=True):

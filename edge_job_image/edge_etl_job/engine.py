@@ -15,7 +15,6 @@ the program knows how rows are read.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol
@@ -27,8 +26,7 @@ from edge_etl_job.dialect import Dialect
 from edge_etl_job.documents import JobDocument
 
 
-@dataclass(frozen=True)
-class InputRange:
+class InputRange(msgspec.Struct, frozen=True):
     """The part of a file that is to be read: whole lines, or up to the file's end."""
 
     name: str
@@ -49,8 +47,7 @@ class InputRange:
     ``end`` when none are wanted."""
 
 
-@dataclass(frozen=True)
-class Quarantined:
+class Quarantined(msgspec.Struct, frozen=True):
     """A file that is left as it is: nothing of the range was delivered."""
 
     reason: str
@@ -90,8 +87,7 @@ def ranges(packed: bytes) -> tuple[Range, ...]:
     return msgspec.msgpack.decode(packed, type=tuple[Range, ...]) if packed else ()
 
 
-@dataclass(frozen=True)
-class InputResult:
+class InputResult(msgspec.Struct, frozen=True):
     """What became of one range; ValueError when its rows do not add up."""
 
     rows_read: int
@@ -117,8 +113,7 @@ class InputResult:
         return sum(self.rejected_by_reason.values())
 
 
-@dataclass(frozen=True)
-class OutputFile:
+class OutputFile(msgspec.Struct, frozen=True):
     """One Parquet file in ``work_dir``, complete, as ``docs/contracts/README.md`` lays it out."""
 
     path: Path
@@ -129,8 +124,7 @@ class OutputFile:
     """In hexadecimal digits, when the engine knows it."""
 
 
-@dataclass(frozen=True)
-class EngineResult:
+class EngineResult(msgspec.Struct, frozen=True):
     """What an engine made of its inputs."""
 
     inputs: tuple[InputResult, ...]

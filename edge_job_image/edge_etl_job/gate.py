@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
 
-from edge_etl_job.accounting import totals
 from edge_etl_job.documents import Input, JobDocument
+from edge_etl_job.report import totals
 
 _TOLD = 3
 

@@ -9,11 +9,11 @@ when other rules had been in force.
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from io import BufferedIOBase, BufferedReader
 from typing import Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from edge_etl_job.compression import Compression, kind, open_content, opened_content
 from edge_etl_job.content import digests, head, head_length, holds, whole
@@ -28,8 +28,7 @@ from edge_etl_job.sources import open_regular, why_unreadable
 _DIALECTS: Final = msgspec.json.Decoder(Dialect)
 
 
-@dataclass(frozen=True)
-class Increment:
+class Increment(msgspec.Struct, frozen=True):
     """A file that differs from what the ledger knows, or that must be reported again."""
 
     name: str
@@ -60,8 +59,7 @@ class Increment:
         return self.again if self.part is None else (*self.again, self.part)
 
 
-@dataclass(frozen=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True):
     """What decides on what is to be read of a file."""
 
     detector: Detector
@@ -71,8 +69,7 @@ class Rules:
     for its end, and an archive for the rest of it."""
 
 
-@dataclass(frozen=True)
-class _Opened:
+class _Opened(msgspec.Struct, frozen=True):
     """A file as it was found when it was opened, and what it holds."""
 
     file: SourceFile

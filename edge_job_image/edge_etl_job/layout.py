@@ -1,8 +1,9 @@
 """Where a file has what the schema wants."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from edge_etl_job.dialect import DialectError
 from edge_etl_job.documents import JobDocument
@@ -12,8 +13,7 @@ from edge_etl_job.rejection import shown
 _SHOWN_COLUMNS: Final = 30
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """Positions of cells; None where the file has no column for a field."""
 
     timestamp: tuple[int, ...]

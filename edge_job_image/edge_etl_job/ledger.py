@@ -12,23 +12,26 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from edge_etl_job.engine import Range
+import msgspec
+from msgspec.structs import asdict, astuple
+
 from edge_etl_job.errors import EdgeError
 from edge_etl_job.logs import log
 from edge_etl_job.reasons import DISK_FULL, STATE_UNWRITABLE
+
+if TYPE_CHECKING:
+    from edge_etl_job.engine import Range
 
 _VERSION: Final = 3
 """Of the tables: one more whenever they change."""
 _LEAST_ROOM: Final = 1 << 16  # bytes: SQLite's write-ahead log and its index begin with as many
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A file as a run left it."""
 
     name: str
@@ -65,8 +68,7 @@ class Entry:
         return self.identity, self.size, self.modified, self.changed
 
 
-@dataclass(frozen=True)
-class Pending:
+class Pending(msgspec.Struct, frozen=True):
     """An attempt that prepared the ledger, and maybe died before or behind its commit."""
 
     run: str
@@ -75,8 +77,7 @@ class Pending:
     """The request that it hears."""
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """What a run reads beside what is new."""
 
     schema_version: str
@@ -94,13 +95,12 @@ class Wanted:
         """The rules, if files that were read by others are wanted."""
         return self.schema_version if self.changed else ""
 
-    def replays(self, *refused: Range) -> bool:
+    def replays(self, *refused: "Range") -> bool:
         """Tell whether some of these rejected rows are to be read again."""
         return self.replay and any(not (self.exact and each.mixed) for each in refused)
 
 
-@dataclass(frozen=True)
-class History:
+class History(msgspec.Struct, frozen=True):
     """What is known of series of readings, for rules that look back."""
 
     schema_version: str
@@ -109,14 +109,12 @@ class History:
     """See ``EngineResult.history``."""
 
 
-_ENTRY: Final = {
-    field.name: {
-        "int": "INTEGER NOT NULL DEFAULT 0",
-        "bool": "INTEGER NOT NULL DEFAULT 0",
-        "bytes": "BLOB NOT NULL DEFAULT x''",
-    }.get(getattr(field.type, "__name__", ""), "TEXT")
-    for field in fields(Entry)
+_TYPES: Final[dict[object, str]] = {
+    int: "INTEGER NOT NULL DEFAULT 0",
+    bool: "INTEGER NOT NULL DEFAULT 0",
+    bytes: "BLOB NOT NULL DEFAULT x''",
 }
+_ENTRY: Final = {name: _TYPES.get(kind, "TEXT") for name, kind in Entry.__annotations__.items()}
 _HISTORY: Final = {"schema_version": "TEXT", "series": "TEXT"}
 _TABLES: Final = {
     "ledger": {"dataset": "TEXT"},
@@ -160,26 +158,32 @@ class Ledger:
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise
-            # A power cut can take a file system's promise back. Reading everything again costs
-            # time, and the table drops what comes twice; a Pi that never delivers again costs data.
+            # A power cut can take a file system's promise back. What has been delivered is known
+            # from the results, too; a Pi that never delivers again costs data.
             aside = path.with_suffix(".db.damaged")
-            log.warning("the ledger is damaged; all files are read again: %s", error)
+            log.warning("the ledger is damaged, another one is begun: %s", error)
             path.replace(aside)
             for journal in ("ledger.db-wal", "ledger.db-shm"):
                 (path.parent / journal).unlink(missing_ok=True)
             return _connected(path)
 
-    def belongs_to(self, dataset: str) -> None:
-        """Start afresh when the ledger belongs to other results than these."""
-        with self._transaction():
-            row = self._db.execute("SELECT dataset FROM ledger").fetchone()
-            if row is None:
-                self._db.execute("INSERT INTO ledger VALUES (?)", (dataset,))
-            elif row[0] != dataset:
-                log.warning("the results are others than before; all files are read again")
+    def belongs_to(self, dataset: str) -> bool:
+        """Tell whether the ledger is of these results; if it is not, it knows nothing any more."""
+        row = self._db.execute("SELECT dataset FROM ledger").fetchone()
+        if row is not None and row[0] != dataset:
+            log.warning("the results are others than before")
+            with self._transaction():
                 for table in _TABLES:
                     self._db.execute(f"DELETE FROM {table}")  # noqa: S608
-                self._db.execute("INSERT INTO ledger VALUES (?)", (dataset,))
+        return row is not None and row[0] == dataset
+
+    def begin(self, dataset: str, entries: Iterable[Entry]) -> None:
+        """Belong to these results from now on, of which so much is known."""
+        with self._transaction():
+            for entry in entries:
+                self._prepare([entry])
+                self._advance()
+            self._db.execute("INSERT INTO ledger VALUES (?)", (dataset,))
 
     def entry(self, name: str) -> Entry | None:
         """Return the entry of a name."""
@@ -248,20 +252,27 @@ class Ledger:
             if history is not None:
                 self._db.execute("INSERT INTO prepared_history VALUES (?, ?)", astuple(history))
             self._db.execute("INSERT INTO pending VALUES (?, ?, ?)", astuple(pending))
-            insert = f"INSERT INTO prepared ({_COLUMNS}) VALUES ({_PLACES})"  # noqa: S608
-            self._db.executemany(insert, [astuple(entry) for entry in entries])
+            self._prepare(entries)
+
+    def _prepare(self, entries: Iterable[Entry]) -> None:
+        insert = f"INSERT INTO prepared ({_COLUMNS}) VALUES ({_PLACES})"  # noqa: S608
+        self._db.executemany(insert, [astuple(entry) for entry in entries])
+
+    def _advance(self) -> None:
+        # A file that took another's name does not make the other unknown: it may come back.
+        self._db.execute(
+            "UPDATE entries SET name = NULL WHERE offset > 0 AND name IN "
+            "(SELECT name FROM prepared WHERE NOT continues)"
+        )
+        self._db.execute(
+            f"INSERT OR REPLACE INTO entries ({_COLUMNS}) SELECT {_COLUMNS} FROM prepared"  # noqa: S608
+        )
+        self._db.execute("DELETE FROM prepared")
 
     def advance(self) -> None:
         """Make what is prepared the ledger."""
         with self._transaction():
-            # A file that took another's name does not make the other unknown: it may come back.
-            self._db.execute(
-                "UPDATE entries SET name = NULL WHERE offset > 0 AND name IN "
-                "(SELECT name FROM prepared WHERE NOT continues)"
-            )
-            self._db.execute(
-                f"INSERT OR REPLACE INTO entries ({_COLUMNS}) SELECT {_COLUMNS} FROM prepared"  # noqa: S608
-            )
+            self._advance()
             if self._db.execute("SELECT 1 FROM prepared_history").fetchone():
                 self._db.execute("DELETE FROM history")
                 self._db.execute("INSERT INTO history SELECT * FROM prepared_history")

@@ -1,6 +1,8 @@
-"""JSON lines on standard error: quiet, and what a progress bar needs."""
+"""JSON lines on standard error: quiet, and what a progress bar needs.
 
-import logging
+The standard library's logging takes as long to import as a run that finds nothing new has for all.
+"""
+
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -9,42 +11,48 @@ from typing import Final
 
 import msgspec
 
-log = logging.getLogger("edge_etl_job")
-
 _PROGRESS_SECONDS: Final = 0.5
 
 
-class _JsonLines(logging.Formatter):
-    """Formats a record as a line of JSON.
+class Log:
+    """This program's log, as ``logging.Logger`` is used; it says nothing until it is configured."""
 
-    A formatter from a library takes as long to import as this program has for a run that finds
-    nothing new.
-    """
+    def __init__(self) -> None:
+        self._context: Mapping[str, str] | None = None
 
-    _OWN: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-
-    def __init__(self, context: Mapping[str, str]) -> None:
-        super().__init__()
+    def configure(self, **context: str) -> None:
+        """Write to standard error from now on, each line with ``context`` (job, run, node)."""
         self._context = context
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line: what every record has, the context, and what the caller added."""
-        line: dict[str, object] = {"level": record.levelname, "message": record.getMessage()}
-        line |= {name: value for name, value in vars(record).items() if name not in self._OWN}
-        line |= self._context
-        if record.exc_info:
-            line["exc_info"] = self.formatException(record.exc_info)
-        line["time"] = datetime.fromtimestamp(record.created, UTC).isoformat()
-        return msgspec.json.format(msgspec.json.encode(line, enc_hook=str), indent=0).decode()
+    def info(self, message: str, *values: object, extra: Mapping[str, object] = {}) -> None:
+        """Say what happens."""
+        self._write("INFO", message % values if values else message, extra)
+
+    def warning(self, message: str, *values: object, extra: Mapping[str, object] = {}) -> None:
+        """Say what a person may want to look at."""
+        self._write("WARNING", message % values if values else message, extra)
+
+    def error(self, message: str, *values: object, extra: Mapping[str, object] = {}) -> None:
+        """Say what went wrong."""
+        self._write("ERROR", message % values if values else message, extra)
+
+    def exception(self, message: str, *, extra: Mapping[str, object] = {}) -> None:
+        """Say what went wrong, with the traceback of the exception that is being handled."""
+        import traceback
+
+        self._write("ERROR", message, {**extra, "exc_info": traceback.format_exc().rstrip()})
+
+    def _write(self, level: str, message: str, extra: Mapping[str, object]) -> None:
+        if self._context is None:
+            return
+        line = {"level": level, "message": message, **extra, **self._context}
+        line["time"] = datetime.now(UTC).isoformat()
+        encoded = msgspec.json.format(msgspec.json.encode(line, enc_hook=str), indent=0).decode()
+        # One call for the whole line: others may write, too.
+        sys.stderr.write(encoded + "\n")
 
 
-def configure(**context: str) -> None:
-    """Send this program's log to standard error, each line with ``context`` (job, run, node)."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines(context))
-    log.handlers = [handler]
-    log.propagate = False
-    log.setLevel(logging.INFO)
+log: Final = Log()
 
 
 class Progress:

@@ -1,16 +1,16 @@
 """What an attempt says when it ends: the manifest for the aggregation, the summary for people."""
 
-from collections.abc import Sequence, Set
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypedDict
 
 import msgspec
 
-from edge_etl_job.accounting import totals
-from edge_etl_job.documents import DeliveredFile, Input, JobDocument, NodeManifest, NodeSummary
-from edge_etl_job.layout import missing_columns
-from edge_etl_job.reasons import DELIVERED, NO_FILES, NOTHING_NEW, TOO_MANY_REJECTED
+from edge_etl_job.attempt import Intake, Task
+from edge_etl_job.documents import DeliveredFile, Input, NodeManifest, NodeSummary
+from edge_etl_job.reasons import DELIVERED, NO_FILES, NOTHING_NEW, TOO_MANY_REJECTED, UNREADABLE
 
 LIMIT: Final = 4096
 """Bytes of a termination message that the kubelet keeps (Kubernetes, "Customizing the termination
@@ -24,38 +24,78 @@ def rfc3339(time: datetime) -> str:
     return time.isoformat().replace("+00:00", "Z")
 
 
+def said(name: str, status: Literal["read", "quarantined"], message: str | None) -> Input:
+    """Return what the manifest says of a file of which nothing was read."""
+    return Input(
+        path=name,
+        bytes_read=0,
+        rows_read=0,
+        rows_clean=0,
+        rows_rejected=0,
+        rows_duplicate=0,
+        status=status,
+        message=message,
+    )
+
+
+def unlisted(folder: str) -> Input:
+    """Return what the manifest says of a directory that cannot be listed."""
+    return said(folder, "quarantined", f"{UNREADABLE}: the directory cannot be listed")
+
+
 def manifest(
-    job: JobDocument,
+    task: Task,
     version: str,
-    node: str,
-    attempt: str,
     now: datetime,
+    new: Intake,
     inputs: Sequence[Input],
-    watermark: datetime | None,
-    headers: Set[tuple[str, ...]],
     files: Sequence[DeliveredFile],
 ) -> NodeManifest:
-    """Return the manifest of an attempt.
-
-    ``version`` is that of the rules, ``headers`` are those of the files that were read.
-    """
+    """Return the manifest of an attempt; ``version`` is that of the rules."""
+    job = task.job
     return NodeManifest(
         namespace=job.namespace,
         job=job.job,
         run=job.run,
-        node=node,
-        attempt=attempt,
+        node=task.node,
+        attempt=task.attempt,
         schema_version=version,
         window=job.features.window,
         group_by=job.features.group_by,
         created_at=rfc3339(now.replace(microsecond=0)),
         **totals(inputs),
         bytes_written=sum(file.bytes for file in files),
-        watermark=None if watermark is None else rfc3339(watermark),
-        columns_missing=missing_columns(job, map(frozenset, headers)),
-        columns_seen=tuple(sorted({name for names in headers for name in names if name})),
+        watermark=None if new.watermark is None else rfc3339(new.watermark),
+        columns_missing=new.columns_missing,
+        columns_seen=new.columns_seen,
         inputs=tuple(inputs),
         files=tuple(files),
+    )
+
+
+class Totals(TypedDict):
+    """What manifests and summaries say of all inputs together."""
+
+    rows_read: int
+    rows_clean: int
+    rows_rejected: int
+    rows_duplicate: int
+    rejected_by_reason: dict[str, int]
+    bytes_read: int
+
+
+def totals(inputs: Sequence[Input]) -> Totals:
+    """Return the sums of the inputs."""
+    reasons: Counter[str] = Counter()
+    for each in inputs:
+        reasons.update(each.rejected_by_reason)
+    return Totals(
+        rows_read=sum(each.rows_read for each in inputs),
+        rows_clean=sum(each.rows_clean for each in inputs),
+        rows_rejected=sum(each.rows_rejected for each in inputs),
+        rows_duplicate=sum(each.rows_duplicate for each in inputs),
+        rejected_by_reason=dict(sorted(reasons.items())),
+        bytes_read=sum(each.bytes_read for each in inputs),
     )
 
 
@@ -104,14 +144,12 @@ def delivered(manifest: NodeManifest, *, no_files: str | None = None) -> NodeSum
     )
 
 
-def refused(
-    job: JobDocument, node: str, attempt: str, inputs: Sequence[Input], message: str
-) -> NodeSummary:
+def refused(task: Task, inputs: Sequence[Input], message: str) -> NodeSummary:
     """Return the summary of an attempt that read rows but may not deliver them."""
     return NodeSummary(
-        run=job.run,
-        node=node,
-        attempt=attempt,
+        run=task.job.run,
+        node=task.node,
+        attempt=task.attempt,
         succeeded=False,
         reason=TOO_MANY_REJECTED,
         message=message,

@@ -1,67 +1,38 @@
-"""One attempt of one node: find what is new, clean it, deliver it, move the ledger forward."""
+"""One attempt of one node: find what is new, clean it, deliver it, move the ledger forward.
 
-import hashlib
+What only a run with something new needs is imported by it.
+"""
+
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from edge_etl_job import gate, report
-from edge_etl_job.accounting import accounted, apart, unlisted
-from edge_etl_job.detection import Detector
-from edge_etl_job.discovery import Found, discover
-from edge_etl_job.documents import DeliveredFile, JobDocument, NodeManifest, NodeSummary
-from edge_etl_job.engine import Engine, EngineResult, InputRange, OutputFile
-from edge_etl_job.errors import EdgeError
-from edge_etl_job.increments import Increment, Rules, increment
+from edge_etl_job.attempt import Intake, Task
+from edge_etl_job.discovery import Found, SourceFile, discover
+from edge_etl_job.documents import DeliveredFile, NodeManifest, NodeSummary
 from edge_etl_job.ledger import History, Ledger, Pending, Wanted, refusal
-from edge_etl_job.logs import Progress, log
-from edge_etl_job.reasons import TRANSFORM_FAILED, WORK_UNWRITABLE
+from edge_etl_job.logs import log
+from edge_etl_job.reasons import WORK_UNWRITABLE
 from edge_etl_job.results import ResultStore
-from edge_etl_job.results.durable import sha256_of
 
-_NOTHING: Final = EngineResult((), (), None)
-_NANOSECONDS: Final = 1_000_000_000
+if TYPE_CHECKING:
+    from edge_etl_job.engine import Engine, OutputFile
+
 _TOLD: Final = 5
 """Names that a message holds."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What an attempt is given."""
-
-    job: JobDocument
-    node: str
-    attempt: str
-    source: Path
-    state: Path
-    work: Path
-    transform: Path | None = None
-    """The file of the job's own rules."""
-
-    def schema_version(self) -> str:
-        """Identify the rules of the job and its own ones; raise EdgeError when there are none."""
-        version = self.job.schema_version
-        if self.transform is None:
-            return version
-        try:
-            own = self.transform.read_bytes()
-        except OSError as error:
-            message = f"{self.transform.name} cannot be read: {error.strerror}"
-            raise EdgeError(TRANSFORM_FAILED, message) from error
-        return hashlib.sha256(version.encode() + own).hexdigest()[: len(version)]
 
 
 def run(
     task: Task,
     store: ResultStore,
-    engine: Callable[[], Engine],
+    engine: Callable[[], "Engine"],
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> NodeSummary:
     """Do the attempt and return its summary; raise EdgeError or ResultError when it cannot be done.
@@ -70,7 +41,11 @@ def run(
     that finds nothing new.
     """
     with Ledger(task.state) as ledger:
-        ledger.belongs_to(store.dataset_id())
+        dataset = store.dataset_id()
+        if not ledger.belongs_to(dataset):
+            from edge_etl_job.rebuilding import entries
+
+            ledger.begin(dataset, entries(store))
         _settle(ledger, store)
         standing = store.manifest(task.job.run)
         if standing is not None:
@@ -101,14 +76,13 @@ def _attempt(
     task: Task,
     store: ResultStore,
     ledger: Ledger,
-    engine: Callable[[], Engine],
+    engine: Callable[[], "Engine"],
     now: datetime,
 ) -> NodeSummary:
     job = task.job
     found = discover(task.source, job.source.include)
     if found.passed_over:
         log.warning("%s", _passed_over(found), extra={"event": "passedOver"})
-    settled_before = int((now.timestamp() - job.source.settle_seconds) * _NANOSECONDS)
     replay = job.replay if job.replay != ledger.replayed() else None
     # The version is a digest of the rules: it is made once, not for each file.
     version = task.schema_version()
@@ -118,28 +92,24 @@ def _attempt(
         changed=job.reprocess == "Changed",
         exact="rows" not in job.results.ship or any(f.looks_back for f in job.schema.fields),
     )
-    increments = _increments(found, ledger, Rules(Detector(job), wanted, settled_before))
-    firsts, copies = apart(increments)
+    changed = _changed(found, ledger, wanted)
     with _work_dir(task.work) as work_dir:
-        parts = [part for new in firsts for part in new.parts]
-        result = _clean(task, engine, parts, work_dir, now, _history(ledger, wanted))
-        each = iter(result.inputs)
-        results = {new.name: [next(each) for _ in new.parts] for new in firsts}
-        inputs, entries = accounted(increments, copies, results)
-        inputs += map(unlisted, found.unreadable)
+        new = Intake()
+        if changed:
+            from edge_etl_job.intake import taken_in
+
+            new = taken_in(task, changed, ledger, wanted, engine, work_dir, now)
+        inputs = (*new.inputs, *map(report.unlisted, found.unreadable))
         # What is read again had been rejected: its share says nothing.
         if replay is None and (message := gate.refusal(job, inputs)):
-            return report.refused(job, task.node, task.attempt, inputs, message)
-        files = [_delivered(store, output) for output in result.files]
-        headers = {new.columns for new in increments if new.columns}
-        manifest = report.manifest(
-            job, version, task.node, task.attempt, now, inputs, result.watermark, headers, files
-        )
+            return report.refused(task, inputs, message)
+        files = [_delivered(store, output) for output in new.files]
+        manifest = report.manifest(task, version, now, new, inputs, files)
         # Where the ledger stays as it is, nothing has to be found out if this attempt dies.
-        moves = bool(entries) or replay is not None
+        moves = bool(new.entries) or replay is not None
         if moves:
-            history = History(version, result.history) if result.history is not None else None
-            ledger.prepare(Pending(job.run, task.attempt, replay), entries, history)
+            history = History(version, new.history) if new.history is not None else None
+            ledger.prepare(Pending(job.run, task.attempt, replay), new.entries, history)
         log.info("committing", extra={"event": "committing"})
         standing = _parsed(store.commit(msgspec.json.encode(manifest)))
         log.info("committed", extra={"event": "committed", "attempt": standing.attempt})
@@ -151,55 +121,23 @@ def _attempt(
     return report.delivered(standing, no_files=no_files)
 
 
-def _increments(found: Found, ledger: Ledger, rules: Rules) -> list[Increment]:
-    """Return what is new of the files that were found."""
-    wanted = rules.wanted
+def _changed(found: Found, ledger: Ledger, wanted: Wanted) -> list[SourceFile]:
+    """Return the files that are not as the ledger knows them, or of which something is wanted."""
     if ledger.is_settled(found.digest, wanted):
         return []
     delivered = ledger.delivered(wanted)
     # An empty file has nothing now, and when it has it has changed.
-    other = [file for file in found.files() if file.size and delivered.get(file.name) != file.stamp]
-    if not other and found.digest:
+    changed = [
+        file for file in found.files() if file.size and delivered.get(file.name) != file.stamp
+    ]
+    if not changed and found.digest:
         ledger.settle(found.digest, wanted)
-    increments = (increment(file, ledger, rules) for file in other)
-    return [new for new in increments if new is not None]
+    return changed
 
 
-def _clean(
-    task: Task,
-    engine: Callable[[], Engine],
-    ranges: Sequence[InputRange],
-    work_dir: Path,
-    now: datetime,
-    history: str | None,
-) -> EngineResult:
-    if not ranges:
-        return _NOTHING
-    total = sum(part.end - part.start for part in ranges)
-    log.info(
-        "reading what is new", extra={"event": "start", "files": len(ranges), "bytesTotal": total}
-    )
-    # A Pi without a battery starts in the past: the run's own second is a time that has come.
-    begun = datetime.strptime(task.job.run + "+0000", "%Y%m%d-%H%M%S%z")
-    return engine().clean(
-        ranges,
-        task.job,
-        work_dir,
-        now=max(now, begun),
-        progress=Progress(total),
-        history=history,
-    )
+def _delivered(store: ResultStore, output: "OutputFile") -> DeliveredFile:
+    from edge_etl_job.results.durable import sha256_of
 
-
-def _history(ledger: Ledger, wanted: Wanted) -> str | None:
-    """Return what is known of series; nothing where all files are read again by other rules."""
-    known = ledger.history()
-    if known is None or (wanted.changed and known.schema_version != wanted.schema_version):
-        return None
-    return known.series
-
-
-def _delivered(store: ResultStore, output: OutputFile) -> DeliveredFile:
     sha256 = output.sha256 or sha256_of(output.path)
     name, size = output.path.name, output.path.stat().st_size
     store.put(name, output.path, sha256)

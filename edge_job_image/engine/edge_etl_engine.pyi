@@ -39,6 +39,9 @@ def clean(
     the place of one in the plan.
     """
 
+def sha256(content: bytes) -> str:
+    """Return the SHA-256 of some bytes in hexadecimal digits."""
+
 class Listing:
     """The files of a source."""
 

@@ -1,5 +1,7 @@
 """After a rule has changed: what was rejected is read again on request, or all of a file."""
 
+import gzip
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -188,3 +190,49 @@ def test_a_ledger_of_an_older_version_is_taken_over(pi: Pi) -> None:
     assert run(pi) == []
     assert run(pi, replay="first") == []
     assert run(pi, schema=WIDER, reprocess="Changed")[0].rows_clean == 2
+
+
+def _rotated(pi: Pi, step: int) -> None:
+    """Do to the node's files what step by step happens to logs."""
+    log = pi.source / "a.csv"
+    if step == 0:
+        pi.write("a.csv", csv(*(reading(at) for at in range(20_000, 60_000))))
+        pi.write("b.csv", csv(reading(1)))
+        pi.write("copy.csv", csv(reading(1)))
+    elif step == 1:
+        with log.open("a") as file:
+            file.writelines(f"{reading(at)}\n" for at in range(60_000, 80_000))
+        pi.write("c.csv", "time;sensor_id;P1\n1;2;3\n")
+    elif step == 2:
+        log.rename(pi.source / "a.1.csv")
+        pi.write("a.csv", csv(reading(80_000)))
+    elif step == 3:
+        old = pi.source / "a.1.csv"
+        pi.write("a.2.csv.gz", gzip.compress(old.read_bytes()))
+        old.unlink()
+        pi.write("b.csv", csv(reading(2)))
+
+
+@pytest.mark.parametrize("ship", [["features"], ["rows", "features"]])
+@pytest.mark.parametrize("lost", range(1, 5))
+def test_a_ledger_that_is_lost_at_any_time_costs_no_row_and_doubles_none(
+    pi: Pi, lost: int, ship: list[str]
+) -> None:
+    for step in range(5):
+        if step == lost:
+            shutil.rmtree(pi.state)
+        _rotated(pi, step)
+        run(pi, results={"ship": ship})
+    assert sum(manifest.rows_clean for manifest in pi.manifests()) == 60_003
+    assert sum(row["count"] for row in pi.delivered("features")) == 60_003
+
+
+def test_a_manifest_that_cannot_be_read_costs_only_what_it_tells(pi: Pi) -> None:
+    pi.write("a.csv", csv(reading(1)))
+    run(pi)
+    pi.write("b.csv", csv(reading(2)))
+    run(pi)
+    (pi.job_results / "runs" / "20190305-000000" / pi.node / "manifest.json").write_bytes(b"{")
+    shutil.rmtree(pi.state)
+    summary = pi.deliver("20190305-000009")
+    assert (summary.rows_read, summary.rows_clean) == (1, 1)

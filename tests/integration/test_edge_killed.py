@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -40,6 +40,9 @@ class Mortal:
 
     def dataset_id(self) -> str:
         return self._store.dataset_id()
+
+    def runs(self) -> Sequence[str]:
+        return self._store.runs()
 
     def manifest(self, run: str) -> bytes | None:
         return self._store.manifest(run)

@@ -7,11 +7,14 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.cluster import cgroups
 from tests.support.cluster.cache import REPOSITORY
 from tests.support.edge import Pi, csv, reading
 
@@ -113,6 +116,28 @@ def test_a_run_with_nothing_new_commits_that_it_took_part(pi: Pi) -> None:
     assert [len(manifest.files) for manifest in pi.manifests()] == [2, 0]
 
 
+def test_a_run_with_nothing_new_imports_little(pi: Pi) -> None:
+    pi.write("a.csv", csv(reading(1)))
+    pi.run(RUN)
+    command = [sys.executable, "-X", "importtime", *pi.arguments(LATER, "a")[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "edge_etl_job.run" in imported
+    slow = {"argparse", "dataclasses", "hashlib", "inspect", "ipaddress", "logging", "platform"}
+    assert imported & (slow | {"xxhash", "edge_etl_job.intake", "edge_etl_job.dialect"}) == set()
+
+
+def test_what_a_start_leaves_out_can_be_imported_later() -> None:
+    script = (
+        "from edge_etl_job import lean; lean.load(); import msgspec.inspect, urllib.parse, uuid; "
+        "print(uuid.uuid4().version, urllib.parse.quote('a b'), msgspec.inspect.type_info(int))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("4 a%20b IntType(")
+
+
 def test_a_retry_of_a_delivered_run_reports_it_again(pi: Pi) -> None:
     pi.write("a.csv", csv(reading(1)))
     first = pi.run(RUN, "first")
@@ -124,23 +149,19 @@ def test_a_retry_of_a_delivered_run_reports_it_again(pi: Pi) -> None:
     assert len(pi.delivered()) == 2
 
 
-def test_a_lost_ledger_is_made_again(pi: Pi) -> None:
-    pi.write("a.csv", csv(reading(1)))
-    pi.run(RUN)
-    shutil.rmtree(pi.state)
-    assert pi.run(LATER).rows_clean == 1
-
-
-def test_a_damaged_ledger_is_set_aside_and_said(pi: Pi) -> None:
-    pi.write("a.csv", csv(reading(1)))
+def test_a_damaged_ledger_is_set_aside_and_made_again_from_the_results(pi: Pi) -> None:
+    path = pi.write("a.csv", csv(reading(1)))
     pi.run(RUN)
     (pi.state / "ledger.db").write_bytes(b"no database" * 1000)
+    with path.open("a") as file:
+        file.write(reading(2) + "\n")
     process = pi.start(LATER, "a")
     _, log = process.communicate()
     assert process.returncode == 0
     assert "the ledger is damaged" in log
-    assert pi.manifests()[-1].rows_clean == 1
     assert (pi.state / "ledger.db.damaged").exists()
+    assert [row["timestamp"].second for row in pi.delivered()] == [1, 2]
+    assert pi.run("20190401-000002").reason == "NothingNew"
 
 
 def test_other_results_begin_another_ledger(pi: Pi) -> None:
@@ -327,3 +348,42 @@ def test_rows_that_are_too_bad_are_not_delivered_but_read_again(pi: Pi) -> None:
     assert pi.manifests() == []
     again = pi.run(LATER, quality={"maxRejectedRatio": "25%"})
     assert (again.rows_read, again.rows_clean) == (4, 3)
+
+
+@pytest.fixture
+def group_of_64_mb() -> Iterator[str]:
+    """Return a cgroup in which processes, and what is cached for them, have 64 MB."""
+    if not cgroups.available():
+        pytest.skip("this user may not make cgroups")
+    name = f"edge-{os.getpid()}"
+    cgroups.create(name)
+    (limit,) = [
+        folder / file
+        for folder in cgroups.exists(name)
+        for file in ("memory.max", "memory.limit_in_bytes")
+        if (folder / file).exists()
+    ]
+    limit.write_text("64000000")
+    yield name
+    cgroups.remove(name)
+
+
+def test_fifty_megabytes_are_cleaned_in_a_cgroup_of_64_mb(pi: Pi, group_of_64_mb: str) -> None:
+    devices, days = [f"aq{number:03}" for number in range(16)], range(1, 7)
+    for day in days:
+        rows = [
+            f"2019-03-{day:02}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02};{name};"
+            f"{(second + number) % 9973 / 100}"
+            for second in range(0, 86_400, 5)
+            for number, name in enumerate(devices)
+        ]
+        pi.write(f"{day}.csv", csv(*rows))
+    assert sum(path.stat().st_size for path in pi.source.iterdir()) > 50e6
+    join = [f"echo $$ > '{folder}/cgroup.procs'" for folder in cgroups.exists(group_of_64_mb)]
+    core = str(min(os.sched_getaffinity(0)))
+    script = f'{" && ".join(join)} && exec taskset -c {core} "$@"'
+    env = os.environ | {"MALLOC_MMAP_THRESHOLD_": "262144"}  # as edge_job_image/Dockerfile has it
+    command = ["sh", "-c", script, "sh", *pi.arguments(RUN, "a")]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rowsClean"] == len(days) * 17_280 * len(devices)

@@ -147,6 +147,11 @@ def test_reading_needs_a_token_of_the_node(service: LandingProcess, pods: Pods, 
     # Of an earlier run too: the node looks up what became of its attempt there.
     earlier = path.replace(pod.attempt.run, "20261121-000000")
     assert service.request("GET", earlier, own).status == 404
+    dataset = f"/v1/results/{pod.attempt.namespace}/{pod.attempt.job}"
+    runs = f"{dataset}/nodes/{pod.attempt.node}/runs.json"
+    assert service.request("GET", runs).status == 401
+    assert service.request("GET", runs, other).status == 403
+    assert service.request("GET", runs, own).status == 200
 
 
 def test_a_deleted_pod_writes_no_more_once_it_is_forgotten(

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pyarrow.parquet as pq
+from edge_etl_job.attempt import Task
 from edge_etl_job.compression import kind, opened_content
 from edge_etl_job.detection import SAMPLE, Detector
 from edge_etl_job.dialect import DialectError
@@ -23,7 +24,6 @@ from edge_etl_job.engine_python.clean import PythonEngine
 from edge_etl_job.layout import missing_columns
 from edge_etl_job.reasons import UNREADABLE
 from edge_etl_job.results import ResultStore, open_store
-from edge_etl_job.run import Task
 from edge_etl_job.run import run as deliver
 from edge_etl_job.sources import open_regular, why_unreadable
 

@@ -146,6 +146,7 @@ def test_a_commit_shows_what_was_put(open_one: Open, root: Path, put: Callable[.
     assert later.manifest(RUN) == ours
     assert later.manifest("20261123-000000") is None
     assert open_one(node="pi-2").manifest(RUN) is None
+    assert [later.runs(), open_one(node="pi-2").runs()] == [[RUN], []]
 
 
 def test_a_commit_without_files_is_a_commit(store: ResultStore) -> None:

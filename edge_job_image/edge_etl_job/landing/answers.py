@@ -1,15 +1,13 @@
 """How the service answers when it refuses, and what it logs of that."""
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
 
 from edge_etl_job.landing.refusals import BUSY, REVIEW_UNAVAILABLE, STATUS
+from edge_etl_job.logs import log
 from edge_etl_job.results.errors import NO_MANIFEST, RESULTS_UNAVAILABLE, ResultError
-
-log: Final = logging.getLogger("edge_etl_job.landing")
 
 _RETRY_AFTER: Final = {BUSY: "2", REVIEW_UNAVAILABLE: "5", RESULTS_UNAVAILABLE: "10"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from edge_etl_job import logs
 from edge_etl_job.errors import EdgeError
 from edge_etl_job.landing.limits import Limits
+from edge_etl_job.logs import log
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,15 +45,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
-    logs.configure(service="landing")
+    log.configure(service="landing")
     try:
         from edge_etl_job.landing.serving import serve
     except ModuleNotFoundError as error:
         message = f"{error.name} is missing, install edge-etl-job[landing]"
-        logs.log.error(message, extra={"reason": "NotInstalled"})
+        log.error(message, extra={"reason": "NotInstalled"})
         return 1
     try:
         return serve(arguments)
     except EdgeError as error:
-        logs.log.error(error.message, extra={"reason": error.reason})
+        log.error(error.message, extra={"reason": error.reason})
         return 1

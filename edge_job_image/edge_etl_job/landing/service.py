@@ -5,14 +5,14 @@ import hashlib
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Final, ParamSpec, TypeVar
 
 from aiohttp import web
+from msgspec.structs import asdict
 
 from edge_etl_job.landing import refusals
-from edge_etl_job.landing.answers import Handler, answer_errors, log
+from edge_etl_job.landing.answers import Handler, answer_errors
 from edge_etl_job.landing.body import Announced, chunks
 from edge_etl_job.landing.identity import (
     Identity,
@@ -24,6 +24,7 @@ from edge_etl_job.landing.identity import (
 )
 from edge_etl_job.landing.limits import Gate, Limits, Space
 from edge_etl_job.landing.metrics import Counters, exposition
+from edge_etl_job.logs import log
 from edge_etl_job.results import directory, errors
 from edge_etl_job.results.durable import Incoming, explained, make_folder, remove_stale
 from edge_etl_job.results.errors import ResultError
@@ -36,6 +37,7 @@ _T = TypeVar("_T")
 _RESULTS: Final = "/v1/results/"
 _DATASET: Final = "/v1/results/{namespace}/{job}/dataset.json"
 _MANIFEST: Final = "/v1/results/{namespace}/{job}/{run}/{node}/manifest.json"
+_RUNS: Final = "/v1/results/{namespace}/{job}/nodes/{node}/runs.json"
 _FILE: Final = "/v1/results/{namespace}/{job}/{run}/{node}/{attempt}/{file}"
 
 
@@ -60,6 +62,7 @@ class Landing:
         app.router.add_get("/readyz", self._ready)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get(_DATASET, self._get_dataset)
+        app.router.add_get(_RUNS, self._get_runs)
         app.router.add_get(_MANIFEST, self._get_manifest)
         app.router.add_put(_MANIFEST, self._put_manifest)
         app.router.add_put(_FILE, self._put_file)
@@ -95,6 +98,14 @@ class Landing:
         await self._identify(request, dataset)
         identifier = await self._in_thread(directory.dataset_id, self._root, dataset)
         return web.json_response({"id": identifier})
+
+    async def _get_runs(self, request: web.Request) -> web.Response:
+        names = dict(request.match_info)
+        dataset = Dataset(names["namespace"], names["job"])
+        token = bearer(request.headers.get("Authorization"))
+        place = NodeRun(**names, run=claimed_run(token, dataset))
+        await self._identify(request, place)
+        return web.json_response({"runs": await self._in_thread(directory.runs, self._root, place)})
 
     async def _get_manifest(self, request: web.Request) -> web.Response:
         # Of any run: a node looks up what became of a run in which its pod was killed.

@@ -12,11 +12,11 @@ from typing import Final
 from aiohttp import web
 
 from edge_etl_job.errors import EdgeError
-from edge_etl_job.landing.answers import log
 from edge_etl_job.landing.limits import Limits
 from edge_etl_job.landing.reports import ADDRESS, Reports
 from edge_etl_job.landing.reviewer import ApiServer, CachedReviewer, KubernetesReviewer
 from edge_etl_job.landing.service import Landing
+from edge_etl_job.logs import log
 
 # Within the 30 s that Kubernetes gives a pod: uploads under way may end, new ones go elsewhere.
 _SHUTDOWN: Final = 25

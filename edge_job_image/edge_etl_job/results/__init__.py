@@ -1,5 +1,6 @@
 """Where a node's results go: a mounted directory or the landing service, behind one interface."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,9 @@ class ResultStore(Protocol):
 
     def dataset_id(self) -> str:
         """Return the id of the namespace's and job's results, made once when they begin."""
+
+    def runs(self) -> Sequence[str]:
+        """Return the runs in which this node committed a manifest, in their order."""
 
     def manifest(self, run: str) -> bytes | None:
         """Return the manifest that this node committed in a run, None when there is none."""

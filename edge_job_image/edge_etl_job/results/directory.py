@@ -4,7 +4,6 @@ The edge program uses it where the volume is mounted into its pod, the landing s
 receives the same over HTTP.
 """
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Literal
 
@@ -61,6 +60,12 @@ def dataset_id(root: Path, dataset: Dataset) -> str:
         raise ResultError(RESULTS_UNAVAILABLE, f"{path} is damaged: {error}") from error
 
 
+def runs(root: Path, place: NodeRun) -> list[str]:
+    """Return the runs in which a node committed, in their order."""
+    manifests = (root / place.folder / "runs").glob(f"*/{place.node}/{MANIFEST}")
+    return sorted(path.parent.parent.name for path in manifests)
+
+
 def read_manifest(root: Path, place: NodeRun) -> bytes | None:
     """Return the manifest that a node committed in a run."""
     try:
@@ -100,10 +105,10 @@ def _check(folder: Path, attempt: Attempt, manifest: bytes) -> None:
         document = msgspec.json.decode(manifest, type=_Committed)
     except msgspec.DecodeError as error:
         raise ResultError(MANIFEST_INVALID, f"not a node manifest: {error}") from error
-    for field in fields(attempt):
-        stated, expected = getattr(document, field.name), getattr(attempt, field.name)
+    for name in attempt.__struct_fields__:
+        stated, expected = getattr(document, name), getattr(attempt, name)
         if stated != expected:
-            message = f"the manifest's {field.name} is {stated[:100]!r}, not {expected!r}"
+            message = f"the manifest's {name} is {stated[:100]!r}, not {expected!r}"
             raise ResultError(MANIFEST_INVALID, message)
     if len({file.name for file in document.files}) < len(document.files):
         raise ResultError(MANIFEST_INVALID, "the manifest lists a file twice")
@@ -127,6 +132,11 @@ class DirectoryStore:
         with explained(self._root):
             return dataset_id(self._root, self._attempt)
 
+    def runs(self) -> list[str]:
+        """Return the runs in which this node committed."""
+        with explained(self._root):
+            return runs(self._root, self._attempt)
+
     def manifest(self, run: str) -> bytes | None:
         """Return what this node committed in a run."""
         with explained(self._root):
@@ -146,6 +156,6 @@ class DirectoryStore:
         """Publish what was put."""
         with explained(self._root):
             folder = make_folder(self._root, self._attempt.node_folder)
-            with Incoming(folder) as incoming:
+            with Incoming(folder, digested=False) as incoming:
                 incoming.write(manifest)
                 return publish_manifest(self._root, self._attempt, incoming)[0]

@@ -5,42 +5,52 @@ name by link(2), which never replaces what stands; then the folder is fsynced.
 """
 
 import errno
-import hashlib
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from edge_etl_job.results.errors import RESULTS_FULL, RESULTS_UNAVAILABLE, ResultError
 from edge_etl_job.results.layout import INCOMING
+
+if TYPE_CHECKING:
+    import hashlib
 
 _GROUP_MAY_WRITE = 0o020
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
+def _sha256() -> "hashlib._Hash":
+    import hashlib  # it loads OpenSSL, which takes long
+
+    return hashlib.sha256()
+
+
 class Incoming:
     """A file on its way into a folder; without `publish` it leaves nothing behind."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, digested: bool = True) -> None:
+        """Begin a file; only of one that is ``digested`` the SHA-256 is known."""
         self.folder = folder
         self.path = folder / f"{INCOMING}{os.urandom(16).hex()}"
         self.size = 0
-        self._digest = hashlib.sha256()
+        self._digest = _sha256() if digested else None
         self._file = self.path.open("xb")
 
     def write(self, chunk: bytes) -> None:
         """Append some bytes."""
         self._file.write(chunk)
-        self._digest.update(chunk)
+        if self._digest is not None:
+            self._digest.update(chunk)
         self.size += len(chunk)
 
     @property
     def sha256(self) -> str:
         """The SHA-256 of what was written so far, in hexadecimal digits."""
-        return self._digest.hexdigest()
+        return self._digest.hexdigest() if self._digest is not None else ""
 
     def publish(self, name: str) -> bool:
         """Give the file its name, durably; return False when another file has that name."""
@@ -114,6 +124,8 @@ def sync_way(root: Path, relative: PurePosixPath) -> None:
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal digits."""
+    import hashlib
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -78,6 +78,16 @@ class LandingStore:
         except (ValueError, KeyError, TypeError) as error:
             raise self._strange(answer) from error
 
+    def runs(self) -> list[str]:
+        """Return the runs in which this node committed."""
+        place = self._attempt
+        path = f"{place.namespace}/{place.job}/nodes/{place.node}/runs.json"
+        answer = self._call("GET", path, (200,))
+        try:
+            return [checked("run", run) for run in json.loads(answer.data)["runs"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._strange(answer) from error
+
     def manifest(self, run: str) -> bytes | None:
         """Return what this node committed in a run."""
         path = f"{_url_of(self._attempt.in_run(run))}/{MANIFEST}"

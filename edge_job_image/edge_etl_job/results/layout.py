@@ -5,9 +5,10 @@ programs send can then never lead out of its folder.
 """
 
 import re
-from dataclasses import dataclass, fields
 from pathlib import PurePosixPath
 from typing import Final
+
+import msgspec
 
 from edge_etl_job.results.errors import INVALID_NAME, ResultError
 
@@ -35,16 +36,15 @@ def checked(kind: str, value: str) -> str:
     raise ResultError(INVALID_NAME, f"not the name of a {kind}: {value[:100]!r}")
 
 
-@dataclass(frozen=True)
-class Dataset:
+class Dataset(msgspec.Struct, frozen=True):
     """The results of one job. Names that are none raise ResultError, here and in subclasses."""
 
     namespace: str
     job: str
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            checked(field.name, getattr(self, field.name))
+        for name in self.__struct_fields__:
+            checked(name, getattr(self, name))
 
     @property
     def folder(self) -> PurePosixPath:
@@ -52,8 +52,7 @@ class Dataset:
         return PurePosixPath(self.namespace, self.job)
 
 
-@dataclass(frozen=True)
-class Report(Dataset):
+class Report(Dataset, frozen=True):
     """The report of a run, which the aggregation writes."""
 
     run: str
@@ -64,8 +63,7 @@ class Report(Dataset):
         return self.folder / "reports" / f"{self.run}.html"
 
 
-@dataclass(frozen=True)
-class NodeRun(Dataset):
+class NodeRun(Dataset, frozen=True):
     """What one node delivers in one run."""
 
     run: str
@@ -81,8 +79,7 @@ class NodeRun(Dataset):
         return NodeRun(self.namespace, self.job, run, self.node)
 
 
-@dataclass(frozen=True)
-class Attempt(NodeRun):
+class Attempt(NodeRun, frozen=True):
     """One attempt of a node to deliver: a pod."""
 
     attempt: str

@@ -198,7 +198,7 @@ impl<'a> Buckets<'a> {
         for (_, file) in rows {
             let path = self.run_path();
             fs::rename(self.folder.join(&file.name), &path)?;
-            paths.push((path, file.groups));
+            paths.push((path, file.places));
         }
         for (_, file) in features {
             fs::remove_file(self.folder.join(&file.name))?;

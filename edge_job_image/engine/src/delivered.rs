@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 
 use crate::column::{self, Chunk, Scratch};
+use crate::places::Places;
 use crate::rows::{Gathered, Pool, Rows};
 use crate::sink::{Encoding, Press, Sink};
 use crate::table::{Kind, Table};
@@ -23,10 +24,10 @@ pub struct Delivered {
     pub rows: u64,
     pub bytes: u64,
     pub sha256: String,
-    pub groups: Vec<Group>,
+    pub places: Places,
 }
 
-/// A row group.
+/// A row group that was written.
 pub struct Group {
     pub rows: usize,
     pub columns: Vec<Chunk>,
@@ -157,7 +158,7 @@ impl Writer {
         self.sink.write(&footer)?;
         let bytes = self.sink.position;
         let sha256 = self.sink.finish();
-        Ok(Delivered { name: self.name, rows, bytes, sha256, groups: self.groups })
+        Ok(Delivered { name: self.name, rows, bytes, sha256, places: Places::of(&self.groups) })
     }
 }
 

@@ -23,6 +23,7 @@ pub mod number;
 pub mod order;
 pub mod pages;
 pub mod pattern;
+pub mod places;
 pub mod plan;
 pub mod ranges;
 pub mod reader;

@@ -90,7 +90,7 @@ pub fn read_hybrid(bytes: &[u8], count: usize, width: u32, values: &mut Vec<u32>
     }
 }
 
-fn read_varint(bytes: &[u8]) -> (u64, &[u8]) {
+pub fn read_varint(bytes: &[u8]) -> (u64, &[u8]) {
     let mut value = 0;
     for (at, &byte) in bytes.iter().enumerate() {
         value |= u64::from(byte & 0x7f) << (at * 7);

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
+use sha2::{Digest, Sha256};
 
 use crate::clean::Outside;
 use crate::discovery;
@@ -15,6 +16,7 @@ use crate::engine::{self, Failure, Input, Outcome, Read, Refused};
 use crate::glob::Pattern;
 use crate::plan::Plan;
 use crate::reason::Quarantine;
+use crate::sink;
 use crate::source::Compression;
 use crate::timestamp::date;
 
@@ -180,9 +182,16 @@ fn discover(py: Python<'_>, source: PathBuf, patterns: Vec<String>) -> PyResult<
     listed.map(Listing).map_err(|error| os_error(&error))
 }
 
+/// The SHA-256 of some bytes in hexadecimal digits.
+#[pyfunction]
+fn sha256(content: &[u8]) -> String {
+    sink::hexadecimal(Sha256::digest(content).as_slice())
+}
+
 #[pymodule]
 fn edge_etl_engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Listing>()?;
+    module.add_function(wrap_pyfunction!(sha256, module)?)?;
     module.add_function(wrap_pyfunction!(discover, module)?)?;
     module.add_function(wrap_pyfunction!(clean, module)?)
 }

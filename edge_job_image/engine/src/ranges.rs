@@ -1,7 +1,5 @@
 //! Where in a file the rejected rows are, for the day on which another rule may accept them.
 
-use std::slice;
-
 /// Ranges of a file that are kept apart; to remember more costs more than to read what is between.
 const MOST: usize = 200;
 
@@ -16,50 +14,51 @@ pub struct Lines {
     pub mixed: bool,
 }
 
-/// The ranges of one file, in their order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ranges(Vec<Lines>);
+/// The ranges of one file, in their order: all but the last in the form in which the ledger has
+/// them, since there may be many files.
+#[derive(Clone, Debug, Default)]
+pub struct Ranges {
+    packed: Vec<u8>,
+    count: usize,
+    last: Option<Lines>,
+}
 
 impl Ranges {
     /// Adds a range behind all others; one that follows the last directly becomes its part.
     pub fn add(&mut self, range: Lines) {
-        let full = self.0.len() == MOST;
-        match self.0.last_mut() {
-            Some(last) if full || last.end == range.start => {
+        match &mut self.last {
+            Some(last) if self.count == MOST || last.end == range.start => {
                 last.mixed |= last.end < range.start;
                 last.end = range.end;
             }
-            _ => self.0.push(range),
+            last => {
+                last.replace(range).iter().for_each(|last| pack_lines(&mut self.packed, last));
+                self.count += 1;
+            }
         }
-    }
-
-    pub fn iter(&self) -> slice::Iter<'_, Lines> {
-        self.0.iter()
     }
 
     /// The ranges as MessagePack, each as its three numbers, and true if it is mixed; empty when
     /// there is none.
     pub fn packed(&self) -> Vec<u8> {
-        let mut bytes = vec![];
-        if !self.0.is_empty() {
-            match self.0.len() {
-                few @ 0..16 => bytes.push(0x90 | few as u8),
-                many => {
-                    bytes.push(0xdc);
-                    bytes.extend_from_slice(&(many as u16).to_be_bytes());
-                }
-            }
-        }
-        for range in &self.0 {
-            bytes.push(0x93 + u8::from(range.mixed));
-            for number in [range.start, range.end, range.lines] {
-                pack(&mut bytes, number);
-            }
-            if range.mixed {
-                bytes.push(0xc3);
-            }
-        }
+        let Some(last) = &self.last else { return vec![] };
+        let mut bytes = match self.count {
+            few @ 0..16 => vec![0x90 | few as u8],
+            many => [&[0xdc], &(many as u16).to_be_bytes()[..]].concat(),
+        };
+        bytes.extend_from_slice(&self.packed);
+        pack_lines(&mut bytes, last);
         bytes
+    }
+}
+
+fn pack_lines(bytes: &mut Vec<u8>, range: &Lines) {
+    bytes.push(0x93 + u8::from(range.mixed));
+    for number in [range.start, range.end, range.lines] {
+        pack(bytes, number);
+    }
+    if range.mixed {
+        bytes.push(0xc3);
     }
 }
 
@@ -86,23 +85,28 @@ fn pack(bytes: &mut Vec<u8>, number: u64) {
 mod tests {
     use super::*;
 
-    fn ranges(of: impl IntoIterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
+    fn packed(of: impl IntoIterator<Item = (u64, u64)>) -> Vec<u8> {
         let mut ranges = Ranges::default();
         for (start, end) in of {
             ranges.add(Lines { start, end, lines: start, mixed: false });
         }
-        ranges.iter().map(|range| (range.start, range.end)).collect()
+        ranges.packed()
     }
 
     #[test]
     fn neighbours_are_one_range() {
-        assert_eq!(ranges([(0, 2), (2, 5), (6, 7)]), [(0, 5), (6, 7)]);
+        assert!(packed([]).is_empty());
+        let two = [0x92, 0x93, 0, 5, 0, 0x93, 6, 0xcc, 200, 6];
+        assert_eq!(packed([(0, 2), (2, 5), (6, 200)]), two);
     }
 
     #[test]
     fn the_last_of_too_many_goes_on_to_the_end() {
-        let found = ranges((0..2000).map(|start| (10 * start, 10 * start + 1)));
-        assert_eq!(found.len(), MOST);
-        assert_eq!(found[MOST - 2..], [(1980, 1981), (1990, 19_991)]);
+        let found = packed((0..2000).map(|start| (10 * start, 10 * start + 1)));
+        assert_eq!(found[..3], [0xdc, 0, MOST as u8]);
+        // From 1990 to 19991, mixed.
+        let last = [0x94, 0xcd, 0x07, 0xc6, 0xcd, 0x4e, 0x17, 0xcd, 0x07, 0xc6, 0xc3];
+        assert!(found.ends_with(&last), "{found:02x?}");
+        assert_eq!(found.iter().filter(|&&byte| byte == 0xc3).count(), 1);
     }
 }

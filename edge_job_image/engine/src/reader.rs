@@ -8,16 +8,15 @@ use std::path::PathBuf;
 
 use zstd::bulk::Decompressor;
 
-use crate::column::Chunk;
-use crate::delivered::Group;
 use crate::pages::{read_delta, read_hybrid};
+use crate::places::Pages;
 use crate::sink::{Encoding, Page};
 use crate::strings::NULL;
 use crate::table::{Column, NULL_BOOLEAN, NULL_DOUBLE, Table};
 
 /// Reads files one after the other, a page at a time: their columns have pages of the same rows.
 pub struct Reader<'a> {
-    files: VecDeque<(&'a PathBuf, &'a [Group])>,
+    files: VecDeque<(&'a PathBuf, Vec<Vec<Pages>>)>,
     file: Option<File>,
     group: usize,
     page: usize,
@@ -27,7 +26,7 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(files: impl Iterator<Item = (&'a PathBuf, &'a [Group])>) -> io::Result<Self> {
+    pub fn new(files: impl Iterator<Item = (&'a PathBuf, Vec<Vec<Pages>>)>) -> io::Result<Self> {
         Ok(Self {
             files: files.collect(),
             file: None,
@@ -41,9 +40,8 @@ impl<'a> Reader<'a> {
 
     /// Appends the rows of the next page; none at the end of the last file.
     pub fn read(&mut self, table: &mut Table) -> io::Result<()> {
-        while let Some(&(path, groups)) = self.files.front() {
+        while let Some((path, groups)) = self.files.pop_front() {
             let Some(group) = groups.get(self.group) else {
-                self.files.pop_front();
                 (self.file, self.group, self.page) = (None, 0, 0);
                 continue;
             };
@@ -53,17 +51,18 @@ impl<'a> Reader<'a> {
             };
             let page = self.page;
             self.page += 1;
-            let is_there = page < group.columns[0].pages.len();
+            let is_there = page < group[0].data.len();
             if is_there {
-                let times = self.page(&file, &group.columns[0].pages[page])?;
+                let times = self.page(&file, &group[0].data[page])?;
                 read_delta(&times, &mut table.times);
-                for (chunk, column) in group.columns[1..].iter().zip(&mut table.columns) {
+                for (chunk, column) in group[1..].iter().zip(&mut table.columns) {
                     self.column(&file, chunk, page, column)?;
                 }
             } else {
                 (self.group, self.page) = (self.group + 1, 0);
             }
             self.file = Some(file);
+            self.files.push_front((path, groups));
             if is_there {
                 return Ok(());
             }
@@ -80,11 +79,11 @@ impl<'a> Reader<'a> {
     fn column(
         &mut self,
         file: &File,
-        chunk: &Chunk,
+        chunk: &Pages,
         number: usize,
         column: &mut Column,
     ) -> io::Result<()> {
-        let page = &chunk.pages[number];
+        let page = &chunk.data[number];
         let content = self.page(file, page)?;
         let (length, rest) = content.split_at(4);
         let length = u32::from_le_bytes(array(length)) as usize;

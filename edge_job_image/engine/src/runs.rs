@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 
-use crate::delivered::Group;
 use crate::order::compare;
+use crate::places::Places;
 use crate::plan::Plan;
 use crate::reader::Reader;
 use crate::rows::Rows;
@@ -20,7 +20,7 @@ pub const COUNTED: u32 = u32::MAX;
 /// Sorted rows on the disk: a file with the number of each row's input, or Parquet files that had
 /// been finished. They are removed with it.
 pub struct Run {
-    files: Vec<(PathBuf, Vec<Group>)>,
+    files: Vec<(PathBuf, Option<Places>)>,
 }
 
 impl Drop for Run {
@@ -42,7 +42,7 @@ impl Run {
         mut inputs: impl Iterator<Item = u32>,
     ) -> io::Result<Self> {
         let mut file = BufWriter::new(File::create(&path)?);
-        let run = Self { files: vec![(path, vec![])] };
+        let run = Self { files: vec![(path, None)] };
         let mut table = Table::new(plan.kinds());
         for some in order.chunks(CHUNK) {
             table.clear();
@@ -61,7 +61,7 @@ impl Run {
         mut duplicate: impl FnMut(usize),
     ) -> io::Result<Self> {
         let mut file = BufWriter::new(File::create(&path)?);
-        let run = Self { files: vec![(path, vec![])] };
+        let run = Self { files: vec![(path, None)] };
         let mut table = Table::new(plan.kinds());
         let mut inputs = vec![];
         loop {
@@ -77,16 +77,17 @@ impl Run {
     }
 
     /// Files of rows that had been finished, in the order of their days.
-    pub const fn finished(files: Vec<(PathBuf, Vec<Group>)>) -> Self {
-        Self { files }
+    pub fn finished(files: Vec<(PathBuf, Places)>) -> Self {
+        Self { files: files.into_iter().map(|(path, places)| (path, Some(places))).collect() }
     }
 
     /// Opens the run for a merge.
     pub fn read(&self, plan: &Plan) -> io::Result<Source<'_>> {
         let from = match self.files.as_slice() {
-            [(path, groups)] if groups.is_empty() => Origin::Own(BufReader::new(File::open(path)?)),
+            [(path, None)] => Origin::Own(BufReader::new(File::open(path)?)),
             files => {
-                let files = files.iter().map(|(path, groups)| (path, groups.as_slice()));
+                let groups = |places: &Option<Places>| places.as_ref().map(Places::groups);
+                let files = files.iter().map(|(path, of)| (path, groups(of).unwrap_or_default()));
                 Origin::Parquet(Reader::new(files)?)
             }
         };

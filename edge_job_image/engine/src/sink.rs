@@ -105,6 +105,11 @@ impl Sink {
 
     /// The SHA-256 of the file, in hexadecimal digits.
     pub fn finish(self) -> String {
-        self.digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(self.digest.finalize().as_slice())
     }
+}
+
+/// Bytes as people write digests.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
