@@ -17,6 +17,8 @@ HOST_ARCH := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
 ARCH ?= $(HOST_ARCH)
 MACHINE = $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
 export UV_PYTHON_DOWNLOADS ?= never
+# What the engine depends on is compiled once for all clones.
+export CARGO_TARGET_DIR ?= $(CACHE)/cargo-$(shell sha256sum $(ENGINE)/Cargo.lock | cut -c1-12)
 
 .PHONY: help
 help: ## list the targets

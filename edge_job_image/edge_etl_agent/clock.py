@@ -4,25 +4,17 @@ It boots with the time of its last shutdown, or in 1970, and is right once it ha
 server. Until then readings without a time of their own wait (``undated``).
 """
 
-import ctypes
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from edge_etl_job.machine import synchronised
+
 _MICROSECONDS: Final = 1_000_000
-# adjtimex(2): the call's own answer, and the bit in `status`, that say "not synchronised".
-_TIME_ERROR: Final = 5
 _LEAST: Final = 1_767_225_600 * _MICROSECONDS
 """The first of January 2026: no clock was right before that and ran this program."""
-
-
-def synchronised() -> bool:
-    """Say whether the kernel's clock follows a time server (adjtimex(2); needs no privilege)."""
-    # struct timex: `modes` is 0, so that nothing is set; the rest is the kernel's to fill.
-    timex = ctypes.create_string_buffer(256)
-    return ctypes.CDLL(None).adjtimex(timex) not in (-1, _TIME_ERROR)
 
 
 def boot() -> str:
@@ -34,7 +26,7 @@ def boot() -> str:
 class Clock:
     """The time in microseconds since 1970, which never gives the same time twice."""
 
-    trusted: Callable[[], bool] = synchronised
+    trusted: Callable[[], bool | None] = synchronised
     wall: Callable[[], int] = lambda: time.time_ns() // 1000
     since_boot: Callable[[], int] = lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
     boot: str = field(default_factory=boot)
@@ -45,7 +37,7 @@ class Clock:
     def believable(self) -> bool:
         """Whether readings can be dated; once so, then for good."""
         if not self._believed:
-            self._believed = self.wall() >= _LEAST and self.trusted()
+            self._believed = self.wall() >= _LEAST and bool(self.trusted())
         return self._believed
 
     def now(self) -> int:

@@ -1,4 +1,4 @@
-"""The command line: ``python -m edge_etl_job run …`` and ``python -m edge_etl_job landing …``.
+"""The command line: ``python -m edge_etl_job run …``, ``landing …``, ``probe …``, ``inspect …``.
 
 What a command does not need is not imported: a Pi starts this program every few minutes.
 """
@@ -97,6 +97,8 @@ def parser(command: str) -> "argparse.ArgumentParser":
     run = commands.add_parser("run", help="clean this node's new CSV rows and deliver the result")
     for option, (kind, text) in _OPTIONS.items():
         run.add_argument(option, type=kind, required=option in _REQUIRED, help=text)
+    commands.add_parser("probe", help="look at this node, and at a sample of its files")
+    commands.add_parser("inspect", help="find out what CSV files hold, without a schema")
     landing = commands.add_parser("landing", help="the service that stores results")
     if command == "landing":
         from edge_etl_job.landing.command import add_arguments
@@ -112,6 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _plainly(arguments)
+    if arguments[:1] in (["probe"], ["inspect"]):
+        from edge_etl_job import looking
+
+        return looking.run(list(arguments))
     if options is None:
         parsed = vars(parser(next(iter(arguments), "")).parse_args(arguments))
         if parsed.pop("command") == "landing":

@@ -342,6 +342,8 @@ class NodeStatus(_Part, frozen=True, kw_only=True, omit_defaults=True):
         default_factory=lambda: "Pending"
     )
     attempt: str = ""
+    start_time: datetime | None = None
+    completion_time: datetime | None = None
     reason: str = ""
     message: str = ""
     files_read: Count | None = None

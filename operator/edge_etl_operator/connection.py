@@ -74,6 +74,34 @@ class Connection:
             kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
                 client_configuration=configuration
             )
+        return cls._connected(configuration, limiter)
+
+    @classmethod
+    def by_kubeconfig(
+        cls, limiter: Limiter, file: str | None = None, context: str | None = None
+    ) -> "Connection":
+        """Connect as kubectl would: by a kubeconfig, in a pod without one as its account.
+
+        Raise ConfigException when there is neither, or no such context.
+        """
+        configuration = kubernetes.client.Configuration()
+        try:
+            kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
+                file, context, configuration
+            )
+        except kubernetes.config.ConfigException:
+            if file or context:
+                raise
+            try:
+                kubernetes.config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+            except kubernetes.config.ConfigException:
+                raise kubernetes.config.ConfigException("there is no kubeconfig") from None
+        return cls._connected(configuration, limiter)
+
+    @classmethod
+    def _connected(
+        cls, configuration: kubernetes.client.Configuration, limiter: Limiter
+    ) -> "Connection":
         # The queue retries with back-off and says so; the library would do it silently.
         configuration.connection_pool_maxsize = CONNECTIONS
         configuration.retries = urllib3.Retry(total=0, redirect=False)

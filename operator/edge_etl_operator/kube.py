@@ -151,12 +151,21 @@ class Terminated(Part, frozen=True, kw_only=True):
     exit_code: int = 0
     reason: str = ""
     message: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class Running(Part, frozen=True, kw_only=True):
+    """Since when a container runs."""
+
+    started_at: datetime | None = None
 
 
 class ContainerState(Part, frozen=True, kw_only=True):
     """One of waiting, running and terminated."""
 
     waiting: Waiting | None = None
+    running: Running | None = None
     terminated: Terminated | None = None
 
 
@@ -265,6 +274,12 @@ class Pod(Part, frozen=True, kw_only=True):
         """How its main container ended, None while it has not."""
         states = (each.state.terminated for each in self.status.container_statuses)
         return next((each for each in states if each), None)
+
+    @property
+    def started(self) -> datetime | None:
+        """Since when its main container runs, None while it does not."""
+        states = (each.state.running for each in self.status.container_statuses)
+        return next((each.started_at for each in states if each), None)
 
     def condition(self, kind: str) -> Condition | None:
         """Return its condition of a type."""

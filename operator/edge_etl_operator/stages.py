@@ -52,7 +52,7 @@ def _node_state(seen: Observation, run: Run, before: NodeStatus) -> NodeStatus:
     for pod in pods:
         summary = _summary(pod)
         if pod.phase == "Succeeded" and summary is not None and summary.succeeded:
-            return _delivered(name, summary)
+            return _timed(_delivered(name, summary), pod)
     attempt = pods[-1].uid if pods else before.attempt
     if cause := _absent(seen, name, pods):
         ended = job is not None and _ended_by_itself(job)
@@ -87,6 +87,15 @@ def _ended_by_itself(job: Job) -> bool:
 def _delivered(name: str, summary: NodeSummary) -> NodeStatus:
     state = _with(name, "Succeeded", summary.reason, summary.message, summary.attempt)
     return _counted(state, summary)
+
+
+def _timed(state: NodeStatus, pod: Pod) -> NodeStatus:
+    """Say when the pod's program ran: by the node's own clock."""
+    if (ended := pod.terminated) is None:
+        return state
+    return msgspec.structs.replace(
+        state, start_time=ended.started_at, completion_time=ended.finished_at
+    )
 
 
 def _counted(state: NodeStatus, summary: NodeSummary) -> NodeStatus:
@@ -125,6 +134,7 @@ def _failed(before: NodeStatus, job: Job | None, pods: Sequence[Pod]) -> NodeSta
     attempt = ended[-1].uid if ended else before.attempt
     state = _with(before.name, "Failed", cause.reason.code, cause.message, attempt)
     said = _summary(ended[-1]) if ended else None
+    state = _timed(state, ended[-1]) if ended else state
     return _counted(state, said) if said is not None and said.rows_read else state
 
 
@@ -148,7 +158,8 @@ def _going(seen: Observation, job: Job, name: str, pods: Sequence[Pod]) -> NodeS
         return _pending(name, cause, "")
     last = pods[-1]
     if last.phase == "Running":
-        return _with(name, "Running", "", _earlier(pods), last.uid)
+        running = _with(name, "Running", "", _earlier(pods), last.uid)
+        return msgspec.structs.replace(running, start_time=last.started)
     if last.finished:
         # The Job is about to try again, or to say that it is done.
         return _with(name, "Pending", "", _earlier(pods), last.uid)

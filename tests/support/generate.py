@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 from edge_etl_job import documents as edge
+from edge_etl_job.inspection_document import Inspection
+from edge_etl_job.probe_document import NodeProbe
 from edge_etl_spark import documents as spark
 
 from tests.support import chart
@@ -35,6 +37,8 @@ GENERATED: dict[str, Callable[[], str | bytes]] = {
     "docs/contracts/job.schema.json": _schema(edge.JobDocument),
     "docs/contracts/manifest.schema.json": _schema(edge.NodeManifest),
     "docs/contracts/summary.schema.json": _schema(edge.NodeSummary),
+    "docs/contracts/probe.schema.json": _schema(NodeProbe),
+    "docs/contracts/inspection.schema.json": _schema(Inspection),
     "docs/contracts/aggregation.schema.json": _schema(spark.AggregationDocument),
     "docs/contracts/version.schema.json": _schema(spark.VersionManifest),
     "docs/contracts/report.schema.json": _schema(spark.AggregationReport),

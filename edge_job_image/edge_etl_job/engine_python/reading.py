@@ -15,7 +15,7 @@ from edge_etl_job.documents import JobDocument
 from edge_etl_job.engine import MOST_RANGES, InputRange, Range
 from edge_etl_job.engine_python.history import History
 from edge_etl_job.engine_python.records import lines
-from edge_etl_job.engine_python.spool import BATCH, Rejected, Row, Spool
+from edge_etl_job.engine_python.spool import BATCH, Rejected, Row, Sink
 from edge_etl_job.engine_python.timestamps import has_orders, ruled_out, timestamp_parser
 from edge_etl_job.engine_python.values import Value, value_parsers
 from edge_etl_job.layout import Layout, lay_out
@@ -96,7 +96,7 @@ def read_range(
     part: InputRange,
     index: int,
     rules: Rules,
-    spool: Spool,
+    spool: Sink,
     progress: Callable[[int], None],
 ) -> Counts:
     """Put the records of a range into the spool; return what was counted.
@@ -156,7 +156,7 @@ class _Batch:
         shown = raw[:_RAW].decode("utf-8", "backslashreplace")
         self._rejected.append(((self._index, line, offset, reason, detail, shown), size))
 
-    def flush(self, spool: Spool, counts: Counts) -> None:
+    def flush(self, spool: Sink, counts: Counts) -> None:
         """Give what there is to the spool, and count it."""
         counts.rows += len(self)
         if self._transform is not None and self._rows:

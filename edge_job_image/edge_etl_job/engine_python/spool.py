@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 from edge_etl_job.engine_python.values import Value
 
@@ -22,6 +22,13 @@ Rejected = tuple[int, int, int, str, str, str]
 _CACHE_KIB: Final = 8_192
 BATCH: Final = 8_192
 """Rows that are held as Python objects at once."""
+
+
+class Sink(Protocol):
+    """What takes rows as they are read."""
+
+    def add(self, rows: Sequence[Row], rejected: Sequence[Rejected]) -> None:
+        """Take clean rows, and rejected ones."""
 
 
 class Spool:

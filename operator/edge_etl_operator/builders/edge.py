@@ -138,7 +138,7 @@ def _container(job: EdgeETLJob, run: str, settings: Settings) -> dict[str, Any]:
     rules = [{"name": _TRANSFORM, "mountPath": _TRANSFORM_PATH, "readOnly": True}] if own else []
     return {
         "name": CONTAINER,
-        "image": settings.edge.transform_image if own else settings.edge.image,
+        "image": edge_image(job, settings),
         "imagePullPolicy": settings.edge.pull_policy,
         "args": [
             "run",
@@ -171,6 +171,11 @@ def _container(job: EdgeETLJob, run: str, settings: Settings) -> dict[str, Any]:
             *rules,
         ],
     }  # fmt: skip
+
+
+def edge_image(job: EdgeETLJob, settings: Settings) -> str:
+    """Return the image of the job's cleaning pods: pandas is only in that of own rules."""
+    return settings.edge.transform_image if job.spec.edge.transform else settings.edge.image
 
 
 def _volumes(job: EdgeETLJob, run: str, settings: Settings) -> list[dict[str, Any]]:

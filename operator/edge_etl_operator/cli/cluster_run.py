@@ -5,47 +5,35 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
-import kubernetes.config
-
-from edge_etl_operator import api, conditions, names
-from edge_etl_operator.api import EdgeETLJob, InvalidResourceError, PastRun
-from edge_etl_operator.cli import UsageError
-from edge_etl_operator.cluster import ApiError, Cluster, ConflictError, NotFoundError
-from edge_etl_operator.connection import Connection
-from edge_etl_operator.limiter import Limiter
+from edge_etl_operator import conditions, names
+from edge_etl_operator.api import EdgeETLJob, PastRun
+from edge_etl_operator.cli import DONE, FAILED, UsageError, session
+from edge_etl_operator.cli.session import Session
+from edge_etl_operator.cluster import Cluster, ConflictError
 
 _EVERY_SECONDS: Final = 1.0
 
 
-def command(options: argparse.Namespace, annotation: str = names.RUN_NOW) -> bool:
-    """Do what the command line says; tell whether the run succeeded, as far as it was awaited.
-
-    ``annotation`` is what asks for it: run-now, or replay. Raise UsageError when there is no such
-    job, or nothing can begin.
-    """
-    namespace = options.namespace or _namespace()
-    try:
-        cluster = Cluster(Connection.connect(Limiter(rate=10, burst=10)))
-        request = ask(cluster, namespace, options.job, annotation)
-        print(f"{namespace}/{options.job}: a run is asked for ({request})", flush=True)
-        if not (options.wait or options.follow):
-            return True
-        return _awaited(cluster, namespace, options, request)
-    except NotFoundError:
-        raise UsageError(f"there is no EdgeETLJob {options.job!r} in {namespace!r}") from None
-    except (ApiError, InvalidResourceError, kubernetes.config.ConfigException) as error:
-        raise UsageError(f"the cluster does not do that: {error}") from None
+def command(options: argparse.Namespace) -> int:
+    """Do what the command line says; raise UsageError when nothing can begin."""
+    annotation = names.REPLAY if options.command == "quarantine" else names.RUN_NOW
+    within = session.opened(options)
+    if session.job(within, options.job).spec.suspend:
+        raise UsageError(f"{options.job} is suspended: set spec.suspend to false first")
+    request = ask(within.cluster, within.namespace, options.job, annotation)
+    print(f"{within.namespace}/{options.job}: a run is asked for ({request})", flush=True)
+    if not (options.wait or options.follow):
+        return DONE
+    return DONE if _awaited(within, options, request) else FAILED
 
 
 def ask(cluster: Cluster, namespace: str, name: str, annotation: str) -> str:
-    """Give the annotation a new value and return it; UsageError for a job that is suspended."""
+    """Give the annotation a new value and return it."""
     value = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}-{secrets.token_hex(3)}"
     while True:
         resource = cluster.edge_etl_job(namespace, name)
-        if api.parse(resource).spec.suspend:
-            raise UsageError(f"{name} is suspended: set spec.suspend to false first")
         resource["metadata"].setdefault("annotations", {})[annotation] = value
         try:
             cluster.replace(resource)
@@ -54,12 +42,12 @@ def ask(cluster: Cluster, namespace: str, name: str, annotation: str) -> str:
         return value
 
 
-def _awaited(cluster: Cluster, namespace: str, options: argparse.Namespace, request: str) -> bool:
+def _awaited(within: Session, options: argparse.Namespace, request: str) -> bool:
     deadline = time.monotonic() + options.timeout if options.timeout else None
     say: Callable[[str], None] = _Teller() if options.follow else lambda _: None
     run = ""
     while True:
-        job = api.parse(cluster.edge_etl_job(namespace, options.job))
+        job = session.job(within, options.job)
         say(state(job))
         answered = (job.status.last_run_request, job.status.last_replay_request)
         if not run and request in answered and job.status.run:
@@ -104,13 +92,3 @@ class _Teller:
         if line != self._said:
             print(f"{datetime.now(UTC):%H:%M:%S}  {line}", flush=True)
             self._said = line
-
-
-def _namespace() -> str:
-    """Return the namespace of kubectl's current context."""
-    try:
-        _, current = kubernetes.config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
-    except kubernetes.config.ConfigException:
-        return "default"
-    context: dict[str, Any] = current["context"]
-    return str(context.get("namespace") or "default")

@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from rich.console import Console
 
 from edge_etl_operator import api
 from edge_etl_operator.api import Application, Transform
-from edge_etl_operator.cli import SPARK, UsageError, outcome, rows
+from edge_etl_operator.cli import DONE, FAILED, SPARK, UsageError, outcome, output, rows
 from edge_etl_operator.cli.local_run import EDGE, LocalRun
 from edge_etl_operator.cli.outcome import Outcome
 from edge_etl_operator.cli.progress import Display, display
@@ -26,8 +25,8 @@ from edge_etl_operator.validation import load_job
 _NODE_NAME: Final = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 
 
-def command(options: argparse.Namespace) -> bool:
-    """Run the job, print what happened, and return whether the table was published."""
+def command(options: argparse.Namespace) -> int:
+    """Run the job, print what happened, and return the exit code."""
     job = api.parse(load_job(options.job))
     if job.spec.schedule is not None or job.spec.suspend:
         said = "spec.schedule and spec.suspend are for a cluster: here the job runs once, now"
@@ -58,7 +57,7 @@ def command(options: argparse.Namespace) -> bool:
             )
         )
     _print(result, options)
-    return result.succeeded
+    return DONE if result.succeeded else FAILED
 
 
 def _nodes(arguments: list[str]) -> dict[str, Path]:
@@ -138,11 +137,11 @@ async def _until_told_to_end(run: LocalRun, shown: Display) -> Outcome:
 
 
 def _print(result: Outcome, options: argparse.Namespace) -> None:
-    if options.json:
+    if output.wanted(options):
         document = result.as_json()
         if options.show and result.table:
             document["rows"] = rows.first(result.table, options.show)
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
+        output.emit(document, options)
         return
     # A file or a pipe has no width; 80 columns would cut the table.
     console = Console(width=None if sys.stdout.isatty() else 140)

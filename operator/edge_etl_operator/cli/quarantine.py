@@ -10,11 +10,9 @@ from typing import Any
 
 import msgspec
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
-from edge_etl_operator.cli import UsageError
-from edge_etl_operator.names import REPLAY
+from edge_etl_operator.cli import DONE, UsageError, output
 
 
 class Input(msgspec.Struct, frozen=True, rename="camel"):
@@ -50,22 +48,17 @@ class Refused:
     """The run from which on the rows are counted."""
 
 
-def command(options: argparse.Namespace) -> bool:
-    """Do what the arguments say; tell whether the run of a replay succeeded."""
-    if options.quarantine == "replay":
-        # What only this command needs takes a while to import.
-        from edge_etl_operator.cli import cluster_run
-
-        return cluster_run.command(options, REPLAY)
+def command(options: argparse.Namespace) -> int:
+    """Show what the arguments ask for."""
     folder: Path = options.results / options.namespace / options.job / "runs"
     if not folder.is_dir():
         raise UsageError(f"{folder}: there are no results of this job")
     wanted = [each for each in manifests(folder) if options.node in (None, each.node)]
     if options.quarantine == "list":
-        _list(refused(wanted), as_json=options.json)
+        _list(refused(wanted), options)
     else:
-        _show(list(rows(folder, wanted, options.reason)), options.limit, as_json=options.json)
-    return True
+        _show(list(rows(folder, wanted, options.reason)), options)
+    return DONE
 
 
 def manifests(runs: Path) -> list[Manifest]:
@@ -104,9 +97,9 @@ def rows(runs: Path, committed: list[Manifest], reason: str | None) -> Iterator[
                     yield {"node": manifest.node, "run": manifest.run, **row}
 
 
-def _list(found: list[Refused], *, as_json: bool) -> None:
-    if as_json:
-        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+def _list(found: list[Refused], options: argparse.Namespace) -> None:
+    if output.wanted(options):
+        output.emit(found, options)
         return
     table = Table("NODE", "FILE", "ROWS", "WHY", box=box.SIMPLE_HEAD)
     for each in sorted(found, key=lambda each: (each.node, each.path)):
@@ -114,22 +107,18 @@ def _list(found: list[Refused], *, as_json: bool) -> None:
             table.add_row(each.node, each.path, str(count), reason)
         if each.quarantine:
             table.add_row(each.node, each.path, "all", each.quarantine)
-    _print(table if found else "nothing is rejected or quarantined")
+    output.show(table if found else "nothing is rejected or quarantined")
 
 
-def _show(found: list[dict[str, Any]], limit: int, *, as_json: bool) -> None:
-    if as_json:
-        print(msgspec.json.format(msgspec.json.encode(found[:limit])).decode())
+def _show(found: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    limit: int = options.limit
+    if output.wanted(options):
+        output.emit(found[:limit], options)
         return
     table = Table("NODE", "FILE", "LINE", "REASON", "DETAIL", "RAW", box=box.SIMPLE_HEAD)
     for row in found[:limit]:
         names = ("node", "file", "line", "reason", "detail", "raw")
         table.add_row(*(str(row[name]) for name in names))
-    _print(table if found else "no such row")
+    output.show(table if found else "no such row")
     if len(found) > limit:
         print(f"{len(found) - limit} more (--limit)", file=sys.stderr)
-
-
-def _print(what: Table | str) -> None:
-    # A file or a pipe has no width; 80 columns would cut the table.
-    Console(width=None if sys.stdout.isatty() else 160, markup=False).print(what)

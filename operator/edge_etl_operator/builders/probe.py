@@ -1,0 +1,100 @@
+"""The pod that looks at a Pi for `edge-etl doctor`: made with the person's own rights.
+
+It is a cleaning pod without what cleaning needs: no state, no results, no token, no root. Its only
+directory of the node is a source that the administrator allowed, mounted read-only.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final
+
+from edge_etl_operator.api import GROUP, EdgeETLJob
+from edge_etl_operator.builders.common import CONFIG_PATH, container_security, pull_secrets
+from edge_etl_operator.builders.edge import edge_image
+from edge_etl_operator.kube import Node
+from edge_etl_operator.names import MANAGED_BY
+from edge_etl_operator.settings import Settings
+
+LABELS: Final = {MANAGED_BY: "edge-etl-doctor"}
+CONTAINER: Final = "probe"
+SECONDS: Final = 120
+_JOB: Final = f"{GROUP}/probe"
+"""Annotation with the job document, which the pod mounts: so it needs no other object."""
+
+
+def probe_pod(
+    job: EdgeETLJob, document: Mapping[str, Any], node: Node, settings: Settings
+) -> dict[str, Any]:
+    """Return the pod that looks at a node; ``document`` is what its cleaning pods would get."""
+    source = settings.sources[job.spec.source.name]
+    annotation = f"metadata.annotations['{_JOB}']"
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"edge-etl-doctor-{secrets.token_hex(4)}",
+            "namespace": job.namespace,
+            "labels": LABELS,
+            "annotations": {_JOB: json.dumps(document, ensure_ascii=False)},
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "activeDeadlineSeconds": SECONDS,
+            "terminationGracePeriodSeconds": 0,
+            "nodeSelector": {"kubernetes.io/hostname": node.hostname},
+            "tolerations": list(job.spec.nodes.tolerations),
+            "serviceAccountName": settings.edge.service_account,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "imagePullSecrets": pull_secrets(settings),
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": settings.edge.run_as_user,
+                "runAsGroup": settings.edge.run_as_group,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": CONTAINER,
+                    "image": edge_image(job, settings),
+                    "imagePullPolicy": settings.edge.pull_policy,
+                    "args": [
+                        "probe",
+                        "--job", f"{CONFIG_PATH}/job.json",
+                        "--node", "$(NODE_NAME)",
+                        "--source", "/source",
+                        "--work", "/work",
+                        "--answer", "/dev/termination-log",
+                    ],
+                    "env": [
+                        {
+                            "name": "NODE_NAME",
+                            "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}},
+                        }
+                    ],
+                    "resources": {
+                        "requests": {"cpu": "50m", "memory": "64Mi"},
+                        "limits": {"memory": "128Mi"},
+                    },
+                    "securityContext": container_security(),
+                    "terminationMessagePolicy": "FallbackToLogsOnError",
+                    "volumeMounts": [
+                        {"name": "config", "mountPath": CONFIG_PATH, "readOnly": True},
+                        {"name": "source", "mountPath": "/source", "readOnly": True},
+                        {"name": "work", "mountPath": "/work"},
+                    ],
+                }
+            ],
+            "volumes": [
+                {
+                    "name": "config",
+                    "downwardAPI": {
+                        "items": [{"path": "job.json", "fieldRef": {"fieldPath": annotation}}]
+                    },
+                },
+                {"name": "source", "hostPath": {"path": source, "type": "Directory"}},
+                {"name": "work", "emptyDir": {"sizeLimit": "16Mi"}},
+            ],
+        },
+    }  # fmt: skip

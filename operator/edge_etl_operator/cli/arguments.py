@@ -1,0 +1,265 @@
+"""The arguments of all commands. Nothing here imports what only one command needs."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Final
+
+EXIT_CODES: Final = (
+    "Exit codes: 0 done; 1 the run failed, or doctor found a problem; 2 wrong usage or wrong "
+    "input; 3 the cluster cannot be reached or refuses; 130 ended by Ctrl-C."
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser; each command names the module that does it in ``module``."""
+    result = argparse.ArgumentParser(
+        prog=_called(),
+        description="Clean sensor readings where they lie, and merge them into one table.",
+        epilog=EXIT_CODES,
+    )
+    commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _of_the_cluster(commands)
+    _of_files(commands)
+    return result
+
+
+def _called() -> str:
+    """Return the name by which this program was called: kubectl finds it as a plugin."""
+    name = Path(sys.argv[0]).name
+    return "kubectl edgeetl" if name.startswith("kubectl-edgeetl") else "edge-etl"
+
+
+def _of_the_cluster(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    status = commands.add_parser(
+        "status",
+        help="what becomes of a run: its stages, and each Pi",
+        description="Show a job's run on one screen: its stages, each Pi with rows, rate and "
+        "rejected share, and why it waits or failed. Without a name, all jobs in short.",
+    )
+    _job(status, optional=True)
+    _cluster(status, everywhere=True)
+    _output(status)
+    status.add_argument("-w", "--watch", action="store_true", help="show it live, until Ctrl-C")
+    status.set_defaults(module="status", cluster=True)
+
+    run = commands.add_parser(
+        "run",
+        help="run an EdgeETLJob in the cluster now",
+        description="Ask for a run of an EdgeETLJob that is in the cluster, scheduled or not. With "
+        "concurrencyPolicy Forbid it begins when a run that goes on is over.",
+    )
+    _asking(run)
+    run.set_defaults(module="cluster_run", cluster=True)
+
+    logs = commands.add_parser(
+        "logs",
+        help="what the pods of a run wrote, or what is kept of them",
+        description="Print the logs of a run's cleaning pods and of Spark's driver. Of pods that "
+        "are gone, print what the status has kept.",
+    )
+    _job(logs)
+    _cluster(logs)
+    _output(logs)
+    logs.add_argument("--run", metavar="ID", help="another run than the last one")
+    logs.add_argument("--node", action="append", metavar="NAME", help="only of this Pi; repeatable")
+    logs.add_argument("--driver", action="store_true", help="only of Spark's driver")
+    logs.add_argument("--tail", type=int, metavar="N", help="only the last N lines of each pod")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until the run is over")
+    logs.set_defaults(module="logs", cluster=True)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="look for what keeps a run from its success, before the first one",
+        description="Check the cluster, the Pis and a job: labels, rights, images, claims, room; "
+        "and by a short-lived pod on each Pi its clock, memory limits, disks, temperature, files "
+        "and a sample of their rows against the schema. Each problem is told with its remedy.",
+    )
+    which = doctor.add_mutually_exclusive_group()
+    which.add_argument("job", metavar="JOB", nargs="?", help="an EdgeETLJob of the cluster")
+    which.add_argument("-f", "--file", type=Path, metavar="JOB.yaml", help="one not applied yet")
+    _cluster(doctor)
+    _output(doctor)
+    doctor.add_argument(
+        "--node", action="append", metavar="NAME", help="look only at this Pi; repeatable"
+    )
+    doctor.add_argument(
+        "--no-probe", action="store_true", help="ask only the API server: no pod is made"
+    )
+    doctor.add_argument("--all", action="store_true", help="also say what is right")
+    doctor.set_defaults(module="doctor", cluster=True)
+
+    nodes = commands.add_parser(
+        "nodes",
+        help="the Pis: whether they can work, for which jobs, and what came from them",
+    )
+    _cluster(nodes, everywhere=True)
+    _output(nodes)
+    nodes.add_argument("--all", action="store_true", help="also nodes that no job selects")
+    nodes.set_defaults(module="nodes", cluster=True)
+
+
+def _of_files(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    draft = commands.add_parser(
+        "init",
+        help="draft an EdgeETLJob from CSV files",
+        description="Draft an EdgeETLJob from real CSV files: separators, times, types, ranges, "
+        "what stands for no value. Units are left to fill in.",
+    )
+    draft.add_argument(
+        "--from",
+        dest="sources",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="FILE",
+        help="a CSV file, or a directory of them; repeatable",
+    )
+    draft.add_argument("--name", metavar="NAME", help="the job's name (default: the file's)")
+    draft.add_argument(
+        "--source", default="sensors", metavar="NAME", help="spec.source.name (sensors)"
+    )
+    draft.add_argument(
+        "--write", type=Path, metavar="JOB.yaml", help="write it there, where there is no file yet"
+    )
+    draft.set_defaults(module="draft")
+
+    validate = commands.add_parser(
+        "validate",
+        help="check EdgeETLJobs as the API server would",
+        description="Check EdgeETLJobs as the API server would, in the same words.",
+    )
+    validate.add_argument("job", type=Path, nargs="+", metavar="JOB.yaml")
+    validate.set_defaults(module="validate")
+    commands.add_parser("table", help="look after a published table: versions, verify, …")
+    quarantine = commands.add_parser(
+        "quarantine", help="rejected rows and quarantined files: list, show, …"
+    )
+    _quarantine(quarantine)
+    local = commands.add_parser("local", help="work on this machine, without a cluster")
+    _local(local.add_subparsers(dest="local", required=True, metavar="COMMAND"))
+
+
+def _quarantine(parser: argparse.ArgumentParser) -> None:
+    """Add the commands about what was refused."""
+    commands = parser.add_subparsers(dest="quarantine", required=True, metavar="COMMAND")
+    listing = commands.add_parser("list", help="rejected rows and quarantined files, by file")
+    rows = commands.add_parser("show", help="the rejected rows themselves")
+    for command in (listing, rows):
+        command.add_argument("job", metavar="JOB", help="the job's name")
+        command.add_argument("-n", "--namespace", default="default", help="of the job")
+        command.add_argument(
+            "--results", type=Path, required=True, metavar="DIR", help="root of the results"
+        )
+        command.add_argument("--node", help="only of this node")
+        _output(command)
+        command.set_defaults(module="quarantine")
+    rows.add_argument("--reason", help="only rows rejected for this reason")
+    rows.add_argument("--limit", type=int, default=20, metavar="N", help="rows to show (20)")
+    replay = commands.add_parser(
+        "replay",
+        help="have a cluster read again what was rejected",
+        description="Have a cluster read again, in a run of its own, exactly the rows that were "
+        "rejected, and the quarantined files, by the rules of now. Without a cluster: edge-etl "
+        "local run --replay.",
+    )
+    _asking(replay)
+    replay.set_defaults(module="cluster_run", cluster=True)
+
+
+def _local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    run = commands.add_parser(
+        "run",
+        help="run an EdgeETLJob on this machine",
+        description="Run an EdgeETLJob on this machine: the same programs as processes instead of "
+        "pods, one directory in the place of each node, Spark in local mode. As on a cluster, a "
+        "second run reads only what is new. It runs once and at once, whatever spec.schedule and "
+        "spec.suspend say.",
+    )
+    run.add_argument("job", type=Path, metavar="JOB.yaml")
+    run.add_argument(
+        "--node",
+        action="append",
+        required=True,
+        metavar="NAME=DIR",
+        help="a node, and the directory that stands for its source; may be given many times "
+        "(spec.nodes.selector has no meaning here)",
+    )
+    run.add_argument(
+        "--results",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="where the results and the table go",
+    )
+    run.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="where the nodes' ledgers and logs lie (default: .state in the results)",
+    )
+    run.add_argument(
+        "--transform",
+        type=Path,
+        metavar="FILE",
+        help="the file that stands for the ConfigMap of spec.edge.transform",
+    )
+    run.add_argument(
+        "--application",
+        type=Path,
+        metavar="FILE",
+        help="the file that stands for the ConfigMap of spec.aggregate.application",
+    )
+    run.add_argument(
+        "--replay",
+        action="store_true",
+        help="also read again what was rejected or quarantined before: by the rules of now",
+    )
+    _output(run)
+    run.add_argument(
+        "--show", type=int, default=0, metavar="N", help="print the first N rows of the table"
+    )
+    run.set_defaults(module="local")
+
+
+def _asking(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of what asks for a run in a cluster."""
+    _job(parser)
+    _cluster(parser)
+    parser.add_argument("--wait", action="store_true", help="wait until the run is over")
+    parser.add_argument(
+        "--follow", action="store_true", help="wait, and print what becomes of the run"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="how long to wait at most (default: as long as it takes)",
+    )
+
+
+def _job(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    few = "?" if optional else None
+    parser.add_argument("job", metavar="JOB", nargs=few, help="the EdgeETLJob's name")
+
+
+def _cluster(parser: argparse.ArgumentParser, *, everywhere: bool = False) -> None:
+    """Add what kubectl has too: which cluster, as whom, where."""
+    group = parser.add_argument_group("cluster")
+    group.add_argument("--kubeconfig", metavar="FILE", help="as kubectl takes it")
+    group.add_argument("--context", metavar="NAME", help="of the kubeconfig")
+    where = group.add_mutually_exclusive_group() if everywhere else group
+    where.add_argument(
+        "-n", "--namespace", metavar="NAME", help="the jobs' namespace (default: the context's)"
+    )
+    if everywhere:
+        where.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
+
+
+def _output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o", "--output", choices=("json", "yaml"), help="print a document and no text"
+    )
+    parser.add_argument(
+        "--json", action="store_const", const="json", dest="output", help="the same as -o json"
+    )

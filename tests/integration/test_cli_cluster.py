@@ -1,0 +1,148 @@
+"""`kubectl edgeetl` against a real API server and the real operator; tests play the kubelet."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support import operator_process as play
+from tests.support.cluster import tools
+from tests.support.operator_site import Site
+
+
+def plugin(site: Site, *words: str, kubeconfig: Path | None = None, code: int = 0) -> str:
+    """Run a command as kubectl does, and return what it prints."""
+    done = subprocess.run(
+        [tools.kubectl(), "edgeetl", *words],
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "KUBECONFIG": str(kubeconfig or site.server.kubeconfig),
+            "COLUMNS": "160",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout or done.stderr
+
+
+def config(site: Site) -> str:
+    return site.server.kubeconfig.read_text()
+
+
+def document(site: Site, *words: str, code: int = 0) -> Any:
+    return json.loads(plugin(site, *words, "-n", site.namespace, "-o", "json", code=code))
+
+
+def test_a_run_that_one_node_failed(site: Site) -> None:
+    good, bad = site.add_nodes(2)
+    site.apply(nodes={"selector": {"matchLabels": {"site": site.namespace}}, "minSuccess": 1})
+
+    def behave(pod: dict[str, Any]) -> play.Outcome:
+        if play.node(pod) == bad:
+            return play.fail(pod, "", reason="OOMKilled")
+        return play.succeed(pod)
+
+    with site.operator():
+        site.kubelet(behave).run_until(lambda: site.phase("PartiallySucceeded"), "the run ends")
+    _status_tells_it(site, good, bad)
+    _nodes_say_what_came_from_them(site, good, bad)
+    _logs_of_pods_that_are_gone_are_what_the_status_keeps(site, good, bad)
+
+
+def _status_tells_it(site: Site, good: str, bad: str) -> None:
+    told = document(site, "status", "air")
+    assert (told["kind"], told["phase"], told["nodesSummary"]) == (
+        "RunStatus",
+        "PartiallySucceeded",
+        "1/2",
+    )
+    assert [stage["state"] for stage in told["stages"]] == ["Done"] * 3
+    failed, delivered = told["nodes"]
+    assert (failed["name"], failed["reason"]) == (bad, "OutOfMemory")
+    assert (delivered["name"], delivered["rowsRead"], delivered["rejectedRatio"]) == (
+        good,
+        100,
+        0.02,
+    )
+    assert delivered["rowsPerSecond"] > 0
+    assert yaml.safe_load(plugin(site, "status", "air", "-n", site.namespace, "-o", "yaml")) == told
+    text = plugin(site, "status", "air", "-n", site.namespace)
+    for said in ("✔ Aggregating", f"{bad} failed: OutOfMemory", "spec.edge.resources.limits"):
+        assert said in text
+    everywhere = json.loads(plugin(site, "status", "-A", "-o", "json"))
+    assert site.namespace in {each["namespace"] for each in everywhere["items"]}
+
+
+def _nodes_say_what_came_from_them(site: Site, good: str, bad: str) -> None:
+    nodes = {each["name"]: each for each in document(site, "nodes")["items"]}
+    assert nodes.keys() == {good, bad}
+    assert nodes[good]["state"] == "Ready"
+    (part,) = nodes[good]["jobs"]
+    assert (part["job"], part["phase"], part["rowsRead"]) == ("air", "Succeeded", 100)
+
+
+def _logs_of_pods_that_are_gone_are_what_the_status_keeps(site: Site, good: str, bad: str) -> None:
+    site.server.kubectl("delete", "jobs,pods", "--all", "-n", site.namespace, "--wait=false")
+    site.kubelet().run_until(lambda: not site.names("pods"), "the pods are gone")
+    text = plugin(site, "logs", "air", "-n", site.namespace)
+    assert f"{good}  Succeeded: Delivered: delivered" in text
+    assert f"{bad}  Failed: OutOfMemory" in text
+    assert "spark  Published: Version 1 of the table has 294 rows" in text
+    assert text.count("its pod is gone") == 3
+    only = plugin(site, "logs", "air", "-n", site.namespace, "--node", bad, "-o", "json")
+    assert json.loads(only)["from"] == bad
+    said = plugin(site, "logs", "air", "-n", site.namespace, "--run", "20200101-000000", code=2)
+    assert "nothing is kept of a run 20200101-000000; runs that are: 2" in said
+
+
+def test_mistakes_are_told_with_what_is_right(site: Site) -> None:
+    site.apply()
+    said = plugin(site, "status", "water", "-n", site.namespace, code=2)
+    assert f"there is no EdgeETLJob 'water' in namespace '{site.namespace}'; there are: air" in said
+    assert "air has not run yet" in plugin(site, "logs", "air", "-n", site.namespace, code=2)
+    said = plugin(site, "status", "--context", "nowhere", code=3)
+    assert "nowhere" in said
+    away = site.folder / "away.kubeconfig"
+    own = yaml.safe_load(config(site))
+    own["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:9"
+    away.write_text(yaml.safe_dump(own))
+    assert "cannot be reached" in plugin(site, "status", kubeconfig=away, code=3)
+
+
+def test_without_rights_the_cluster_refuses_and_doctor_says_what_is_missing(site: Site) -> None:
+    site.apply()
+    site.server.kubectl("create", "serviceaccount", "guest", "-n", site.namespace)
+    token = site.server.kubectl("create", "token", "guest", "-n", site.namespace).strip()
+    own = yaml.safe_load(config(site))
+    own["users"] = [{"name": own["users"][0]["name"], "user": {"token": token}}]
+    guest = site.folder / "guest.kubeconfig"
+    guest.write_text(yaml.safe_dump(own))
+    said = plugin(site, "status", "-n", site.namespace, kubeconfig=guest, code=3)
+    assert "cannot list resource" in said
+    assert "Have an administrator grant it" in said
+    told = plugin(site, "doctor", "-n", site.namespace, "-o", "json", kubeconfig=guest, code=1)
+    checks = json.loads(told)["checks"]
+    refused = [each for each in checks if each["name"] == "permissions"]
+    assert "you may not get, list, create, update edgeetljobs" in refused[0]["message"]
+    assert refused[0]["result"] == "problem"
+
+
+def test_doctor_finds_a_label_that_is_nearly_right(site: Site) -> None:
+    node = site.add_node("pi-1")
+    site.apply(nodes={"selector": {"matchLabels": {"sites": site.namespace}}})
+    told = document(site, "doctor", "air", "--no-probe", code=1)
+    (label,) = (each for each in told["checks"] if each["name"] == "label")
+    assert f"no node matches sites={site.namespace}" in label["message"]
+    assert f"{node} has site={site.namespace}" in label["message"]
+    assert label["remedy"].startswith("Label the Pis: kubectl label node")
+    (operator,) = (each for each in told["checks"] if each["name"] == "operator")
+    assert operator["message"] == "no operator is installed"
