@@ -154,7 +154,7 @@ test: engine check java ## every tier: unit, contract, integration, e2e on a rea
 .PHONY: test-full
 test-full: engine java ## what takes too long for each change; with DATA=directory over a whole archive
 	@test -z "$(DATA)" || test -d "$(DATA)" || { echo "there is no directory $(DATA)"; exit 2; }
-	DATA="$(DATA)" $(RUN) pytest -s tests/full $(if $(DATA),,--ignore tests/full/test_archive.py)
+	DATA="$(DATA)" $(RUN) pytest -s tests/full $(if $(DATA),,--ignore tests/full/test_archive.py --ignore tests/full/test_engines.py)
 
 .PHONY: test-fast
 test-fast: engine ## unit and contract tests only

@@ -1,5 +1,6 @@
 """What a run reads of files that changed in every way that files change; with each run, once."""
 
+import gzip
 import os
 import shutil
 from collections import Counter
@@ -167,6 +168,29 @@ def test_rotation_by_renaming_delivers_each_line_once(pi: Pi) -> None:
     runs(pi)
     assert runs(pi) == ""
     assert sorted(seconds(pi)) == [1, 2, 3, 4]
+
+
+def test_a_log_that_is_rotated_and_then_compressed_is_delivered_once(pi: Pi) -> None:
+    source = {"include": ["*.csv", "*.csv.*"], "settleSeconds": 0}
+    log, old = pi.write("x.csv", csv(reading(0))), pi.source / "x.csv.1"
+    for day in range(1, 4):
+        pi.deliver(f"20190305-00{day}000", source=source)
+        with log.open("a") as file:
+            file.write(reading(2 * day - 1) + "\n")
+        for number in (2, 1):  # logrotate with delaycompress
+            older = pi.source / f"x.csv.{number}.gz"
+            if older.exists():
+                older.rename(pi.source / f"x.csv.{number + 1}.gz")
+        if old.exists():
+            (pi.source / "x.csv.1.gz").write_bytes(gzip.compress(old.read_bytes()))
+        log.rename(old)
+        log = pi.write("x.csv", csv(reading(2 * day)))
+        pi.deliver(f"20190305-00{day}001", source=source)
+        if day == 3:
+            (pi.source / "x.csv.1.gz").write_bytes(gzip.compress(old.read_bytes()))
+            old.unlink()
+            pi.deliver("20190305-005000", source=source)
+    assert sorted(seconds(pi)) == list(range(7))
 
 
 def test_rotation_by_copying_and_truncating_delivers_each_line_once(pi: Pi) -> None:
