@@ -80,5 +80,5 @@ def test_a_replay_without_a_cluster_is_explained(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    assert main(["quarantine", "replay", "air-quality"]) == 2
-    assert "the cluster does not do that" in capsys.readouterr().err
+    assert main(["quarantine", "replay", "air-quality"]) == 3
+    assert "there is no kubeconfig" in capsys.readouterr().err
