@@ -4,6 +4,8 @@ Answers are bytes, decoded by whoever asked. The client library only brings cred
 when the service account's token changes) and TLS. All calls block: they run in threads.
 """
 
+import re
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
@@ -138,6 +140,25 @@ class Connection:
             self._heed(response)
             raise refusal(response.status, content, response.reason or "")
         return content
+
+    def forward(self, namespace: str, pod: str, port: int) -> socket.socket:
+        """Return a connection to a port of a pod, through the API server; ApiError if refused."""
+        from kubernetes.stream import portforward  # what only a person asks for takes a while
+
+        core = kubernetes.client.CoreV1Api(self._client)
+        try:
+            forwarded = portforward(
+                core.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port)
+            )
+        except kubernetes.client.ApiException as error:
+            said = str(error.reason)
+            handshake = re.search(r"Handshake status (\d+) (\w+)", said)
+            status = int(handshake[1]) if handshake else 0
+            message = f"forwarding port {port} of pod {pod} is refused: {said[:300]}"
+            raise refusal(status, b"", message) from None
+        connection: socket.socket = forwarded.socket(port)
+        connection.setblocking(True)
+        return connection
 
     def stream(self, place: str, query: Query, silence: float) -> Iterator[bytes]:
         """Yield the lines of a watch until it ends; TransientError after a silence in seconds."""

@@ -106,6 +106,29 @@ def test_describe_shows_what_each_node_did(pis: AnyCluster, done: Object) -> Non
         assert word in text
 
 
+def test_the_report_is_brought_through_the_api_server(
+    pis: AnyCluster, done: Object, tmp_path: Path
+) -> None:
+    program = (sys.executable, "-m", "edge_etl_operator.cli", "report", JOB, "-n", NAMESPACE)
+    ran = subprocess.run(
+        [*program, "--kubeconfig", pis.kubeconfig, "-o", "json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    said = json.loads(ran.stdout)
+    assert said == {"job": JOB, "run": done["run"]["id"], "file": f"{JOB}-{said['run']}.html"}
+    html = (tmp_path / said["file"]).read_text()
+    for node in done["nodes"]:
+        assert f'<th scope="row">{node["name"]}</th>' in html
+        assert f">{node['rowsRead']:,}<" in html
+    assert "humidity: 99.9 is above 99.8" in html
+    assert '<svg class="chart"' in html
+
+
 def test_new_readings_are_added_and_nothing_is_counted_twice(
     pis: AnyCluster, done: Object, folders: dict[str, Path]
 ) -> None:

@@ -1,5 +1,6 @@
 """Who may write to the landing service: real pods with real tokens, on real nodes."""
 
+import errno
 import json
 import secrets
 from collections.abc import Iterator
@@ -133,6 +134,26 @@ def test_another_run_is_refused(pods: dict[str, EdgePod]) -> None:
 def test_another_identity_is_refused(pods: dict[str, EdgePod]) -> None:
     stranger = pods["stranger"]
     assert stranger.put(stranger.node, stranger.uid) == 403
+
+
+def test_no_pod_reaches_the_reports_of_runs(pis: AnyCluster, pods: dict[str, EdgePod]) -> None:
+    selector = "app.kubernetes.io/component=landing"
+    (landing,) = pis.get("pods", "-n", NAMESPACE, "-l", selector)["items"]
+    (container,) = landing["spec"]["containers"]
+    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+    connect = (
+        "import socket, sys; client = socket.socket(); client.settimeout(20); "
+        "print(client.connect_ex((sys.argv[1], int(sys.argv[2]))))"
+    )
+    address = landing["status"]["podIP"]
+    codes = {
+        name: pis.exec(
+            *(pods["stranger"].name, "python3", "-c", connect, address, str(port)),
+            namespace=NAMESPACE,
+        ).strip()
+        for name, port in ports.items()
+    }
+    assert codes == {"http": "0", "reports": str(errno.ECONNREFUSED)}
 
 
 def test_a_token_has_no_rights_at_the_api_server(pis: AnyCluster) -> None:

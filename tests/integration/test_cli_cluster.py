@@ -109,6 +109,8 @@ def test_mistakes_are_told_with_what_is_right(site: Site) -> None:
     said = plugin(site, "status", "water", "-n", site.namespace, code=2)
     assert f"there is no EdgeETLJob 'water' in namespace '{site.namespace}'; there are: air" in said
     assert "air has not run yet" in plugin(site, "logs", "air", "-n", site.namespace, code=2)
+    said = plugin(site, "report", "air", "-n", site.namespace, code=2)
+    assert f"no landing service runs in namespace '{site.namespace}'" in said
     said = plugin(site, "status", "--context", "nowhere", code=3)
     assert "nowhere" in said
     away = site.folder / "away.kubeconfig"

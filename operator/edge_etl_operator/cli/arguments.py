@@ -68,6 +68,23 @@ def _of_the_cluster(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the run is over")
     logs.set_defaults(module="logs", cluster=True)
 
+    report = commands.add_parser(
+        "report",
+        help="bring the report of a run: an HTML file to look at",
+        description="Bring the report of a job's latest run, or of another one, from the landing "
+        "service. Needs the right to forward ports of pods (pods/portforward) in its namespace.",
+    )
+    _job(report)
+    _cluster(report)
+    _output(report)
+    report.add_argument("--run", metavar="ID", help="another run than the latest with a report")
+    report.add_argument("--list", action="store_true", help="list the runs that have a report")
+    report.add_argument(
+        "--to", metavar="FILE", help="where to write it (default: JOB-RUN.html); - prints it"
+    )
+    report.add_argument("--open", action="store_true", help="show it in the browser, too")
+    report.set_defaults(module="report", cluster=True)
+
     doctor = commands.add_parser(
         "doctor",
         help="look for what keeps a run from its success, before the first one",
