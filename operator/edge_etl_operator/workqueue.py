@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LONGEST_BACKOFF_SECONDS: Final = 60.0
 
-REST: Final = 2
+REST: Final = 8
 """A key rests after its work for so many times what the work took: of many rings in a row (a
 thousand pods that end) most are answered together, and a key cannot take all the time. What takes
 a few milliseconds is as good as immediate."""

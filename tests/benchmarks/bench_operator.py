@@ -135,6 +135,8 @@ def _measured(
     reads = operator.requests("GET", "WATCH") - reads
     writes = operator.requests(*_WRITES) - writes - _renewals(time.monotonic() - begun)
     peak = operator.memory("VmHWM")
+    # The Job controller says a while after a pod's end that its Job is done.
+    wait(lambda: all(job.finished for job in watcher.jobs.all()), "the Jobs are done", 3600)
     cpu = operator.cpu()
     time.sleep(rest)
     idle = 100 * (operator.cpu() - cpu) / rest
