@@ -20,7 +20,7 @@ from edge_etl_operator.status import Finding
 
 _TOLD = 5
 
-BATCH = 200
+BATCH = 500
 """How many nodes begin before the job is looked at again: it has to be told what goes on, and what
 is built for more nodes than can be created would be built again."""
 

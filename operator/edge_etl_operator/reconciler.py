@@ -38,7 +38,7 @@ PROGRESS_SECONDS: Final = 1.0
 WRITERS: Final = 12
 """How many nodes' Jobs of a job are created at once."""
 
-SLICE_SECONDS: Final = 1.0
+SLICE_SECONDS: Final = 3.0
 """How long objects are created before the status is written and the rest is looked at again."""
 
 
