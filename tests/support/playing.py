@@ -6,6 +6,7 @@ wants: the lock is a file on the node's disk, which the test can hold.
 
 import fcntl
 import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -80,19 +81,27 @@ def reaches(
 
 def shown(cluster: AnyCluster, job: str, told_in: str = "", namespace: str = NAMESPACE) -> None:
     """Print what the operations page shows of a case; ``told_in`` is its heading there."""
+    text = _seen(cluster, job, namespace)
+    end = time.monotonic() + 20
+    # An Event comes a moment after the status.
+    while told_in and operations_page.strange(told_in, job, text) and time.monotonic() < end:
+        text = _seen(cluster, job, namespace)
+    print(text)
+    if told_in:
+        assert not operations_page.strange(told_in, job, text), f"{operations_page.PAGE}: {told_in}"
+
+
+def _seen(cluster: AnyCluster, job: str, namespace: str) -> str:
+    """Return what `kubectl` shows of a job: its line, conditions, nodes, and Events."""
     what = f"involvedObject.name={job}"
     found = cluster.kubectl("get", "eej", job, "-n", namespace, "--ignore-not-found")
     told = status(cluster, job, namespace) if found else {}
-    lines = [found]
     keys = ("type", "status", "reason", "message")
-    lines += ["  ".join(each[key] for key in keys) for each in told.get("conditions", [])]
+    lines = [found, *("  ".join(each[key] for key in keys) for each in told.get("conditions", []))]
     keys = ("name", "phase", "reason", "message")
     lines += ["  ".join(each.get(key, "") for key in keys) for each in told.get("nodes", [])]
     lines.append(cluster.kubectl("get", "events", "-n", namespace, "--field-selector", what))
-    text = "\n".join(lines)
-    print(text)
-    if told_in:
-        operations_page.check(told_in, job, text)
+    return "\n".join(lines)
 
 
 def away_from_the_operator(cluster: AnyCluster) -> str:
