@@ -251,6 +251,9 @@ def test_spark_looks_where_something_may_wait_to_be_merged() -> None:
     one_has_rows = asked_again(published(started()))
     one_has_rows.deliver("pi-1", **NOTHING).deliver("pi-2").settle()
     assert one_has_rows.driver in one_has_rows.pods
+    one_is_refused = asked_again(published(started())).deliver("pi-1", **NOTHING)
+    one_is_refused.deliver("pi-2", rowsRead=3, rowsClean=0, rowsRejected=3).settle()
+    assert one_is_refused.driver in one_is_refused.pods
     first_run = started().deliver("pi-1", "pi-2", **NOTHING).settle()
     assert first_run.driver in first_run.pods
 

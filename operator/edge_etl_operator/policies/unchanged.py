@@ -19,4 +19,9 @@ def nothing_to_merge(job: EdgeETLJob, run: Run, nodes: Sequence[NodeStatus]) -> 
         return False
     if job.spec.aggregate.application is not None or job.status.rows is None:
         return False
-    return all(node.phase == "Succeeded" and node.rows_clean == 0 for node in nodes)
+    return all(_brought_nothing(node) for node in nodes)
+
+
+def _brought_nothing(node: NodeStatus) -> bool:
+    """Tell whether a node read nothing; what it refused would be in the run's report."""
+    return node.phase == "Succeeded" and node.rows_read == 0 and not node.files_quarantined
