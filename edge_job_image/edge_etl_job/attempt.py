@@ -54,3 +54,5 @@ class Intake(msgspec.Struct, frozen=True):
     """See ``engine.EngineResult``."""
     columns_missing: tuple[str, ...] = ()
     columns_seen: tuple[str, ...] = ()
+    example: str | None = None
+    """What is wrong with one of the rejected rows, where most are rejected."""

@@ -10,6 +10,7 @@ from edge_etl_job.attempt import Intake, Task
 from edge_etl_job.detection import Detector
 from edge_etl_job.discovery import SourceFile
 from edge_etl_job.engine import Engine, EngineResult, InputRange
+from edge_etl_job.examples import example
 from edge_etl_job.increments import Rules, increment
 from edge_etl_job.layout import missing_columns
 from edge_etl_job.ledger import Ledger, Wanted
@@ -41,6 +42,8 @@ def taken_in(
     results = {new.name: [next(each) for _ in new.parts] for new in firsts}
     inputs, entries = accounted(increments, copies, results)
     headers = {new.columns for new in increments if new.columns}
+    # Own rules can reject for what only they know.
+    shown = None if task.transform else example(job, parts, result.inputs, now)
     return Intake(
         inputs=tuple(inputs),
         entries=tuple(entries),
@@ -49,6 +52,7 @@ def taken_in(
         history=result.history,
         columns_missing=missing_columns(job, map(frozenset, headers)),
         columns_seen=tuple(sorted({name for names in headers for name in names if name})),
+        example=shown,
     )
 
 

@@ -21,6 +21,7 @@ from edge_etl_job.detection import SAMPLE, Detector
 from edge_etl_job.dialect import DialectError
 from edge_etl_job.discovery import SourceFile, discover
 from edge_etl_job.documents import JobDocument
+from edge_etl_job.engine import InputRange
 from edge_etl_job.engine_python.spool import Rejected
 from edge_etl_job.errors import EdgeError
 from edge_etl_job.layout import missing_columns
@@ -170,8 +171,9 @@ def _looked_at(
         return Sample(file=file.name, modified=modified)
     dialect = decision.dialect
     looked = beginning(content, dialect, len(head), whole=len(head) < SAMPLE)
-    counts, read = plainly(job, file, content, looked, now)
-    latest = latest_time(job, file, content, [looked, ending(content, dialect)], now)
+    whole = InputRange(file.name, file.path, looked.start, looked.end, 0, dialect)
+    counts, read = plainly(job, whole, content, looked, now)
+    latest = latest_time(job, whole, content, [looked, ending(content, dialect)], now)
     return Sample(
         file=file.name,
         modified=modified,

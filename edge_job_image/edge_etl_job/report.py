@@ -99,10 +99,13 @@ def totals(inputs: Sequence[Input]) -> Totals:
     )
 
 
-def delivered(manifest: NodeManifest, *, no_files: str | None = None) -> NodeSummary:
+def delivered(
+    manifest: NodeManifest, *, no_files: str | None = None, example: str | None = None
+) -> NodeSummary:
     """Return the summary of a committed manifest.
 
-    ``no_files`` is the message of an attempt that found no file at all.
+    ``no_files`` is the message of an attempt that found no file at all, ``example`` is one of its
+    rejected rows where most are.
     """
     quarantined = [each for each in manifest.inputs if each.status == "quarantined"]
     read = [each for each in manifest.inputs if each.status == "read" and each.bytes_read]
@@ -116,6 +119,8 @@ def delivered(manifest: NodeManifest, *, no_files: str | None = None) -> NodeSum
         )
     else:
         reason, message = NOTHING_NEW, "no new rows since the last run"
+    if example is not None and manifest.rows_read:
+        message += f"; such as {example}"
     if manifest.columns_missing:
         message += f"; no file has {', '.join(manifest.columns_missing)}"
     if quarantined:
@@ -144,7 +149,9 @@ def delivered(manifest: NodeManifest, *, no_files: str | None = None) -> NodeSum
     )
 
 
-def refused(task: Task, inputs: Sequence[Input], message: str) -> NodeSummary:
+def refused(
+    task: Task, inputs: Sequence[Input], message: str, example: str | None = None
+) -> NodeSummary:
     """Return the summary of an attempt that read rows but may not deliver them."""
     return NodeSummary(
         run=task.job.run,
@@ -152,7 +159,7 @@ def refused(task: Task, inputs: Sequence[Input], message: str) -> NodeSummary:
         attempt=task.attempt,
         succeeded=False,
         reason=TOO_MANY_REJECTED,
-        message=message,
+        message=f"{message}; such as {example}" if example else message,
         files_read=sum(each.status == "read" and each.bytes_read > 0 for each in inputs),
         files_quarantined=sum(each.status == "quarantined" for each in inputs),
         **totals(inputs),

@@ -102,7 +102,7 @@ def _attempt(
         inputs = (*new.inputs, *map(report.unlisted, found.unreadable))
         # What is read again had been rejected: its share says nothing.
         if replay is None and (message := gate.refusal(job, inputs)):
-            return report.refused(task, inputs, message)
+            return report.refused(task, inputs, message, new.example)
         files = [_delivered(store, output) for output in new.files]
         manifest = report.manifest(task, version, now, new, inputs, files)
         # Where the ledger stays as it is, nothing has to be found out if this attempt dies.
@@ -118,7 +118,7 @@ def _attempt(
         elif moves:
             ledger.forget()
     no_files = None if len(found) or found.unreadable else _no_files(task, found)
-    return report.delivered(standing, no_files=no_files)
+    return report.delivered(standing, no_files=no_files, example=new.example)
 
 
 def _changed(found: Found, ledger: Ledger, wanted: Wanted) -> list[SourceFile]:

@@ -1,16 +1,14 @@
 """Some rows of a file by the plain engine's rules: to tell of them, not to deliver them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from io import BufferedIOBase
-from pathlib import Path
 from typing import Final, cast
 
 import msgspec
 
 from edge_etl_job.dialect import Dialect, DialectError, after_line_end
-from edge_etl_job.discovery import SourceFile
 from edge_etl_job.documents import JobDocument
 from edge_etl_job.engine import InputRange
 from edge_etl_job.engine_python.history import History
@@ -24,11 +22,12 @@ _ANY_FUTURE: Final = "999999d"
 
 @dataclass(frozen=True)
 class Span:
-    """Whole lines of a file, and how they are written."""
+    """Whole lines of a file."""
 
     start: int
     end: int
-    dialect: Dialect
+    lines: int = 0
+    """Line ends before them; not known of a file's end."""
 
 
 @dataclass
@@ -49,7 +48,7 @@ class Collected:
 def beginning(content: BufferedIOBase, dialect: Dialect, length: int, *, whole: bool) -> Span:
     """Return the first lines of a file, those within so many bytes; all if it is ``whole``."""
     end = length if whole else after_line_end(content, dialect.start, length, dialect)
-    return Span(0, max(end, dialect.start), dialect)
+    return Span(0, max(end, dialect.start))
 
 
 def ending(content: BufferedIOBase, dialect: Dialect) -> Span:
@@ -62,17 +61,15 @@ def ending(content: BufferedIOBase, dialect: Dialect) -> Span:
         mark = dialect.newline.encode(dialect.encoding if dialect.wide == 2 else "ascii")
         piece = content.read(end - start)
         start = min(end, start + piece.find(mark) + len(mark))
-    return Span(start, end, dialect)
+    return Span(start, end)
 
 
 def plainly(
-    job: JobDocument, file: SourceFile, content: BufferedIOBase, span: Span, now: datetime
+    job: JobDocument, whole: InputRange, content: BufferedIOBase, span: Span, now: datetime
 ) -> tuple[Counts, Collected]:
-    """Read some lines; raise DialectError when the file is not what the schema describes."""
+    """Read some lines of a file; raise DialectError when it is not what the schema describes."""
     read = Collected()
-    part = InputRange(
-        file.name, Path(file.location), span.start, span.end, 0, span.dialect, "", span.end
-    )
+    part = replace(whole, start=span.start, end=span.end, lines=span.lines, digested=span.end)
     rules = Rules(job, now, History(job, None))
     counts = read_range(content, part, 0, rules, read, lambda _: None)
     return counts, read
@@ -80,7 +77,7 @@ def plainly(
 
 def latest_time(
     job: JobDocument,
-    file: SourceFile,
+    whole: InputRange,
     content: BufferedIOBase,
     spans: Sequence[Span],
     now: datetime,
@@ -94,7 +91,7 @@ def latest_time(
     found = []
     for span in spans:
         try:
-            found.append(plainly(lenient, file, content, span, now)[1].latest)
+            found.append(plainly(lenient, whole, content, span, now)[1].latest)
         except DialectError:
             continue  # what the first lines are has been told already
     known = [each for each in found if each is not None]

@@ -202,6 +202,17 @@ NAME_TAKEN: Final = Reason("NameTaken", "Delete that object; the run then goes o
 FIELD_NOT_FOUND: Final = Reason(
     "FieldNotFound", "Correct `from` of the field in spec.schema, or remove the field."
 )
+MOSTLY_REJECTED: Final = Reason(
+    "MostlyRejected",
+    "Correct what the example shows: a decimal comma in spec.source.csv.decimal, times in "
+    "spec.schema.timestamp, ranges in spec.schema.fields; then have these rows read again with "
+    "`edge-etl quarantine replay`.",
+)
+TIMES_IN_FUTURE: Final = Reason(
+    "TimesInFuture",
+    "Name the zone of the clock that wrote these files in spec.schema.timestamp.timeZone, or set "
+    "that clock; then have these rows read again with `edge-etl quarantine replay`.",
+)
 NO_FILES: Final = Reason(
     "NoFiles", "Look at spec.source.include and at the source's directory on these nodes."
 )

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.support import operator_process as play
@@ -16,8 +17,18 @@ from tests.support.operator_site import Site
 
 def plugin(site: Site, *words: str, kubeconfig: Path | None = None, code: int = 0) -> str:
     """Run a command as kubectl does, and return what it prints."""
-    done = subprocess.run(
-        [tools.kubectl(), "edgeetl", *words],
+    done = kubectl(site, "edgeetl", *words, kubeconfig=kubeconfig)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout or done.stderr
+
+
+def kubectl(
+    site: Site, *words: str, kubeconfig: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run kubectl where it finds the plugin."""
+    return subprocess.run(
+        [tools.kubectl(), *words],
         env={
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -29,9 +40,6 @@ def plugin(site: Site, *words: str, kubeconfig: Path | None = None, code: int = 
         timeout=60,
         check=False,
     )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout or done.stderr
 
 
 def config(site: Site) -> str:
@@ -136,6 +144,52 @@ def test_without_rights_the_cluster_refuses_and_doctor_says_what_is_missing(site
     refused = [each for each in checks if each["name"] == "permissions"]
     assert "you may not get, list, create, update edgeetljobs" in refused[0]["message"]
     assert refused[0]["result"] == "problem"
+
+
+def test_kubectl_completes_commands_options_and_the_names_of_jobs(site: Site) -> None:
+    site.apply()
+
+    def completed(*words: str) -> list[str]:
+        *found, directive = kubectl(site, "__complete", "edgeetl", *words).stdout.split()
+        assert directive.startswith(":")
+        return found
+
+    assert completed("sta") == ["status"]
+    assert completed("status", "-n", site.namespace, "") == ["air"]
+    assert "--watch" in completed("status", "--w")
+    assert completed("status", "-o", "") == ["json", "yaml"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_reads_what_completion_prints(shell: str) -> None:
+    code = subprocess.run(
+        [sys.executable, "-m", "edge_etl_operator.cli", "completion", shell],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "edge-etl" in code
+    assert ("complete --command edge-etl" if shell == "fish" else "complete ") in code
+
+
+def test_bash_completes_a_command() -> None:
+    script = """
+    source <(edge-etl completion bash)
+    COMP_LINE='edge-etl nod'; COMP_POINT=${#COMP_LINE}; COMP_TYPE=9
+    COMP_WORDS=(edge-etl nod); COMP_CWORD=1
+    _python_argcomplete edge-etl
+    echo "${COMPREPLY[@]}"
+    """
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert done.stdout.split() == ["nodes"]
 
 
 def test_doctor_finds_a_label_that_is_nearly_right(site: Site) -> None:

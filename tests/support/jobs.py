@@ -20,7 +20,10 @@ SOURCES = "/var/lib/pi-edge-spark"
 VALUES: dict[str, Any] = {
     "sources": [
         {"name": name, "path": f"{SOURCES}/{name}"}
-        for name in ("sensors", "mixed", "empty", "absent", "seasons")
+        for name in (
+            *("sensors", "mixed", "empty", "absent", "seasons"),
+            *("comma", "tokyo", "locked"),
+        )
     ]
 }
 

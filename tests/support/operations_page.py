@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 from typing import Final
 
-PAGE: Final = Path(__file__).parents[2] / "docs" / "operations.md"
+ROOT: Final = Path(__file__).parents[2]
+PAGE: Final = ROOT / "docs" / "operations.md"
 _SHOWN_AS: Final = "air-quality"
 _VOLATILE: Final = (
     (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME"),
@@ -24,10 +25,10 @@ _VOLATILE: Final = (
 )
 
 
-def strange(heading: str, job: str, seen: str) -> list[str]:
+def strange(heading: str, job: str, seen: str, page: Path = PAGE) -> list[str]:
     """Return the lines that the page shows below a heading and that are not seen of a job."""
     known = "\n".join(plain(line, job) for line in seen.splitlines())
-    lines = shown(heading)
+    lines = shown(heading, page)
     assert lines, f"nothing is shown below {heading!r}"
     return [line for line in lines if not re.search(_pattern(line), known, re.MULTILINE)]
 
@@ -37,11 +38,11 @@ def _pattern(line: str) -> str:
     return f"^{re.escape(plain(line, _SHOWN_AS)).replace('…', '.*')}$"
 
 
-def shown(heading: str) -> list[str]:
+def shown(heading: str, page: Path = PAGE) -> list[str]:
     """Return the lines of the first block below a heading, but for the columns' names."""
     inside, opened = False, ""
     found: list[str] = []
-    for line in PAGE.read_text().splitlines():
+    for line in page.read_text().splitlines():
         if line.startswith("## "):
             inside = line == f"## {heading}"
         elif line.startswith("```"):

@@ -189,6 +189,13 @@ def delivered(name: str, **changes: Any) -> NodeStatus:
         ([delivered("a", **NO_FILES)], {}, ["NoFiles"]),
         ([delivered("a", files_read=0, reason="NothingNew")], {}, []),
         ([delivered("a", files_read=0, files_quarantined=2)], {}, ["FilesQuarantined"]),
+        ([delivered("a", rows_read=10, rows_rejected=4)], {}, []),
+        ([delivered("a", rows_read=10, rows_rejected=5)], {}, ["MostlyRejected"]),
+        (
+            [delivered("a", rows_read=9, rejected_by_reason={"timestamp_in_future": 1})],
+            {},
+            ["TimesInFuture"],
+        ),
         ([NodeStatus(name="a", phase="Running")], {"cordoned": ("c",)}, ["NodesCordoned"]),
         ([delivered("a")], {"tainted": ("c",), "chosen": ("d",)}, ["NodesTainted", "NodesJoined"]),
         ([delivered("a"), NodeStatus(name="b", phase="Offline")], {}, ["NodesMissing"]),

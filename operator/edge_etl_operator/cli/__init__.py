@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the run failed or doctor found a problem (the reason is sh
 or wrong input, 3 the cluster cannot be reached or refuses.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -31,6 +32,10 @@ class UsageError(ValueError):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    if "_ARGCOMPLETE" in os.environ:
+        from edge_etl_operator.cli import completion
+
+        completion.answered()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["table"]:
         return _table(given)

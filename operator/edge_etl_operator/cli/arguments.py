@@ -3,7 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 the run failed, or doctor found a problem; 2 wrong usage or wrong "
@@ -93,7 +93,9 @@ def _of_the_cluster(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         "and a sample of their rows against the schema. Each problem is told with its remedy.",
     )
     which = doctor.add_mutually_exclusive_group()
-    which.add_argument("job", metavar="JOB", nargs="?", help="an EdgeETLJob of the cluster")
+    _completed(
+        which.add_argument("job", metavar="JOB", nargs="?", help="an EdgeETLJob of the cluster")
+    )
     which.add_argument("-f", "--file", type=Path, metavar="JOB.yaml", help="one not applied yet")
     _cluster(doctor)
     _output(doctor)
@@ -153,6 +155,14 @@ def _of_files(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "quarantine", help="rejected rows and quarantined files: list, show, …"
     )
     _quarantine(quarantine)
+    completion = commands.add_parser(
+        "completion",
+        help="completion for bash, zsh or fish",
+        description="Print what the shell is to read at its start, such as `source <(edge-etl "
+        "completion bash)`. kubectl completes its plugin by itself.",
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
+    completion.set_defaults(module="completion")
     local = commands.add_parser("local", help="work on this machine, without a cluster")
     _local(local.add_subparsers(dest="local", required=True, metavar="COMMAND"))
 
@@ -257,7 +267,18 @@ def _asking(parser: argparse.ArgumentParser) -> None:
 
 def _job(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     few = "?" if optional else None
-    parser.add_argument("job", metavar="JOB", nargs=few, help="the EdgeETLJob's name")
+    _completed(parser.add_argument("job", metavar="JOB", nargs=few, help="the EdgeETLJob's name"))
+
+
+def _completed(job: argparse.Action) -> None:
+    """Have a shell complete the names of jobs; argcomplete looks for this attribute."""
+
+    def names(**asked: Any) -> list[str]:
+        from edge_etl_operator.cli.completion import job_names
+
+        return job_names(**asked)
+
+    job.completer = names  # type: ignore[attr-defined]
 
 
 def _cluster(parser: argparse.ArgumentParser, *, everywhere: bool = False) -> None:

@@ -2,10 +2,12 @@
 
 import argparse
 import sys
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from rich.console import Console, RenderableType
+
+_ENDLESS: Final = 8192
 
 
 def wanted(options: argparse.Namespace) -> bool:
@@ -25,11 +27,9 @@ def emit(document: Any, options: argparse.Namespace) -> None:
 
 
 def console() -> Console:
-    """Return a console for standard output.
-
-    A file or a pipe has no width; 80 columns would cut tables.
-    """
-    return Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
+    """Return a console for standard output; in a file or a pipe no line is broken."""
+    width = None if sys.stdout.isatty() else _ENDLESS
+    return Console(width=width, markup=False, highlight=False)
 
 
 def show(what: RenderableType) -> None:

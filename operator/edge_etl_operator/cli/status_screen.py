@@ -85,7 +85,7 @@ def _parts(shown: RunView, room: int | None) -> Iterator[RenderableType]:
             f"{_time(shown.seconds)}",
             "dim",
         )
-        yield Padding(_line_of_time(shown.stages), (1, 0, 0, 2))
+        yield Padding(_line_of_time(shown.stages), (1, 0, 0, 2), expand=False)
     if shown.nodes:
         waiting = [node for node in shown.nodes if node.waits][: room // 6 if room else None]
         yield _nodes(shown.nodes, room - 3 * len(waiting) if room else None)

@@ -70,6 +70,17 @@ def oddities(
         more = len(quarantined) - _TOLD
         fact = f"Files were quarantined. {told}" + (f"; and {more} more nodes" if more > 0 else "")
         found.append((conditions.FILES_QUARANTINED, fact))
+    early = [node for node in done if node.rejected_by_reason.get("timestamp_in_future")]
+    if early:
+        told = ", ".join(
+            f"{node.name} ({node.rejected_by_reason['timestamp_in_future']} rows)"
+            for node in early[:_SHOWN]
+        )
+        found.append((conditions.TIMES_IN_FUTURE, f"Readings of the future are rejected: {told}"))
+    if mostly := [node for node in done if _mostly_rejected(node)]:
+        told = "; ".join(f"{node.name}: {node.message}" for node in mostly[:_TOLD])
+        others = f"; and {len(mostly) - _TOLD} more nodes" if len(mostly) > _TOLD else ""
+        found.append((conditions.MOSTLY_REJECTED, f"Most rows are rejected. {told}{others}"))
     if empty := [node.name for node in done if node.reason == conditions.NO_FILES.code]:
         found.append((conditions.NO_FILES, f"No file matches on {_listed(empty)}"))
     missing = [f"{node.name} ({node.phase})" for node in nodes if node.phase in _MISSING]
@@ -82,6 +93,10 @@ def oddities(
         if who:
             found.append((reason, f"{what} {_listed(who)}"))
     return found
+
+
+def _mostly_rejected(node: NodeStatus) -> bool:
+    return bool(node.rows_read) and 2 * (node.rows_rejected or 0) >= (node.rows_read or 0)
 
 
 def _missing_everywhere(readers: Sequence[NodeStatus]) -> list[str]:

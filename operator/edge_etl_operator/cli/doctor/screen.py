@@ -28,13 +28,15 @@ def show(checks: Sequence[Check], *, everything: bool) -> None:
         for check in of_node if everything or not node else odd:
             sign, colour = _SIGNS[check.result]
             line = Text.assemble((f"{sign} ", colour), (f"{check.name}: ", "dim"), check.message)
-            console.print(Padding(line, (0, 0, 0, 2)))
+            console.print(Padding(line, (0, 0, 0, 2), expand=False))
             if check.remedy:
-                console.print(Padding(Text(f"→ {check.remedy}", "bold"), (0, 0, 0, 6)))
+                remedy = Text(f"→ {check.remedy}", "bold")
+                console.print(Padding(remedy, (0, 0, 0, 6), expand=False))
         if node and not everything and len(odd) < len(of_node):
             good = [check for check in of_node if check.result == "ok"]
             names = ", ".join(dict.fromkeys(check.name for check in good))
-            console.print(Padding(Text.assemble(("✔ ", "green"), (names, "dim")), (0, 0, 0, 2)))
+            line = Text.assemble(("✔ ", "green"), (names, "dim"))
+            console.print(Padding(line, (0, 0, 0, 2), expand=False))
     wrong = sum(check.result == "problem" for check in checks)
     said = "1 problem" if wrong == 1 else f"{wrong} problems"
     console.print(Text(said if wrong else "nothing is wrong", "red" if wrong else "green"))
