@@ -1,7 +1,7 @@
 """Some rows of a file by the plain engine's rules: to tell of them, not to deliver them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BufferedIOBase
 from typing import Final, cast
@@ -69,7 +69,9 @@ def plainly(
 ) -> tuple[Counts, Collected]:
     """Read some lines of a file; raise DialectError when it is not what the schema describes."""
     read = Collected()
-    part = replace(whole, start=span.start, end=span.end, lines=span.lines, digested=span.end)
+    part = msgspec.structs.replace(
+        whole, start=span.start, end=span.end, lines=span.lines, digested=span.end
+    )
     rules = Rules(job, now, History(job, None))
     counts = read_range(content, part, 0, rules, read, lambda _: None)
     return counts, read
