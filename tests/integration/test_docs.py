@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from edge_etl_operator import validation, yaml_reader
+from edge_etl_operator.cli import arguments
 
 from tests.support import independent
 from tests.support.cluster import tools
@@ -40,6 +41,17 @@ def test_every_make_target_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z][a-z0-9-]*):", makefile, re.MULTILINE))
     text = page.read_text()
     assert set(re.findall(r"(?:^|`)make ([a-z0-9-]+)", text, re.MULTILINE)) <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_of_the_plugin_is_one(page: Path) -> None:
+    text = "".join(blocks("sh", page.read_text())).replace("\\\n", "")
+    for line in re.findall(
+        r"^(?:kubectl edgeetl|(?:\.venv/bin/)?edge-etl) (.*)", text, re.MULTILINE
+    ):
+        given = shlex.split(line, comments=True)
+        if given[0] != "table":
+            arguments.parser().parse_args(given)  # exits when it is wrong
 
 
 def test_the_job_is_valid() -> None:
