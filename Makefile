@@ -26,7 +26,7 @@ help: ## list the targets
 
 # The virtual environment, as uv.lock pins it; needs python3 >= 3.11 with venv and nothing else.
 # With a Rust toolchain it has the compiled engine, otherwise the plain one does the same slowly.
-.venv/.synced: uv.lock pyproject.toml */pyproject.toml $(ENGINE)/Cargo.lock $(ENGINE)/src/*.rs
+.venv/.synced: uv.lock pyproject.toml */pyproject.toml $(ENGINE)/Cargo.lock $(ENGINE)/src/*.rs $(ENGINE)/src/*/*.rs
 	@test -x $(UV) || { $(PYTHON) -m venv .tools && .tools/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'; }
 	@$(UV) sync --frozen --quiet $(if $(HAVE_CARGO),--group engine)
 	@$(if $(HAVE_CARGO),,echo "no $(CARGO) here: the plain engine is used (https://rustup.rs)")

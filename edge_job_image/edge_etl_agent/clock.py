@@ -24,7 +24,7 @@ def boot() -> str:
 
 @dataclass
 class Clock:
-    """The time in microseconds since 1970, which never gives the same time twice."""
+    """The time in microseconds since 1970, which no two readings get."""
 
     trusted: Callable[[], bool | None] = synchronised
     wall: Callable[[], int] = lambda: time.time_ns() // 1000
@@ -41,12 +41,15 @@ class Clock:
         return self._believed
 
     def now(self) -> int:
-        """Return the time, a microsecond more than the last one at least.
+        """Return the time, a microsecond more than the last one that was given at least.
 
         Readings of one sensor within a microsecond would have the same key otherwise.
         """
-        self._last = max(self.wall(), self._last + 1)
-        return self._last
+        return max(self.wall(), self._last + 1)
+
+    def given(self, last: int) -> None:
+        """Remember the last time that a reading got."""
+        self._last = max(self._last, last)
 
     def dated(self, since_boot: int) -> int:
         """Return the time at which so many microseconds had passed since the boot."""

@@ -1,7 +1,6 @@
 """The command line: ``python -m edge_etl_agent --directory DIR``."""
 
 import argparse
-import asyncio
 import os
 import sys
 from collections.abc import Sequence
@@ -39,9 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not directory.is_dir() or not os.access(directory, os.W_OK | os.X_OK):
             message = f"--directory {directory}: not a directory that this user may write to"
             raise EdgeError("DirectoryUnavailable", message)
-        from edge_etl_agent.serving import serve
+        try:
+            from edge_etl_agent.serving import serve
+        except ModuleNotFoundError as error:
+            message = f"{error.name} is missing: the agent needs the compiled engine (make engine)"
+            raise EdgeError("EngineMissing", message) from error
 
-        asyncio.run(serve(options))
+        serve(options)
     except EdgeError as error:
         log.error(error.message, extra={"reason": error.reason})
         return 1

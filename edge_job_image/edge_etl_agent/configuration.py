@@ -19,11 +19,17 @@ class Rest(Section, frozen=True):
     """What the REST service takes."""
 
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8090
-    max_body_bytes: Count = 8 << 20
+    max_body_bytes: Annotated[int, msgspec.Meta(ge=1, le=64 << 20)] = 8 << 20
     """Also of what a compressed body unpacks to."""
-    max_connections: Count = 1_000
+    max_connections: Count = 2_000
+    """More wait until one of these ends."""
     silence_seconds: Count = 20
     """After so long without a byte of the body a sender is told that it timed out."""
+    certificate_file: str | None = None
+    key_file: str | None = None
+    """The agent's own certificate with its chain, and its key (PEM): HTTPS instead of HTTP."""
+    client_ca_file: str | None = None
+    """Whoever sends must have a certificate of this authority."""
 
 
 class Topic(Section, frozen=True):
@@ -52,7 +58,7 @@ class Mqtt(Section, frozen=True):
     inflight: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1_000
     """Messages that the broker may send before one is acknowledged (MQTT 5)."""
     username: str | None = None
-    password_file: Path | None = None
+    password_file: str | None = None
     ca_file: str | None = None
     certificate_file: str | None = None
     key_file: str | None = None
@@ -76,6 +82,8 @@ class Storage(Section, frozen=True):
     """How many idempotency keys of the past are known."""
     waiting: Count = 20_000
     """How many readings may wait for the disk."""
+    waiting_bytes: Count = 16 << 20
+    """What bodies that arrive and readings that wait may take in memory."""
     streams: Count = 16
     columns: Count = 200
     """How many of either there may be, so that no sender fills the disk with names."""
@@ -96,8 +104,14 @@ def load(path: Path | None) -> Configuration:
     if path is None:
         return Configuration()
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Configuration)
+        configuration = msgspec.json.decode(path.read_bytes(), type=Configuration)
     except OSError as error:
         raise EdgeError(CONFIG_INVALID, f"{path}: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise EdgeError(CONFIG_INVALID, f"{path}: {error}") from error
+    rest = configuration.rest
+    if (rest.certificate_file is None) != (rest.key_file is None):
+        raise EdgeError(CONFIG_INVALID, f"{path}: rest: certificateFile and keyFile go together")
+    if rest.client_ca_file and not rest.certificate_file:
+        raise EdgeError(CONFIG_INVALID, f"{path}: rest: clientCaFile needs certificateFile")
+    return configuration

@@ -1,12 +1,13 @@
 """What the agent knows of what it has stored: for /v1/streams and /metrics."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from edge_etl_agent.records import Reading, moment
+from edge_etl_agent.readings import Reading
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE: Final = 60.0
 
 
@@ -22,13 +23,13 @@ class StreamFacts:
     _before: int = 0
     _rate: float = 0.0
 
-    def stored(self, readings: Sequence[Reading], size: int) -> None:
+    def stored(self, count: int, last: Reading | None, size: int) -> None:
         """Count readings that are durable."""
         now = time.monotonic()
-        self.readings += len(readings)
+        self.readings += count
         self.bytes += size
         self.commits += 1
-        self.last = readings[-1]
+        self.last = last or self.last
         if now - self._minute >= _MINUTE:
             self._rate = (self.readings - self._before) * _MINUTE / (now - self._minute)
             self._minute, self._before = now, self.readings
@@ -47,9 +48,9 @@ class Facts:
 
     streams: dict[str, StreamFacts] = field(default_factory=dict)
 
-    def stored(self, stream: str, readings: Sequence[Reading], size: int) -> None:
+    def stored(self, stream: str, count: int, last: Reading | None, size: int) -> None:
         """Count readings that are durable."""
-        self.streams.setdefault(stream, StreamFacts()).stored(readings, size)
+        self.streams.setdefault(stream, StreamFacts()).stored(count, last, size)
 
     def document(self) -> list[dict[str, object]]:
         """Return what GET /v1/streams shows."""
@@ -59,8 +60,14 @@ class Facts:
                 "readings": each.readings,
                 "bytes": each.bytes,
                 "readingsPerMinute": round(each.per_minute(), 1),
-                "lastTimestamp": moment(each.last.time) if each.last and each.last.time else None,
-                "lastValues": dict(each.last.values) if each.last else None,
+                "lastTimestamp": _moment(each.last[0]) if each.last else None,
+                "lastValues": dict(each.last[1]) if each.last else None,
             }
             for name, each in sorted(self.streams.items())
         ]
+
+
+def _moment(time: int | None) -> str | None:
+    if time is None:
+        return None
+    return (_EPOCH + timedelta(microseconds=time)).isoformat().replace("+00:00", "Z")

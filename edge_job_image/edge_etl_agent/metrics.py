@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from edge_etl_engine import Intake
 from edge_etl_job.exposition import Kind, family
 
 from edge_etl_agent.store import Store
@@ -13,14 +14,20 @@ from edge_etl_agent.store import Store
 class Counters:
     """What is counted outside of the store."""
 
-    refusals: Counter[str] = field(default_factory=Counter)
+    intake: Intake
+    others: Counter[str] = field(default_factory=Counter)
+    """Refusals that the intake does not know of."""
     mqtt_connected: bool | None = None
     """None without a broker."""
     mqtt_messages: int = 0
 
     def refused(self, reason: str) -> None:
         """Count a refusal."""
-        self.refusals[reason] += 1
+        self.others[reason] += 1
+
+    def refusals(self) -> Counter[str]:
+        """Return how often each reason was given."""
+        return Counter(self.intake.refusals()) + self.others
 
 
 def exposition(store: Store, counters: Counters) -> str:
@@ -44,7 +51,7 @@ def _lines(store: Store, counters: Counters) -> Iterator[str]:
     )  # fmt: skip
     yield from _metric(
         "refusals_total", "counter", "Requests and messages refused.",
-        {f'reason="{name}"': count for name, count in sorted(counters.refusals.items())},
+        {f'reason="{name}"': count for name, count in sorted(counters.refusals().items())},
     )  # fmt: skip
     budget = store.budget
     yield from _metric("disk_used_bytes", "gauge", "Bytes of all segments.", {"": budget.used})

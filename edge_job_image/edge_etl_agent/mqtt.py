@@ -5,13 +5,17 @@ acknowledged comes again with the same packet identifier; whether it was stored 
 knows by the message's key. Paho runs the protocol in a thread of its own.
 """
 
-import asyncio
+import itertools
 import os
 import random
+import threading
+import time
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
+from edge_etl_engine import Intake
 from edge_etl_job.errors import EdgeError
 from edge_etl_job.logs import log
 from edge_etl_job.results.durable import sync_folder
@@ -23,8 +27,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_etl_agent.configuration import CONFIG_INVALID, Mqtt
 from edge_etl_agent.metrics import Counters
-from edge_etl_agent.refusals import BAD_READING, Refusal
-from edge_etl_agent.store import Store
+from edge_etl_agent.refusals import BAD_READING
 from edge_etl_agent.topics import Pattern
 
 _KEEPALIVE: Final = 30
@@ -33,14 +36,27 @@ _RETRY_SECONDS: Final = 1.0
 _VERSIONS: Final = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
 
 
-class Subscriber:
-    """The agent as a client of a broker. ``async with`` connects and ends."""
+@dataclass(frozen=True)
+class _Message:
+    """A message that is not acknowledged yet."""
 
-    def __init__(self, mqtt: Mqtt, node: str, store: Store, counters: Counters) -> None:
+    connection: int
+    """An identifier is good for one connection."""
+    session: str
+    message: paho.MQTTMessage
+
+
+class Subscriber:
+    """The agent as a client of a broker. ``with`` connects and ends."""
+
+    def __init__(
+        self, mqtt: Mqtt, node: str, root: Path, intake: Intake, counters: Counters
+    ) -> None:
         """Prepare the client; EdgeError when a pattern or a file cannot be used."""
         self._mqtt = mqtt
         self._node = node
-        self._store = store
+        self._root = root
+        self._intake = intake
         self._counters = counters
         self._patterns = [Pattern.of(topic) for topic in mqtt.topics]
         self._status = mqtt.status_topic.replace("{node}", node or "agent")
@@ -48,7 +64,10 @@ class Subscriber:
         self._connection = 0
         self._failures = 0
         self._session = ""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tickets = itertools.count(1)
+        self._waiting: dict[int, _Message] = {}
+        self._again: list[tuple[float, _Message]] = []
+        self._lock = threading.Lock()
         counters.mqtt_connected = False
 
     def _configured(self) -> paho.Client:
@@ -63,7 +82,7 @@ class Subscriber:
         )
         try:
             if mqtt.username is not None:
-                password = mqtt.password_file.read_text().strip() if mqtt.password_file else None
+                password = _content(mqtt.password_file)
                 client.username_pw_set(mqtt.username, password)
             if mqtt.ca_file or mqtt.certificate_file:
                 client.tls_set(mqtt.ca_file, mqtt.certificate_file, mqtt.key_file)
@@ -76,8 +95,7 @@ class Subscriber:
         client.on_message = self._arrived
         return client
 
-    async def __aenter__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __enter__(self) -> None:
         options: dict[str, Any] = {}
         if self._mqtt.version == "5":
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -87,15 +105,44 @@ class Subscriber:
         self._client.connect_async(self._mqtt.host, self._mqtt.port, _KEEPALIVE, **options)
         self._client.loop_start()
 
-    async def __aexit__(self, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         # What is not acknowledged comes again at the next start.
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._client.is_connected():
             self._client.publish(self._status, "offline", qos=1, retain=True)
         self._client.disconnect()
-        await asyncio.to_thread(self._client.loop_stop)
+        self._client.loop_stop()
+
+    # What follows is called by the store's writer.
+
+    def settle(self, ticket: int, refusal: tuple[str, str] | None) -> None:
+        """Acknowledge what is stored; let what the disk refuses wait a while."""
+        with self._lock:
+            waiting = self._waiting.pop(ticket)
+            if refusal and refusal[0] != BAD_READING:
+                self._again.append((time.monotonic() + _RETRY_SECONDS, waiting))
+                return
+        if refusal:
+            self._nonsense(waiting, *refusal)
+        self._acknowledge(waiting)
+
+    def tick(self) -> None:
+        """Try again what has waited long enough."""
+        now = time.monotonic()
+        with self._lock:
+            due = [message for when, message in self._again if when <= now]
+            self._again = [(when, message) for when, message in self._again if when > now]
+        for each in due:
+            self._take(each, again=True)
+
+    def _acknowledge(self, waiting: _Message) -> None:
+        message = waiting.message
+        if waiting.connection == self._connection and message.qos:
+            self._client.ack(message.mid, message.qos)
+
+    def _nonsense(self, waiting: _Message, reason: str, text: str) -> None:
+        """Note a message that will never be better: to ask for it again would hold up others."""
+        facts = {"event": "mqtt", "topic": _shown(waiting.message), "reason": reason}
+        log.warning("%s", text, extra=facts)
 
     # What follows is called in Paho's thread.
 
@@ -138,63 +185,77 @@ class Subscriber:
             log.warning("%s", why, extra=facts)
 
     def _arrived(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
-        self._loop.call_soon_threadsafe(self._start, self._connection, self._session, message)
+        self._counters.mqtt_messages += 1
+        self._take(_Message(self._connection, self._session, message), again=message.dup)
 
     def _session_id(self, *, new: bool) -> str:
         """Return what tells this session of the broker from others: identifiers begin anew."""
-        path = self._store.root / ".mqtt-session"
+        path = self._root / ".mqtt-session"
         if not new and path.exists():
             return path.read_text()
         session = os.urandom(4).hex()
         _replace(path, session)
         return session
 
-    # From here on, in the agent's own loop.
+    # Both threads call this.
 
-    def _start(self, connection: int, session: str, message: paho.MQTTMessage) -> None:
-        task = asyncio.create_task(self._take(connection, session, message))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _take(self, connection: int, session: str, message: paho.MQTTMessage) -> None:
-        self._counters.mqtt_messages += 1
-        try:
-            # A retained message is an old value, which came when it was new.
-            if not message.retain:
-                await self._stored(session, message)
-        except Refusal as refusal:
-            # It will never be better: to ask for it again would hold up all others.
-            self._counters.refused(refusal.reason)
-            facts = {"event": "mqtt", "topic": _shown(message), "reason": refusal.reason}
-            log.warning("%s", refusal.message, extra=facts)
-        if connection == self._connection and message.qos:
-            self._client.ack(message.mid, message.qos)
-
-    async def _stored(self, session: str, message: paho.MQTTMessage) -> None:
+    def _take(self, waiting: _Message, *, again: bool) -> None:
+        """Hand a message to the store, or acknowledge it at once if it is not for it."""
+        message = waiting.message
         try:
             topic = message.topic
         except UnicodeDecodeError:
-            raise Refusal(BAD_READING, "the topic is not UTF-8") from None
-        key = _key(session, message) if message.qos else None
-        again = bool(message.dup)
-        for pattern in self._patterns:
-            reading = pattern.reading(topic, bytes(message.payload))
-            if reading is not None:
-                while True:
-                    try:
-                        await self._store.append(pattern.stream, [reading], key, again=again)
-                        return
-                    except Refusal as refusal:
-                        if refusal.reason == BAD_READING:
-                            raise
-                        self._counters.refused(refusal.reason)
-                    again = True
-                    await asyncio.sleep(_RETRY_SECONDS)
+            self._useless(waiting, BAD_READING, "the topic is not UTF-8")
+            return
+        # A retained message is an old value, which came when it was new.
+        patterns = () if message.retain else self._patterns
+        for pattern in patterns:
+            if levels := pattern.levels(topic):
+                self._put(waiting, pattern.stream, *levels, again=again)
+                return
+        self._acknowledge(waiting)
+
+    def _put(
+        self,
+        waiting: _Message,
+        stream: str,
+        columns: list[tuple[str, str]],
+        field: str | None,
+        *,
+        again: bool,
+    ) -> None:
+        message = waiting.message
+        key = _key(waiting) if message.qos else None
+        with self._lock:
+            ticket = next(self._tickets)
+            self._waiting[ticket] = waiting
+        try:
+            payload = bytes(message.payload)
+            self._intake.put(stream, columns, field, payload, key, again, ticket)
+        except ValueError as error:
+            reason, text, _ = error.args
+            with self._lock:
+                del self._waiting[ticket]
+                if reason != BAD_READING:
+                    self._again.append((time.monotonic() + _RETRY_SECONDS, waiting))
+                    self._counters.refused(reason)
+                    return
+            self._useless(waiting, reason, text)
+
+    def _useless(self, waiting: _Message, reason: str, text: str) -> None:
+        self._counters.refused(reason)
+        self._nonsense(waiting, reason, text)
+        self._acknowledge(waiting)
 
 
-def _key(session: str, message: paho.MQTTMessage) -> str:
+def _content(path: str | None) -> str | None:
+    return Path(path).read_text().strip() if path else None
+
+
+def _key(waiting: _Message) -> str:
+    message = waiting.message
     content = message.topic.encode() + b"\0" + message.payload
-    return f"mqtt/{session}/{message.mid}/{blake2b(content, digest_size=8).hexdigest()}"
+    return f"mqtt/{waiting.session}/{message.mid}/{blake2b(content, digest_size=8).hexdigest()}"
 
 
 def _replace(path: Path, content: str) -> None:

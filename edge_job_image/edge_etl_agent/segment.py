@@ -135,8 +135,17 @@ def remembered(folder: Path, limit: int) -> list[str]:
         if position and len(keys) >= limit:
             path.unlink()
             continue
-        keys[:0] = [key for commit in _commits(path) for key in commit.keys]
+        keys[:0] = _keys(path)
     return keys[-limit:]
+
+
+def keys_of(path: Path) -> list[str]:
+    """Return the keys of a closed segment."""
+    return _keys(path.with_name(f".{path.stem}{_COMMITS}"))
+
+
+def _keys(log: Path) -> list[str]:
+    return [key for commit in _commits(log) for key in commit.keys]
 
 
 def _durable(data: Path, log: Path) -> int:

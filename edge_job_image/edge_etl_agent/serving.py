@@ -1,14 +1,17 @@
 """The agent's process: its parts joined, and its end."""
 
 import argparse
-import asyncio
 import fcntl
 import os
+import resource
 import signal
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final
 
-from aiohttp import web
+import msgspec
+from edge_etl_engine import Intake
 from edge_etl_job.errors import EdgeError
 from edge_etl_job.logs import log
 
@@ -20,39 +23,67 @@ from edge_etl_agent.service import Service
 from edge_etl_agent.store import Store
 from edge_etl_agent.tokens import Tokens
 
+_WAIT_SECONDS: Final = 0.25
+"""How long a signal may have to wait until it is noticed."""
 
-async def serve(options: argparse.Namespace) -> None:
+
+def serve(options: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT; EdgeError when it cannot begin."""
     configuration = load(options.config)
     tokens = Tokens.load(options.tokens)
-    ending = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ending.set)
-    with _alone(options.directory):
-        async with AsyncExitStack() as parts:
-            store = await parts.enter_async_context(_store(options, configuration))
-            counters = Counters()
-            service = Service(store, tokens, configuration.rest, counters)
-            await parts.enter_async_context(_Listening(service, options.host))
-            if configuration.mqtt:
-                from edge_etl_agent.mqtt import Subscriber
+    _more_connections()
+    with ExitStack() as parts:
+        parts.enter_context(_alone(options.directory))
+        store = parts.enter_context(_store(options, configuration))
+        intake = Intake(configuration.storage.waiting, configuration.storage.waiting_bytes)
+        intake.set_tokens(tokens.known())
+        counters = Counters(intake)
+        subscriber = None
+        if configuration.mqtt:
+            from edge_etl_agent.mqtt import Subscriber
 
-                subscriber = Subscriber(configuration.mqtt, options.node, store, counters)
-                await parts.enter_async_context(subscriber)
-            await _until(ending, store)
-            log.info("ending")
+            subscriber = Subscriber(configuration.mqtt, options.node, store.root, intake, counters)
+        _listen(intake, Service(store, counters), configuration, options.host)
+        ending = _Ending(intake)
+        if subscriber:
+            parts.enter_context(subscriber)
+        while not (ending.told and intake.ended()):
+            for part in intake.take(_WAIT_SECONDS):
+                store.store(part)
+            for ticket, refusal in intake.settled():
+                if subscriber:
+                    subscriber.settle(ticket, refusal)
+            if subscriber:
+                subscriber.tick()
+            store.tick()
+        log.info("ending")
 
 
-async def _until(ending: asyncio.Event, store: Store) -> None:
-    """Return when the process is told to end; raise what ended the store's writer."""
-    tasks = [asyncio.create_task(ending.wait()), asyncio.create_task(store.failed())]
+class _Ending:
+    """Whether the process was told to end."""
+
+    def __init__(self, intake: Intake) -> None:
+        self.told = False
+        self._intake = intake
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._tell)
+
+    def _tell(self, *_: object) -> None:
+        self.told = True
+        self._intake.end()
+
+
+def _listen(
+    intake: Intake, service: Service, configuration: Configuration, host: str | None
+) -> None:
+    rest = configuration.rest
+    options = msgspec.json.encode({"host": host, **msgspec.to_builtins(rest)}).decode()
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if tasks[1].done():
-            await tasks[1]
-    finally:
-        for task in tasks:
-            task.cancel()
+        port = intake.listen(options, service.respond)
+    except OSError as error:
+        message = f"cannot listen on port {rest.port}: {error}"
+        raise EdgeError("CannotListen", message) from error
+    log.info("serving", extra={"event": "serving", "port": port})
 
 
 def _store(options: argparse.Namespace, configuration: Configuration) -> Store:
@@ -62,47 +93,22 @@ def _store(options: argparse.Namespace, configuration: Configuration) -> Store:
     return Store(options.directory, configuration.storage, clock, budget)
 
 
-class _Listening:
-    """The REST service while it listens."""
-
-    def __init__(self, service: Service, host: str | None) -> None:
-        self._port = service.rest.port
-        self._host = host
-        self._runner = web.AppRunner(
-            service.application(), access_log=None, shutdown_timeout=service.rest.silence_seconds
-        )
-        self._backlog = service.rest.max_connections
-
-    async def __aenter__(self) -> None:
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port, backlog=self._backlog)
-        try:
-            await site.start()
-        except OSError as error:
-            await self._runner.cleanup()
-            message = f"cannot listen on port {self._port}: {error.strerror}"
-            raise EdgeError("CannotListen", message) from error
-        port = self._runner.addresses[0][1]
-        log.info("serving", extra={"event": "serving", "port": port})
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
+def _more_connections() -> None:
+    """Allow as many open files as the system lets this process have: 1,024 are too few."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-class _alone:  # noqa: N801 - a context manager that reads like a word
-    """The directory, for this process alone; the kernel gives it back when it dies."""
-
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / ".lock"
-
-    def __enter__(self) -> None:
-        self._lock = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._lock)
-            message = f"another agent has {self._path.parent}"
-            raise EdgeError("DirectoryTaken", message) from None
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._lock)
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Have the directory for this process alone; the kernel gives it back when it dies."""
+    lock = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise EdgeError("DirectoryTaken", f"another agent has {directory}") from None
+    try:
+        yield
+    finally:
+        os.close(lock)

@@ -3,12 +3,14 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from edge_etl_agent import segment
 from edge_etl_agent.configuration import Storage
-from edge_etl_agent.records import Reading, columns, line
-from edge_etl_agent.refusals import BAD_READING, Refusal
 from edge_etl_agent.segment import Segment
+
+_TIMESTAMP: Final = "timestamp"
+"""The first column of every segment: ISO 8601 in UTC."""
 
 
 class Stream:
@@ -24,21 +26,17 @@ class Stream:
         self.repaired = segment.recover(folder)
         self.keys = segment.remembered(folder, storage.keys)
         closed = segment.closed(folder)
-        self._columns = segment.columns_of(closed[-1]) if closed else ()
+        self.columns: Sequence[str] = segment.columns_of(closed[-1])[1:] if closed else ()
+        """Those behind the time."""
         self._number = segment.next_number(folder)
 
-    def commit(self, readings: Sequence[Reading], keys: Sequence[str]) -> int:
-        """Store readings durably and return their bytes; a new column begins a new segment."""
-        names = columns(readings, self._columns)
-        if len(names) > self._storage.columns:
-            message = f"{self.folder.name} would have more than {self._storage.columns} columns"
-            raise Refusal(BAD_READING, message)
+    def commit(self, columns: Sequence[str], rows: bytes, keys: Sequence[str]) -> int:
+        """Store rows durably and return their bytes; a new column begins a new segment."""
         if self._open and (
-            names != self._columns or self._open.size >= self._storage.segment_bytes
+            len(columns) != len(self.columns) or self._open.size >= self._storage.segment_bytes
         ):
             self.close()
-        self._columns = names
-        rows = "".join(line(each, names) for each in readings).encode()
+        self.columns = columns
         current = self._writable()
         before = current.size
         try:
@@ -52,7 +50,7 @@ class Stream:
     def _writable(self) -> Segment:
         if self._open is None:
             segment.recover(self.folder)
-            self._open = Segment(self.folder, self._number, self._columns)
+            self._open = Segment(self.folder, self._number, (_TIMESTAMP, *self.columns))
             self._number += 1
             self._since = time.monotonic()
         return self._open

@@ -1,26 +1,27 @@
 """Who may send: bearer tokens from a file, each maybe for some streams and sensors only."""
 
-import hmac
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from edge_etl_job.errors import EdgeError
 
-from edge_etl_agent.records import Reading
-from edge_etl_agent.refusals import FORBIDDEN, UNAUTHENTICATED, Refusal
+TOKENS_INVALID: Final = "TokensInvalid"
 
-TOKENS_INVALID = "TokensInvalid"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+Known = tuple[str, bytes, tuple[str, ...] | None, tuple[str, ...] | None, int | None]
+"""A token as the intake knows it: by its SHA-256."""
 
 
 class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """One token of the file."""
 
-    name: str
+    name: Annotated[str, msgspec.Meta(min_length=1)]
     """Whose it is, for the log."""
     token: Annotated[str, msgspec.Meta(min_length=16)]
     streams: tuple[str, ...] | None = None
@@ -32,23 +33,18 @@ class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
     tasks: bool = False
     """Whether it may have the edge program run."""
 
-    def permit(self, stream: str, readings: Iterable[Reading]) -> None:
-        """Raise Refusal unless the readings are of its streams and sensors."""
-        if self.streams is not None and stream not in self.streams:
-            raise Refusal(FORBIDDEN, f"the token of {self.name} is not for the stream {stream}")
-        if self.sensors is None:
-            return
-        for number, each in enumerate(readings, 1):
-            if each.values.get("sensor_id") not in self.sensors:
-                message = f"the token of {self.name} is not for the sensor_id of this reading"
-                raise Refusal(FORBIDDEN, message, number)
+    def known(self) -> Known:
+        """Return it as the intake knows it."""
+        expires = (self.expires - _EPOCH) // _MICROSECOND if self.expires else None
+        digest = sha256(self.token.encode()).digest()
+        return self.name, digest, self.streams, self.sensors, expires
 
 
 @dataclass(frozen=True)
 class Tokens:
     """All tokens; without a file everybody may send."""
 
-    known: tuple[Token, ...] | None = None
+    tokens: tuple[Token, ...] | None = None
 
     @classmethod
     def load(cls, path: Path | None) -> "Tokens":
@@ -56,30 +52,23 @@ class Tokens:
         if path is None:
             return cls()
         try:
-            known = msgspec.json.decode(path.read_bytes(), type=tuple[Token, ...])
+            tokens = msgspec.json.decode(path.read_bytes(), type=tuple[Token, ...])
         except OSError as error:
             raise EdgeError(TOKENS_INVALID, f"{path}: {error.strerror}") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise EdgeError(TOKENS_INVALID, f"{path}: {error}") from error
-        for token in known:
+        names = [token.name for token in tokens]
+        for token in tokens:
             if token.expires is not None and token.expires.tzinfo is None:
                 raise EdgeError(TOKENS_INVALID, f"{path}: {token.name}: expires needs a time zone")
-        return cls(known)
+            if names.count(token.name) > 1:
+                raise EdgeError(TOKENS_INVALID, f"{path}: {token.name}: two tokens have this name")
+        return cls(tokens)
 
-    def authenticate(self, header: str | None) -> Token | None:
-        """Return the token of an Authorization header, None where none is asked for."""
-        if self.known is None:
-            return None
-        scheme, _, given = (header or "").partition(" ")
-        if scheme.lower() not in ("bearer", "token") or not given:  # InfluxDB's clients say Token
-            raise Refusal(UNAUTHENTICATED, "send `Authorization: Bearer <token>`")
-        digest = sha256(given.strip().encode(errors="surrogateescape")).digest()
-        found = None
-        for token in self.known:  # all of them, so that time tells nothing
-            if hmac.compare_digest(digest, sha256(token.token.encode()).digest()):
-                found = token
-        if found is None:
-            raise Refusal(UNAUTHENTICATED, "nobody has this token")
-        if found.expires is not None and found.expires <= datetime.now(UTC):
-            raise Refusal(UNAUTHENTICATED, f"the token of {found.name} has expired")
-        return found
+    def known(self) -> list[Known] | None:
+        """Return what the intake is told; None: everybody may send."""
+        return None if self.tokens is None else [token.known() for token in self.tokens]
+
+    def may_run_tasks(self, name: str | None) -> bool:
+        """Say whether the caller of this name may have the edge program run."""
+        return any(token.tasks and token.name == name for token in self.tokens or ())

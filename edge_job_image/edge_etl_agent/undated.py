@@ -7,17 +7,29 @@ edge program rejects them as such (``missing_timestamp``), so that a person sees
 
 import csv
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
+from edge_etl_engine import Part
 
 from edge_etl_agent import segment
 from edge_etl_agent.clock import Clock
-from edge_etl_agent.records import Reading
+from edge_etl_agent.readings import Reading, Values
 from edge_etl_agent.segment import Segment
 
-_COLUMNS: Final = ("boot", "sinceBoot", "stream", "values")
+_COLUMNS: Final = ("boot", "sinceBoot", "stream", "timestamp", "values")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A segment whose readings can be dated now."""
+
+    path: Path
+    parts: Sequence[Part]
+    keys: Sequence[str]
+    """The idempotency keys of its readings."""
 
 
 class Undated:
@@ -29,37 +41,48 @@ class Undated:
         self._clock = clock
         self._open: Segment | None = None
         segment.recover(folder)
+        self.keys = [key for path in segment.closed(folder) for key in segment.keys_of(path)]
+        """The idempotency keys of what still waits."""
 
-    def commit(self, stream: str, readings: Sequence[Reading]) -> int:
-        """Store readings durably with what the clock since the boot shows; return their bytes."""
+    def commit(self, part: Part, keys: Sequence[str]) -> int:
+        """Store readings durably with what the clock since the boot shows; return their bytes.
+
+        Those of the same sender that have a time wait with the others: all are stored, or none.
+        """
         if self._open is None:
             segment.recover(self._folder)
             self._open = Segment(self._folder, segment.next_number(self._folder), _COLUMNS)
         rows = bytearray()
-        for each in readings:
-            values = msgspec.json.encode(each.values).decode().replace('"', '""')
-            rows += f'{self._clock.boot},{self._clock.since_boot()},{stream},"{values}"\n'.encode()
+        for time, values in part.readings():
+            cells = msgspec.json.encode(values).decode().replace('"', '""')
+            head = f"{self._clock.boot},{self._clock.since_boot()},{part.stream}"
+            rows += f'{head},{"" if time is None else time},"{cells}"\n'.encode()
         current, before = self._open, self._open.size
         try:
-            current.commit(bytes(rows), ())
+            current.commit(bytes(rows), keys)
         except OSError:
             self._open = None
             current.abandon()
             raise
         return current.size - before
 
-    def waiting(self) -> Iterator[tuple[Path, dict[str, list[Reading]]]]:
+    def waiting(self) -> Iterator[Kept]:
         """Give what can be dated now, a segment at a time; ``forget`` it when it is stored."""
         self.close()
         for path in segment.closed(self._folder):
             streams: dict[str, list[Reading]] = {}
             with path.open(newline="") as lines:
                 for row in csv.DictReader(lines):
-                    here = row["boot"] == self._clock.boot
-                    time = self._clock.dated(int(row["sinceBoot"])) if here else None
-                    values = msgspec.json.decode(row["values"], type=dict[str, str])
-                    streams.setdefault(row["stream"], []).append(Reading(time, values))
-            yield path, streams
+                    values = msgspec.json.decode(row["values"], type=Values)
+                    streams.setdefault(row["stream"], []).append((self._time(row), values))
+            parts = [Part.of(stream, readings) for stream, readings in streams.items()]
+            yield Kept(path, parts, segment.keys_of(path))
+
+    def _time(self, row: dict[str, str]) -> int | None:
+        if row["timestamp"]:
+            return int(row["timestamp"])
+        here = row["boot"] == self._clock.boot
+        return self._clock.dated(int(row["sinceBoot"])) if here else None
 
     def forget(self, path: Path) -> int:
         """Remove a segment whose readings are in their streams; return its bytes."""

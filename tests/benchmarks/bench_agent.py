@@ -1,7 +1,7 @@
 """What the edge agent takes, beside a plain Flask handler that fsyncs each request.
 
 ``python -m tests.benchmarks.bench_agent [--seconds N] [--clients N]``; prints a table and writes
-``build/bench-agent/result.json``. The servers are pinned to one core, this client to the others.
+``build/bench-agent/result.json``. The servers are pinned to one core, the clients to the others.
 """
 
 import argparse
@@ -14,9 +14,8 @@ import tempfile
 import time
 from collections.abc import Awaitable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import quantiles
 from typing import Any, TypeVar
 
 from tests.support.agent import AgentProcess, Broker, free_port
@@ -28,54 +27,35 @@ RESULT = REPOSITORY / "build" / "bench-agent" / "result.json"
 MQTT_MESSAGES = 100
 
 
-@dataclass
+@dataclass(frozen=True)
 class Load:
-    """Requests of many clients, each on a connection that stays."""
+    """A client compiled for this, which a server of one core cannot keep busy."""
 
-    port: int
-    body: bytes
-    readings: int
+    program: Path
     clients: int
     seconds: float
-    rate: float | None = None
-    """Requests a second of all clients together; None: as many as are answered."""
-    latencies: list[float] = field(default_factory=list)
 
-    async def run(self) -> None:
-        """Send until the time is up."""
-        end = time.monotonic() + self.seconds
-        async with asyncio.TaskGroup() as group:
-            for number in range(self.clients):
-                group.create_task(self._client(number, end))
+    @classmethod
+    def built(cls, folder: Path, clients: int, seconds: float) -> "Load":
+        """Compile it; it needs a Rust toolchain and nothing else."""
+        program = folder / "load"
+        source = Path(__file__).with_name("load.rs")
+        subprocess.run(["rustc", "-O", "--edition=2024", "-o", program, source], check=True)
+        return cls(program, clients, seconds)
 
-    async def _client(self, number: int, end: float) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        head = b"POST /v1/readings HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        request = head + b"Content-Length: %d\r\n\r\n%b" % (len(self.body), self.body)
-        pause = self.clients / self.rate if self.rate else 0.0
-        due = time.monotonic() + pause * number / self.clients
-        while (now := time.monotonic()) < end:
-            if pause:
-                await asyncio.sleep(max(0.0, due - now))
-                begin, due = due, due + pause  # what waits for an earlier answer counts as well
-            else:
-                begin = now
-            writer.write(request)
-            answer = await reader.readuntil(b"\r\n\r\n")
-            if not answer.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(answer.decode())
-            length = answer.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
-            await reader.readexactly(int(length))
-            self.latencies.append(time.monotonic() - begin)
-        writer.close()
-
-    def figures(self) -> dict[str, float]:
-        """Return what was measured: readings a second, and milliseconds."""
-        parts = quantiles(self.latencies, n=100)
+    def run(self, port: int, readings: int, rate: float = 0) -> dict[str, float]:
+        """Return what was answered: readings a second, and milliseconds."""
+        content = self.program.with_name(f"{readings}.json")
+        content.write_bytes(body(readings))
+        command = [self.program, f"127.0.0.1:{port}", content, self.clients, self.seconds, rate]
+        done = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE)
+        found = json.loads(done.stdout)
+        if found["others"]:
+            raise RuntimeError(f"{found['others']} requests were refused")
         return {
-            "readingsPerSecond": round(len(self.latencies) * self.readings / self.seconds),
-            "p50Ms": round(parts[49] * 1000, 2),
-            "p99Ms": round(parts[98] * 1000, 2),
+            "readingsPerSecond": round(found["answered"] * readings / found["seconds"]),
+            "p50Ms": round(found["p50Ms"], 2),
+            "p99Ms": round(found["p99Ms"], 2),
         }
 
 
@@ -85,15 +65,23 @@ def body(readings: int) -> bytes:
     return json.dumps(each if readings == 1 else [each] * readings).encode()
 
 
-def measured(port: int, readings: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure the top rate, then the latencies at half of it."""
-    top = Load(port, body(readings), readings, options.clients, options.seconds)
-    asyncio.run(top.run())
-    found = top.figures()
-    rate = found["readingsPerSecond"] / readings / 2
-    half = Load(port, body(readings), readings, options.clients, options.seconds, rate)
-    asyncio.run(half.run())
-    return {**found, "atHalf": half.figures()}
+def measured(load: Load, port: int, pid: int, readings: int) -> dict[str, Any]:
+    """Measure the top rate, then the latencies at half of it.
+
+    The processor's time tells what a core takes also on a machine that has other things to do.
+    """
+    load.run(port, readings, 10)  # the stream exists now
+    before = _processor(pid)
+    top = load.run(port, readings)
+    spent = (_processor(pid) - before) / (top["readingsPerSecond"] * load.seconds)
+    half = load.run(port, readings, top["readingsPerSecond"] / readings / 2)
+    return {**top, "processorMicroseconds": round(spent * 1e6, 2), "atHalf": half}
+
+
+def _processor(pid: int) -> float:
+    """Return the seconds that a process has had of the processor (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def mqtt(agent: AgentProcess, broker: Broker, clients: int) -> dict[str, float]:
@@ -144,15 +132,22 @@ def _text(content: bytes) -> bytes:
     return len(content).to_bytes(2) + content
 
 
+def _memory(agent: AgentProcess, name: str) -> float:
+    """Return megabytes of the process, from proc(5)."""
+    assert agent.process
+    status = Path(f"/proc/{agent.process.pid}/status").read_text()
+    return round(int(status.partition(f"{name}:")[2].split()[0]) / 1000, 1)
+
+
 @contextmanager
-def plain(folder: Path) -> Iterator[int]:
-    """Run the plain handler; give its port."""
+def plain(folder: Path) -> Iterator[tuple[int, int]]:
+    """Run the plain handler; give its port and its process."""
     port = free_port()
     command = [sys.executable, "-m", "tests.benchmarks.plain_flask", str(port)]
     process = subprocess.Popen([*command, str(folder / "plain.csv")], cwd=REPOSITORY)
     try:
         until(lambda: _listens(port), "the plain handler listens", every=0.05)
-        yield port
+        yield port, process.pid
     finally:
         process.kill()
         process.wait()
@@ -191,36 +186,47 @@ def main() -> None:
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=REPOSITORY / "build") as directory:
         folder = Path(directory)
+        load = Load.built(folder, options.clients, options.seconds)
         with Broker(folder / "broker") as broker:
             topics = [{"pattern": "sensors/{sensor_id}/{field}", "stream": "mqtt"}]
             connection = {"host": "127.0.0.1", "port": broker.port, "topics": topics}
-            agent = AgentProcess(folder, {"mqtt": connection})
+            agent = AgentProcess(folder, {"mqtt": connection, "storage": {"budgetBytes": 8 << 30}})
             with _pinned(cores[0], agent):
-                result["rest single"] = measured(agent.port, 1, options)
-                result["rest batches of 100"] = measured(agent.port, 100, options)
-                result["mqtt QoS 1"] = mqtt(agent, broker, options.clients)
                 assert agent.process
-                status = Path(f"/proc/{agent.process.pid}/status").read_text()
+                rest = _memory(agent, "VmRSS")
+                result["rest single"] = measured(load, agent.port, agent.process.pid, 1)
+                result["rest batches of 100"] = measured(load, agent.port, agent.process.pid, 100)
+                result["mqtt QoS 1"] = mqtt(agent, broker, options.clients)
+                peak = _memory(agent, "VmHWM")
                 agent.stop()
-            rows = agent.stored()
+            segments = list((agent.source / "readings").glob("[0-9]*.csv"))
+            rows = sum(path.read_bytes().count(b"\n") - 1 for path in segments)
             size = sum(path.stat().st_size for path in (agent.source / "readings").iterdir())
         result["agent"] = {
-            "peakMemoryMB": int(status.partition("VmHWM:")[2].split()[0]) // 1000,
-            "bytesPerReading": round(size / len(rows), 1),
+            "memoryAtRestMB": rest,
+            "peakMemoryMB": peak,
+            "bytesPerReading": round(size / rows, 1),
         }
-        with _pinned(cores[0], plain(folder)) as port:
-            result["plain handler"] = measured(port, 1, options)
-    times = (
-        result["rest single"]["readingsPerSecond"] / result["plain handler"]["readingsPerSecond"]
-    )
-    result["timesPlain"] = round(times, 1)
+        with _pinned(cores[0], plain(folder)) as address:
+            result["plain handler"] = measured(load, *address, 1)
+    single, other = result["rest single"], result["plain handler"]
+    result["timesPlain"] = {
+        "readingsPerSecond": round(single["readingsPerSecond"] / other["readingsPerSecond"], 1),
+        "readingsPerProcessorSecond": round(
+            other["processorMicroseconds"] / single["processorMicroseconds"], 1
+        ),
+    }
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
-    print("| | readings/s | p50 ms | p99 ms | p99 ms at half the rate |\n|---|---|---|---|---|")
+    print(
+        "| | readings/s | p50 ms | p99 ms | p99 ms at half the rate | µs of the core for each |\n"
+        "|---|---|---|---|---|---|"
+    )
     for name in ("rest single", "rest batches of 100", "mqtt QoS 1", "plain handler"):
         each = result[name]
         half = each.get("atHalf", {}).get("p99Ms", "")
-        cells = (each["readingsPerSecond"], each.get("p50Ms", ""), each.get("p99Ms", ""), half)
+        shown = ("readingsPerSecond", "p50Ms", "p99Ms")
+        cells = [*(each.get(key, "") for key in shown), half, each.get("processorMicroseconds", "")]
         print(f"| {name} | {' | '.join(map(str, cells))} |")
     print(json.dumps({**result["agent"], "timesPlain": result["timesPlain"]}))
 

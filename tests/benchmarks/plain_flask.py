@@ -31,4 +31,7 @@ if __name__ == "__main__":
     from waitress import serve
 
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    serve(application(Path(sys.argv[2])), host="127.0.0.1", port=int(sys.argv[1]), threads=8)
+    serve(
+        application(Path(sys.argv[2])),
+        host="127.0.0.1", port=int(sys.argv[1]), threads=8, connection_limit=1000,
+    )  # fmt: skip

@@ -69,7 +69,7 @@ def test_the_paths_of_influxdb_clients_take_line_protocol(agent: AgentProcess) -
         each["name"]: each for each in agent.request("GET", "/v1/streams").document["streams"]
     }
     assert streams["influx"]["readings"] == 2
-    assert streams["influx"]["lastValues"] == {"measurement": "air", "t": "1.0"}
+    assert streams["influx"]["lastValues"] == {"measurement": "air", "t": "1"}
 
 
 def test_a_repeated_key_is_answered_and_not_stored_again(agent: AgentProcess) -> None:

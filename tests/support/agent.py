@@ -125,12 +125,32 @@ class AgentProcess:
         )
 
     def stored(self, stream: str = "readings") -> list[dict[str, str]]:
-        """Return all rows of a stream, by a reader that knows nothing of the agent."""
-        found = []
-        for path in sorted((self.source / stream).glob("[0-9]*.csv")):
-            with path.open(newline="") as lines:
-                found += list(csv.DictReader(lines, strict=True))
-        return found
+        """Return all rows of a stream."""
+        return stored_rows(self.source / stream)
+
+
+def stored_rows(folder: Path) -> list[dict[str, str]]:
+    """Return what a reader that knows nothing of the agent finds in the files that jobs see."""
+    found = []
+    for path in sorted(folder.glob("[0-9]*.csv")):
+        with path.open(newline="") as lines:
+            found += list(csv.DictReader(lines, strict=True))
+    return found
+
+
+@dataclass(frozen=True)
+class Encryption:
+    """The files of a broker that asks for clients' certificates."""
+
+    authority: Path
+    certificate: Path
+    key: Path
+
+    def lines(self) -> str:
+        return (
+            f"cafile {self.authority}\ncertfile {self.certificate}\nkeyfile {self.key}\n"
+            "require_certificate true\n"
+        )
 
 
 @dataclass
@@ -138,6 +158,7 @@ class Broker:
     """A Mosquitto that keeps its sessions on the disk; it can be killed and started again."""
 
     root: Path
+    encryption: Encryption | None = None
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -146,7 +167,8 @@ class Broker:
             packages.install("mosquitto")
         self.root.mkdir(parents=True, exist_ok=True)
         (self.root / "mosquitto.conf").write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser {getpass.getuser()}\n"
+            f"user {getpass.getuser()}\nlistener {self.port} 127.0.0.1\nallow_anonymous true\n"
+            f"{self.encryption.lines() if self.encryption else ''}"
             f"persistence true\npersistence_location {self.root}/\nautosave_interval 1\n"
             "autosave_on_changes true\nmax_queued_messages 0\nlog_type error\n"
         )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from edge_etl_agent import openapi
 from edge_etl_job import documents as edge
 from edge_etl_job.inspection_document import Inspection
 from edge_etl_job.probe_document import NodeProbe
@@ -33,6 +34,10 @@ def _schema(document: type[msgspec.Struct]) -> Callable[[], str]:
     return render
 
 
+def _openapi() -> str:
+    return json.dumps(openapi.document(), indent=2, ensure_ascii=False) + "\n"
+
+
 GENERATED: dict[str, Callable[[], str | bytes]] = {
     "docs/contracts/job.schema.json": _schema(edge.JobDocument),
     "docs/contracts/manifest.schema.json": _schema(edge.NodeManifest),
@@ -41,6 +46,7 @@ GENERATED: dict[str, Callable[[], str | bytes]] = {
     "docs/contracts/inspection.schema.json": _schema(Inspection),
     "docs/contracts/aggregation.schema.json": _schema(spark.AggregationDocument),
     "docs/contracts/version.schema.json": _schema(spark.VersionManifest),
+    "docs/contracts/agent.openapi.json": _openapi,
     "docs/contracts/report.schema.json": _schema(spark.AggregationReport),
     "docs/reference/edgeetljob.md": reference,
     "charts/pi-edge-spark/files/edgeetljob.crd.yaml": chart.crd,

@@ -1,26 +1,25 @@
 """What the agent has acknowledged is there once, whatever a power cut left of the rest."""
 
-import asyncio
-import csv
 import os
 import shutil
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from edge_etl_agent import segment
 from edge_etl_agent.budget import Budget
 from edge_etl_agent.clock import Clock
 from edge_etl_agent.configuration import Storage
-from edge_etl_agent.records import Reading
-from edge_etl_agent.refusals import Refusal
 from edge_etl_agent.segment import Segment
 from edge_etl_agent.store import Store
+from edge_etl_engine import Intake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.agent import stored_rows
+from tests.support.cluster.kube import until
 from tests.support.edge import Pi
 
 NOON = 1_772_366_400_000_000
@@ -51,19 +50,36 @@ class Agent:
     root: Path
     time: Time = field(default_factory=Time)
     state: Path | None = None
+    intake: Intake = field(default_factory=lambda: Intake(1000, 1 << 20))
 
     def store(self, **storage: Any) -> Store:
         settings = Storage(**storage)
         budget = Budget(self.root, self.root, self.state, settings)
         return Store(self.root, settings, self.time.clock(), budget)
 
+    def put(
+        self, ticket: int, time: int | None = NOON, stream: str = "readings",
+        key: str | None = None, again: bool = True, **values: str,
+    ) -> None:  # fmt: skip
+        """Let a reading arrive."""
+        values = {"sensor_id": "a", "n": str(ticket)} | values
+        payload = values if time is None else {"timestamp": time} | values
+        self.intake.put(stream, [], None, msgspec.json.encode(payload), key, again, ticket)
+
+    def stored(self, store: Store) -> dict[int, str | None]:
+        """Store what has arrived; return the tickets that are settled, with why if refused."""
+        while parts := self.intake.take(0):
+            for part in parts:
+                store.store(part)
+        return {ticket: refusal and refusal[0] for ticket, refusal in self.intake.settled()}
+
+    def append(self, store: Store, ticket: int, *rest: Any, **others: Any) -> str | None:
+        """Let a reading arrive and be stored; return why it was refused."""
+        self.put(ticket, *rest, **others)
+        return self.stored(store)[ticket]
+
     def rows(self, stream: str = "readings") -> list[dict[str, str]]:
-        """Return what an independent reader finds in the files that jobs see."""
-        found = []
-        for path in sorted((self.root / stream).glob("[0-9]*.csv")):
-            with path.open(newline="") as lines:
-                found += list(csv.DictReader(lines, strict=True))
-        return found
+        return stored_rows(self.root / stream)
 
 
 @pytest.fixture
@@ -71,148 +87,152 @@ def agent(tmp_path: Path) -> Agent:
     return Agent(tmp_path)
 
 
-def reading(number: int, time: int | None = NOON) -> Reading:
-    return Reading(time, {"sensor_id": "a", "n": str(number)})
-
-
-async def test_readings_are_there_for_jobs_when_the_store_is_closed(agent: Agent) -> None:
-    async with agent.store() as store:
-        assert await store.append("readings", [reading(1), reading(2, None)])
+def test_readings_are_there_for_jobs_when_the_store_is_closed(agent: Agent) -> None:
+    with agent.store() as store:
+        agent.put(1)
+        agent.put(2, None)
+        agent.put(3, None)
+        assert agent.stored(store) == {1: None, 2: None, 3: None}
         assert list((agent.root / "readings").glob("[0-9]*.csv")) == []  # nothing that still grows
     assert agent.rows() == [
         {"timestamp": "2026-03-01T12:00:00Z", "sensor_id": "a", "n": "1"},
         {"timestamp": "2026-03-01T12:00:00Z", "sensor_id": "a", "n": "2"},
+        {"timestamp": "2026-03-01T12:00:00.000001Z", "sensor_id": "a", "n": "3"},
     ]
 
 
-async def test_a_key_is_stored_once_also_by_the_next_process(agent: Agent) -> None:
-    async with agent.store() as store:
-        both = (store.append("readings", [reading(1)], "k") for _ in range(2))
-        assert sorted(await asyncio.gather(*both)) == [False, True]
-        assert await store.append("other", [reading(2)], "k")
-    async with agent.store() as store:
-        assert not await store.append("readings", [reading(1)], "k")
-        assert await store.append("readings", [reading(3)], "k", again=False)
-    assert [row["n"] for row in agent.rows()] == ["1", "3"]
+def test_a_key_is_stored_once_also_by_the_next_process(agent: Agent) -> None:
+    with agent.store() as store:
+        for ticket in (1, 2):
+            agent.put(ticket, key="k")
+        agent.put(3, stream="other", key="k")
+        assert agent.stored(store) == {1: None, 2: None, 3: None}
+    assert [row["n"] for row in agent.rows("other")] == ["3"]
+    with agent.store() as store:
+        agent.append(store, 4, key="k")
+        agent.append(store, 5, key="k", again=False)
+    assert [row["n"] for row in agent.rows()] == ["1", "5"]
 
 
-async def test_old_keys_are_forgotten_and_numbers_go_on(agent: Agent) -> None:
+def test_old_keys_are_forgotten_and_numbers_go_on(agent: Agent) -> None:
     for number in range(4):
-        async with agent.store(keys=2) as store:
-            await store.append("readings", [reading(number)], f"k{number}")
-    async with agent.store(keys=2) as store:
-        assert not await store.append("readings", [reading(9)], "k3")
-        assert await store.append("readings", [reading(9)], "k0")
+        with agent.store(keys=2) as store:
+            agent.append(store, number, key=f"k{number}")
+    with agent.store(keys=2) as store:
+        agent.append(store, 8, key="k3")
+        agent.append(store, 9, key="k0")
+    assert [row["n"] for row in agent.rows()] == ["0", "1", "2", "3", "9"]
     folder = agent.root / "readings"
     assert len(list(folder.glob(".*.commits"))) < 5
     for path in folder.glob("[0-9]*.csv"):
         path.unlink()
-    async with agent.store() as store:
-        await store.append("readings", [reading(5)])
+    with agent.store() as store:
+        agent.append(store, 5)
     assert [path.name for path in folder.glob("[0-9]*.csv")] == ["0000000006.csv"]
 
 
-async def test_a_new_column_begins_a_new_segment(agent: Agent) -> None:
-    async with agent.store() as store:
-        await store.append("readings", [reading(1)])
-        await store.append("readings", [Reading(NOON, {"sensor_id": "b", "new": "x"})])
-        await store.append("readings", [reading(2)])
+def test_a_new_column_begins_a_new_segment(agent: Agent) -> None:
+    with agent.store() as store:
+        agent.append(store, 1)
+        agent.append(store, 2, new="x")
+        agent.append(store, 3)
     assert len(list((agent.root / "readings").glob("[0-9]*.csv"))) == 2
     assert [(row["n"], row.get("new")) for row in agent.rows()] == [
-        ("1", None), ("", "x"), ("2", ""),
+        ("1", None), ("2", "x"), ("3", ""),
     ]  # fmt: skip
 
 
-async def test_large_and_old_segments_are_closed(agent: Agent) -> None:
-    async with agent.store(segment_bytes=50) as store:
+def test_large_and_old_segments_are_closed(agent: Agent) -> None:
+    with agent.store(segment_bytes=50) as store:
         for number in range(4):
-            await store.append("readings", [reading(number)])
+            agent.append(store, number)
         assert len(list((agent.root / "readings").glob("[0-9]*.csv"))) == 1
-    async with agent.store(segment_seconds=1) as store:
-        await store.append("readings", [reading(9)])
-        async with asyncio.timeout(20):
-            while len(agent.rows()) < 5:
-                await asyncio.sleep(0.05)
+    with agent.store(segment_seconds=1) as store:
+        agent.append(store, 9)
+
+        def closed() -> bool:
+            store.tick()
+            return len(agent.rows()) == 5
+
+        until(closed, "the segment is closed", every=0.05)
 
 
-async def test_names_and_numbers_of_things_are_limited(agent: Agent) -> None:
-    async with agent.store(streams=1, columns=3, waiting=1) as store:
-        await store.append("readings", [reading(1)])
-        wide = Reading(NOON, {"a": "1", "b": "2"})
-        for stream, readings, message in (
-            ("../etc", [reading(1)], "is no stream"),
-            ("second", [reading(1)], "1 streams already"),
-            ("readings", [wide], "more than 3 columns"),
-        ):
-            with pytest.raises(Refusal, match=message):
-                await store.append(stream, readings)
+def test_names_and_numbers_of_things_are_limited(agent: Agent) -> None:
+    with agent.store(streams=1, columns=3) as store:
+        agent.put(1)
+        agent.put(2, more="x")
+        agent.put(3)
+        agent.put(4, stream="second")
         # One that has too many columns does not take others with it.
-        together = [store.append("readings", [reading(2)])]
-        outcomes = await asyncio.gather(*together, return_exceptions=True)
-        assert outcomes == [True]
-    assert [row["n"] for row in agent.rows()] == ["1", "2"]
+        assert agent.stored(store) == {1: None, 2: "BadReading", 3: None, 4: "BadReading"}
+    assert [row["n"] for row in agent.rows()] == ["1", "3"]
 
 
-async def test_when_too_much_waits_senders_are_told(agent: Agent) -> None:
-    async with agent.store(waiting=2) as store:
-        three = (store.append("readings", [reading(number)]) for number in range(3))
-        outcomes = await asyncio.gather(*three, return_exceptions=True)
-        assert outcomes[:2] == [True, True]
-        assert isinstance(outcomes[2], Refusal)
-        assert outcomes[2].status == 429
+def test_when_too_much_waits_senders_are_told(agent: Agent) -> None:
+    agent.intake = Intake(2, 1 << 20)
+    with agent.store() as store:
+        agent.put(1)
+        agent.put(2)
+        with pytest.raises(ValueError, match="Busy"):
+            agent.put(3)
+        agent.stored(store)
+        assert agent.append(store, 4) is None
 
 
-async def test_undated_readings_wait_until_the_clock_is_right(agent: Agent) -> None:
+def test_undated_readings_wait_until_the_clock_is_right(agent: Agent) -> None:
     time = agent.time = Time(wall=5_000_000, since_boot=7_000_000, right=False)
-    async with agent.store() as store:
-        await store.append("readings", [reading(1, None), reading(2)])
+    with agent.store() as store:
+        agent.put(1, None, key="k1")
+        agent.put(2)
+        assert agent.stored(store) == {1: None, 2: None}
         time.since_boot += 1_000_000
-        await store.append("readings", [reading(3, None)])
+        agent.append(store, 3, None)
     assert [row["n"] for row in agent.rows()] == ["2"]
+    with agent.store() as store:
+        agent.append(store, 1, None, key="k1")  # sent again: it waits already
     # A second later a time server sets the clock, in the next process but the same boot.
     time.wall, time.since_boot, time.right = NOON, 9_000_000, True
-    await moved(agent, 3)
+    moved(agent)
     assert [(row["n"], row["timestamp"]) for row in agent.rows()] == [
         ("2", "2026-03-01T12:00:00Z"),
         ("1", "2026-03-01T11:59:58Z"),
         ("3", "2026-03-01T11:59:59Z"),
     ]
-    assert list((agent.root / ".undated").glob("[0-9]*.csv")) == []
+    with agent.store() as store:
+        agent.append(store, 1, key="k1")
+    assert len(agent.rows()) == 3
 
 
-async def test_undated_readings_of_an_earlier_boot_have_no_time(agent: Agent) -> None:
+def test_undated_readings_of_an_earlier_boot_have_no_time(agent: Agent) -> None:
     agent.time.right = False
-    async with agent.store() as store:
-        await store.append("readings", [reading(1, None)])
+    with agent.store() as store:
+        agent.append(store, 1, None)
     agent.time = Time(boot="second")
-    await moved(agent, 1)
+    moved(agent)
     assert [row["timestamp"] for row in agent.rows()] == [""]
 
 
-async def moved(agent: Agent, rows: int) -> None:
-    async with agent.store(), asyncio.timeout(20):
-        while list((agent.root / ".undated").glob("[0-9]*.csv")):
-            await asyncio.sleep(0.02)
-    assert len(agent.rows()) == rows
+def moved(agent: Agent) -> None:
+    with agent.store() as store:
+        store.tick()
+        assert list((agent.root / ".undated").glob("[0-9]*.csv")) == []
 
 
-async def test_the_budget_refuses_or_drops_as_it_is_told(agent: Agent) -> None:
-    async with agent.store(budget_bytes=400, segment_bytes=60) as store:
-        appends = [store.append("readings", [reading(number)]) for number in range(30)]
-        outcomes = [(await asyncio.gather(each, return_exceptions=True))[0] for each in appends]
-        refusals = [each.status for each in outcomes if isinstance(each, Refusal)]
-        assert set(refusals) == {507}
-        assert outcomes[: -len(refusals)] == [True] * (30 - len(refusals))
-    kept = [row["n"] for row in agent.rows()]
-    assert kept == [str(number) for number in range(len(kept))]
-    async with agent.store(budget_bytes=400, segment_bytes=60, on_full="DropOldest") as store:
-        for number in range(10, 14):
-            await store.append("readings", [reading(number)])
+def test_the_budget_refuses_or_drops_as_it_is_told(agent: Agent) -> None:
+    with agent.store(budget_bytes=400, segment_bytes=60) as store:
+        outcomes = [agent.append(store, number) for number in range(30)]
+    stored = outcomes.count(None)
+    assert 0 < stored < 30
+    assert outcomes == [None] * stored + ["Full"] * (30 - stored)
+    assert [row["n"] for row in agent.rows()] == [str(number) for number in range(stored)]
+    with agent.store(budget_bytes=400, segment_bytes=60, on_full="DropOldest") as store:
+        for number in range(50, 54):
+            assert agent.append(store, number) is None
         assert store.budget.dropped
-    assert [row["n"] for row in agent.rows()][-4:] == ["10", "11", "12", "13"]
+    assert [row["n"] for row in agent.rows()][-4:] == ["50", "51", "52", "53"]
 
 
-async def test_what_every_job_has_delivered_is_removed(tmp_path: Path) -> None:
+def test_what_every_job_has_delivered_is_removed(tmp_path: Path) -> None:
     pi = Pi.at(tmp_path)
     states = tmp_path / "states" / "garden"
     states.mkdir(parents=True)
@@ -223,25 +243,25 @@ async def test_what_every_job_has_delivered_is_removed(tmp_path: Path) -> None:
             "fields": [{"name": "sensor_id", "type": "string"}, {"name": "n", "type": "double"}]
         }
     }
-    await stored(agent, 1)
+    store(agent, 1)
     pi.run("20260301-120000", **numbers)
-    await stored(agent, 2)
+    store(agent, 2)
     assert [row["n"] for row in agent.rows()] == ["2"]
     pi.run("20260301-120001", **numbers)
     # A second job reads the same files, but has seen only the first until now.
     shutil.copytree(pi.state, states / "other")
-    await stored(agent, 3)
+    store(agent, 3)
     assert [row["n"] for row in agent.rows()] == ["3"]
     pi.run("20260301-120002", **numbers)
-    await stored(agent, 4)
+    store(agent, 4)
     assert [row["n"] for row in agent.rows()] == ["3", "4"]
 
 
-async def stored(agent: Agent, number: int) -> None:
+def store(agent: Agent, number: int) -> None:
     """Store a reading, in a process that has looked after what it may remove."""
-    async with agent.store(keep_delivered_seconds=0) as store:
+    with agent.store(keep_delivered_seconds=0) as store:
         store.budget.prune()
-        await store.append("readings", [reading(number)])
+        agent.append(store, number)
 
 
 @settings(max_examples=60, deadline=None)
@@ -290,9 +310,3 @@ def test_a_power_cut_leaves_whole_commits(
     assert len(kept) in ends[whole:]
     assert content.startswith(kept)
     assert segment.remembered(folder, 100) == [f"k{each}" for each in range(ends.index(len(kept)))]
-
-
-@pytest.fixture(autouse=True)
-async def _ends() -> AsyncIterator[None]:
-    yield
-    assert len(asyncio.all_tasks()) <= 2

@@ -1,5 +1,7 @@
 //! The engine of the edge program: CSV in; clean rows, rejected rows and features out.
 
+#[cfg(feature = "agent")]
+pub mod agent;
 pub mod blocks;
 pub mod buckets;
 pub mod calendar;

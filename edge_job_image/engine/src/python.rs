@@ -190,6 +190,8 @@ fn sha256(content: &[u8]) -> String {
 
 #[pymodule]
 fn edge_etl_engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    #[cfg(feature = "agent")]
+    crate::agent::python::register(module)?;
     module.add_class::<Listing>()?;
     module.add_function(wrap_pyfunction!(sha256, module)?)?;
     module.add_function(wrap_pyfunction!(discover, module)?)?;

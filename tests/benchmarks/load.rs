@@ -1,0 +1,151 @@
+//! Requests of many clients, each with a connection that stays: for `make bench-agent`.
+//!
+//! `load ADDRESS FILE CLIENTS SECONDS RATE`: posts the file as JSON, RATE times a second by all
+//! together, or, when it is 0, as often as it is answered. Prints JSON: requests answered with 200,
+//! others, and the latencies in milliseconds.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Of those who send as often as they are answered.
+const THREADS: usize = 4;
+
+struct Client {
+    stream: BufReader<TcpStream>,
+    request: Vec<u8>,
+    line: String,
+    rest: Vec<u8>,
+}
+
+impl Client {
+    fn new(address: &str, body: &[u8]) -> Self {
+        let stream = TcpStream::connect(address).expect("the server listens");
+        stream.set_nodelay(true).expect("a TCP socket");
+        let mut request = format!(
+            "POST /v1/readings HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n",
+            body.len()
+        )
+        .into_bytes();
+        request.extend_from_slice(body);
+        Self { stream: BufReader::new(stream), request, line: String::new(), rest: Vec::new() }
+    }
+
+    fn send(&mut self) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(&self.request)
+    }
+
+    /// Reads the answer; says whether it is 200.
+    fn receive(&mut self) -> std::io::Result<bool> {
+        let mut length = 0;
+        let mut fine = None;
+        loop {
+            self.line.clear();
+            if self.stream.read_line(&mut self.line)? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            let line = self.line.trim_end();
+            if line.is_empty() {
+                break;
+            }
+            fine = fine.or(Some(line.starts_with("HTTP/1.1 200")));
+            if let Some((name, value)) = line.split_once(':') {
+                if name.eq_ignore_ascii_case("content-length") {
+                    length = value.trim().parse().expect("a length");
+                }
+            }
+        }
+        self.rest.resize(length, 0);
+        self.stream.read_exact(&mut self.rest)?;
+        Ok(fine == Some(true))
+    }
+}
+
+/// Latencies in microseconds, and how many answers were others than 200.
+type Found = (Vec<u64>, u64);
+
+fn note(client: &mut Client, sent: Instant, found: &mut Found) {
+    match client.receive().expect("an answer") {
+        true => found.0.push(sent.elapsed().as_micros() as u64),
+        false => found.1 += 1,
+    }
+}
+
+/// Keeps one request of each client under way. To be woken for each answer would cost the server
+/// more than the answer, since both are on this machine.
+fn as_often_as_answered(clients: &mut [Client], end: Instant) -> Found {
+    let mut found = Found::default();
+    while Instant::now() < end {
+        let sent: Vec<Instant> = clients
+            .iter_mut()
+            .map(|client| {
+                client.send().expect("a connection");
+                Instant::now()
+            })
+            .collect();
+        for (client, sent) in clients.iter_mut().zip(sent) {
+            note(client, sent, &mut found);
+        }
+    }
+    found
+}
+
+/// Sends when it is due. What waits for an earlier answer counts as well.
+fn paced(mut client: Client, mut due: Instant, pause: Duration, end: Instant) -> Found {
+    let mut found = Found::default();
+    loop {
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        if Instant::now() >= end {
+            return found;
+        }
+        client.send().expect("a connection");
+        note(&mut client, due, &mut found);
+        due += pause;
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let number = |place: usize| arguments[place].parse::<f64>().expect("a number");
+    let (address, clients, rate) = (arguments[1].clone(), number(3) as usize, number(5));
+    let body = std::fs::read(&arguments[2]).expect("the body");
+    let begin = Instant::now();
+    let end = begin + Duration::from_secs_f64(number(4));
+    let threads: Vec<_> = if rate > 0.0 {
+        let pause = Duration::from_secs_f64(clients as f64 / rate);
+        let begun = |place| begin + pause.mul_f64(place as f64 / clients as f64);
+        let each = |place| (Client::new(&address, &body), begun(place));
+        let paced = |(client, due)| thread::spawn(move || paced(client, due, pause, end));
+        (0..clients).map(each).collect::<Vec<_>>().into_iter().map(paced).collect()
+    } else {
+        let mut waiting: Vec<_> = (0..clients).map(|_| Client::new(&address, &body)).collect();
+        let share = clients.div_ceil(THREADS);
+        let mut threads = Vec::new();
+        while !waiting.is_empty() {
+            let mut own = waiting.split_off(waiting.len().saturating_sub(share));
+            threads.push(thread::spawn(move || as_often_as_answered(&mut own, end)));
+        }
+        threads
+    };
+    let (mut latencies, mut others) = (Vec::new(), 0);
+    for thread in threads {
+        let (more, failed) = thread.join().expect("a client");
+        latencies.extend(more);
+        others += failed;
+    }
+    let seconds = begin.elapsed().as_secs_f64();
+    latencies.sort_unstable();
+    let part = |share: f64| {
+        let place = (latencies.len() as f64 * share) as usize;
+        latencies.get(place.min(latencies.len().saturating_sub(1))).copied().unwrap_or(0) as f64
+            / 1e3
+    };
+    println!(
+        "{{\"answered\":{},\"others\":{others},\"seconds\":{seconds},\"p50Ms\":{},\"p99Ms\":{}}}",
+        latencies.len(),
+        part(0.5),
+        part(0.99)
+    );
+}
