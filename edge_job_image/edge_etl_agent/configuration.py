@@ -51,6 +51,8 @@ class Mqtt(Section, frozen=True):
     topics: Annotated[tuple[Topic, ...], msgspec.Meta(min_length=1)] = (
         Topic("sensors/{sensor_id}/{field}"),
     )
+    share: str | None = None
+    """Agents that give the same name have each message go to one of them, not to all."""
     status_topic: str = "edge-etl/{node}/status"
     """`online`, or, as the last will, `offline`; retained."""
     session_hours: Count = 168

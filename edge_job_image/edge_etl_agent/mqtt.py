@@ -156,11 +156,13 @@ class Subscriber:
         self._failures = 0
         self._session = self._session_id(new=not flags.session_present)
         five = self._mqtt.version == "5"
+        share = f"$share/{self._mqtt.share}/" if self._mqtt.share else ""
         for pattern in self._patterns:
+            wanted = share + pattern.filter
             if five:
-                client.subscribe(pattern.filter, options=SubscribeOptions(1, retainHandling=2))
+                client.subscribe(wanted, options=SubscribeOptions(1, retainHandling=2))
             else:
-                client.subscribe(pattern.filter, 1)
+                client.subscribe(wanted, 1)
         client.publish(self._status, "online", qos=1, retain=True)
         self._counters.mqtt_connected = True
         log.info("connected to the broker", extra={"event": "mqtt", "host": self._mqtt.host})

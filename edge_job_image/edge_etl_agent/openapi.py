@@ -119,8 +119,9 @@ def _description() -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     time = {
-        "description": "ISO 8601, UTC without a zone; or a number since 1970 in s, ms, µs or ns.",
-        "type": ["string", "number"],
+        "description": "ISO 8601, UTC without a zone; or a number since 1970 in s, ms, µs or ns. "
+        "An object is no time, but columns like any other.",
+        "type": ["string", "number", "null", "object"],
     }
     reading = {
         "description": "A value for each column; objects within become columns with joined names.",

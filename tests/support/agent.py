@@ -159,6 +159,8 @@ class Broker:
 
     root: Path
     encryption: Encryption | None = None
+    address: str = "127.0.0.1"
+    """Where it listens; it can be asked there and at 127.0.0.1."""
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -167,7 +169,7 @@ class Broker:
             packages.install("mosquitto")
         self.root.mkdir(parents=True, exist_ok=True)
         (self.root / "mosquitto.conf").write_text(
-            f"user {getpass.getuser()}\nlistener {self.port} 127.0.0.1\nallow_anonymous true\n"
+            f"user {getpass.getuser()}\nlistener {self.port} {self.address}\nallow_anonymous true\n"
             f"{self.encryption.lines() if self.encryption else ''}"
             f"persistence true\npersistence_location {self.root}/\nautosave_interval 1\n"
             "autosave_on_changes true\nmax_queued_messages 0\nlog_type error\n"
