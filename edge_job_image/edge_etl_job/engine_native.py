@@ -38,7 +38,7 @@ _MOST: Final = sys.float_info.max
 """The greatest double: JSON has no infinity, and no cell is beyond it."""
 MOST_SERIES: Final = 65_536
 """Series that are remembered from run to run: those that were heard of last."""
-_BUDGET: Final = 16 << 20
+_BUDGET: Final = 14 << 20
 """Bytes of rows that the engine holds before it sets some aside on the disk."""
 
 

@@ -147,9 +147,9 @@ impl<'a> Buckets<'a> {
         let Some(bucket) = self.open.remove(&number) else { return Ok(()) };
         let memory = bucket.memory;
         self.memory -= memory;
-        // What is being written may take half as much again as what is open.
+        // What is being written may take twice as much as what is open.
         let writing = |this: &Self| this.writing.iter().map(|(_, memory)| memory).sum::<usize>();
-        while !self.writing.is_empty() && writing(self) + memory > self.plan.budget / 2 * 3 {
+        while !self.writing.is_empty() && writing(self) + memory > 2 * self.plan.budget {
             self.await_oldest()?;
         }
         let (plan, folder) = (self.plan, self.folder);

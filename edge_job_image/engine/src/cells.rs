@@ -1,7 +1,12 @@
 //! The cells of a line.
 
+use std::borrow::Cow;
+
 use crate::reason::{Reason, Rejection};
 use crate::shown;
+
+/// A cell, as it stands in its line where that is possible.
+pub type Cell<'a> = Cow<'a, [u8]>;
 
 /// Bytes of a line; a longer one is no reading.
 pub const MAX_LINE: usize = 65_536;
@@ -59,14 +64,14 @@ pub fn shown(bytes: &[u8]) -> String {
 }
 
 /// The cells of a line of text, without quotes and without blanks at their ends.
-pub fn split(
-    text: &[u8],
+pub fn split<'a>(
+    text: &'a [u8],
     delimiter: u8,
     repr: &dyn Fn(&str) -> String,
-) -> Result<Vec<Vec<u8>>, Rejection> {
+) -> Result<Vec<Cell<'a>>, Rejection> {
     if !text.contains(&b'"') {
         let cells = text.split(|&byte| byte == delimiter);
-        return Ok(cells.map(|cell| trimmed(cell).to_vec()).collect());
+        return Ok(cells.map(|cell| Cow::Borrowed(trimmed(cell))).collect());
     }
     let mut cells = Vec::new();
     let mut rest = text;
@@ -84,12 +89,12 @@ pub fn split(
             }
             more = !rest.is_empty();
             rest = rest.get(1..).unwrap_or_default();
-            cell = trimmed(&content).to_vec();
+            cell = Cow::Owned(trimmed(&content).to_vec());
         } else {
             let end = rest.iter().position(|&byte| byte == delimiter);
             more = end.is_some();
             let length = end.unwrap_or(rest.len());
-            cell = trimmed(&rest[..length]).to_vec();
+            cell = Cow::Borrowed(trimmed(&rest[..length]));
             rest = rest.get(length + 1..).unwrap_or_default();
         }
         cells.push(cell);

@@ -1,8 +1,9 @@
 //! A block of lines to clean rows and rejected ones.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use crate::cells::{is_blank, raw, split, text_of, trimmed};
+use crate::cells::{Cell, is_blank, raw, split, text_of, trimmed};
 use crate::lines::Lines;
 use crate::number;
 use crate::plan::{Dialect, Field, Plan, order};
@@ -143,13 +144,21 @@ impl<'a> Cleaner<'a> {
     fn odd_line(&mut self, block: &[u8], start: usize, batch: &mut Batch) -> usize {
         let rest = &block[start..];
         let length = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+        let line = &rest[..length];
         let rows = batch.rows.len();
-        if let Err(rejection) = self.odd_row(&rest[..length], &mut batch.rows) {
+        let (cells, refused) = match self.cells(line) {
+            Ok(cells) => {
+                let refused = self.row(&cells, &mut batch.rows).err();
+                (Some(cells), refused)
+            }
+            Err(refused) => (None, Some(refused)),
+        };
+        if let Some(rejection) = refused {
             batch.rows.truncate(rows);
             let encoding = self.dialect.encoding;
             let offset = batch.bytes + self.size_before(block, start);
-            let size = encoding.size(&rest[..length]) + encoding.newline();
-            self.refuse(&rest[..length], rejection, (offset, size), batch);
+            let size = encoding.size(line) + encoding.newline();
+            self.refuse((line, cells.as_deref()), rejection, (offset, size), batch);
         }
         start + length + 1
     }
@@ -157,9 +166,7 @@ impl<'a> Cleaner<'a> {
     /// Notes how the times of a block are written.
     pub fn observe(&self, block: &[u8], evidence: &mut Evidence<'_>) {
         for line in block.split(|&byte| byte == b'\n') {
-            let cells = text_of(line)
-                .and_then(|text| split(text, self.dialect.delimiter as u8, self.outside.repr));
-            if let Ok(cells) = cells
+            if let Ok(cells) = self.cells(line)
                 && cells.len() == self.dialect.columns.len()
                 && let Some(time) = self.time_cell(&cells)
                 && !self.plan.nulls.contain(&time)
@@ -177,13 +184,13 @@ impl<'a> Cleaner<'a> {
     /// Rejects a line that is too long for a block: its first bytes, and how many there were.
     pub fn too_long(&self, line: &[u8], size: u64, batch: &mut Batch) {
         if let Err(rejection) = text_of(line) {
-            self.refuse(line, rejection, (batch.bytes, size), batch);
+            self.refuse((line, None), rejection, (batch.bytes, size), batch);
         }
         batch.lines += 1;
         batch.bytes += size;
     }
 
-    fn row(&mut self, cells: &[Vec<u8>], rows: &mut Table) -> Result<(), Rejection> {
+    fn row(&mut self, cells: &[Cell<'_>], rows: &mut Table) -> Result<(), Rejection> {
         if cells.len() != self.dialect.columns.len() {
             return Err(self.wrong_count(cells.len()));
         }
@@ -208,12 +215,15 @@ impl<'a> Cleaner<'a> {
     }
 
     /// The cell of a row's time, which can be spread over several; None when all are null.
-    fn time_cell(&self, cells: &[Vec<u8>]) -> Option<Vec<u8>> {
-        let parts = self.dialect.times.iter().map(|&at| cells[at].as_slice());
+    fn time_cell<'l>(&self, cells: &'l [Cell<'_>]) -> Option<Cell<'l>> {
+        let parts = self.dialect.times.iter().map(|&at| &*cells[at]);
         if parts.clone().all(|part| self.plan.nulls.contain(part)) {
             return None;
         }
-        Some(trimmed(&parts.collect::<Vec<_>>().join(&b' ')).to_vec())
+        if let [only] = *self.dialect.times {
+            return Some(Cow::Borrowed(&cells[only]));
+        }
+        Some(Cow::Owned(trimmed(&parts.collect::<Vec<_>>().join(&b' ')).to_vec()))
     }
 
     fn value(&self, field: &Field, cell: &[u8], column: &mut Column) -> Result<(), Rejection> {
@@ -287,15 +297,19 @@ impl<'a> Cleaner<'a> {
         self.plan.thousands.and_then(|mark| number::ungrouped(cell, mark as u8))
     }
 
-    /// A line that is perhaps no clean row: read by the letter.
-    fn odd_row(&mut self, line: &[u8], rows: &mut Table) -> Result<(), Rejection> {
-        let text = text_of(line)?;
-        let cells = split(text, self.dialect.delimiter as u8, self.outside.repr)?;
-        self.row(&cells, rows)
+    /// The cells of a line, read by the letter.
+    fn cells<'l>(&self, line: &'l [u8]) -> Result<Vec<Cell<'l>>, Rejection> {
+        split(text_of(line)?, self.dialect.delimiter as u8, self.outside.repr)
     }
 
     #[cold]
-    fn refuse(&self, line: &[u8], found: Rejection, (offset, size): (u64, u64), batch: &mut Batch) {
+    fn refuse(
+        &self,
+        (line, cells): (&[u8], Option<&[Cell<'_>]>),
+        found: Rejection,
+        (offset, size): (u64, u64),
+        batch: &mut Batch,
+    ) {
         let delimiter = self.dialect.delimiter as u8;
         let comment = self.plan.comment.as_bytes();
         let is_comment = !comment.is_empty() && line.starts_with(comment);
@@ -303,10 +317,9 @@ impl<'a> Cleaner<'a> {
             return;
         }
         let Rejection { mut reason, mut detail } = found;
-        let cells = text_of(line).and_then(|text| split(text, delimiter, self.outside.repr));
-        if let Ok(cells) = cells {
+        if let Some(cells) = cells {
             let names = self.dialect.columns.iter().map(String::as_bytes);
-            if cells.iter().map(Vec::as_slice).eq(names) {
+            if cells.iter().map(|cell| &**cell).eq(names) {
                 reason = Reason::RepeatedHeader;
                 detail = "the header comes again".to_owned();
             } else if reason == Reason::WrongFieldCount {

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 type Job<'a, T> = Box<dyn FnOnce(&mut T) + Send + 'a>;
+type Ahead<'a> = Box<dyn FnOnce() + Send + 'a>;
 
 /// What a job will return.
 pub enum Ticket<R> {
@@ -29,6 +30,7 @@ impl<R> Ticket<R> {
 /// Threads, each with tools of its own.
 pub struct Crew<'a, T> {
     jobs: Option<Sender<Job<'a, T>>>,
+    ahead: Option<Sender<Ahead<'a>>>,
     /// The tools of the thread that submits jobs.
     pub tools: T,
     pub threads: usize,
@@ -47,6 +49,16 @@ impl<'a, T> Crew<'a, T> {
         drop(jobs.send(job));
         Ticket::Waiting(receiver)
     }
+
+    /// Reads ahead in a thread of its own, which does not wait for any other job.
+    pub fn ahead<R: Send + 'a>(&mut self, job: impl FnOnce() -> R + Send + 'a) -> Ticket<R> {
+        let Some(jobs) = &self.ahead else {
+            return Ticket::Ready(job());
+        };
+        let (sender, receiver) = channel();
+        drop(jobs.send(Box::new(move || drop(sender.send(job())))));
+        Ticket::Waiting(receiver)
+    }
 }
 
 /// Runs `work` with a crew of so many threads; jobs that nobody waits for are dropped in the end.
@@ -56,15 +68,17 @@ pub fn with<'a, T: Send, R>(
     work: impl FnOnce(&mut Crew<'a, T>) -> R,
 ) -> io::Result<R> {
     if threads < 2 {
-        return Ok(work(&mut Crew { jobs: None, tools: tools()?, threads: 1 }));
+        return Ok(work(&mut Crew { jobs: None, ahead: None, tools: tools()?, threads: 1 }));
     }
     let (sender, receiver) = channel::<Job<'a, T>>();
     let receiver = Mutex::new(receiver);
     let ended = AtomicBool::new(false);
-    let mut crew = Crew { jobs: Some(sender), tools: tools()?, threads };
-    // The thread that submits has work of its own: it reads, and puts together what is done.
+    let (ahead, reads) = channel::<Ahead<'a>>();
+    let mut crew = Crew { jobs: Some(sender), ahead: Some(ahead), tools: tools()?, threads };
+    // The thread that submits has work of its own: it puts together what is done.
     let all_tools: Vec<T> = (0..threads).map(|_| tools()).collect::<io::Result<_>>()?;
     thread::scope(|scope| {
+        scope.spawn(move || reads.iter().for_each(|read| read()));
         for mut tools in all_tools {
             let (receiver, ended) = (&receiver, &ended);
             scope.spawn(move || {

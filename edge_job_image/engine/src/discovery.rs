@@ -15,7 +15,8 @@ use crate::glob::Pattern;
 pub struct Found {
     /// Relative to the source; bytes that are not UTF-8 are shown as `\xff`.
     pub name: String,
-    pub path: PathBuf,
+    /// Its path, where the name does not say it.
+    raw: Option<PathBuf>,
     pub device: u64,
     pub inode: u64,
     pub size: u64,
@@ -25,11 +26,11 @@ pub struct Found {
 }
 
 impl Found {
-    fn new(name: String, path: PathBuf, state: &Metadata) -> Self {
+    fn new(name: String, raw: Option<PathBuf>, state: &Metadata) -> Self {
         let nanoseconds = |seconds: i64, rest: i64| seconds * 1_000_000_000 + rest;
         Self {
             name,
-            path,
+            raw,
             device: state.dev(),
             inode: state.ino(),
             size: state.size(),
@@ -39,8 +40,9 @@ impl Found {
     }
 }
 
-/// What a source holds, in the order of the names.
+/// What a source holds.
 pub struct Listing {
+    source: PathBuf,
     pub files: Vec<Found>,
     /// Directories that could not be listed.
     pub unreadable: Vec<String>,
@@ -50,27 +52,39 @@ pub struct Listing {
 
 impl Listing {
     /// A digest of all that is known of the files: it is the same as long as nothing changed.
+    ///
+    /// It is the sum of a digest of each, so that their order does not matter: to sort them takes
+    /// longer.
     pub fn digest(&self) -> u128 {
-        let mut hasher = Hasher::new();
-        for file in &self.files {
-            hasher.write(file.name.as_bytes());
-            hasher.write(&[0]);
+        let mut bytes = vec![];
+        self.files.iter().fold(0, |sum, file| {
+            bytes.clear();
             for number in [file.device, file.inode, file.size] {
-                hasher.write(&number.to_le_bytes());
+                bytes.extend_from_slice(&number.to_le_bytes());
             }
             for time in [file.modified, file.changed] {
-                hasher.write(&time.to_le_bytes());
+                bytes.extend_from_slice(&time.to_le_bytes());
             }
-        }
-        hasher.finish_128()
+            bytes.extend_from_slice(file.name.as_bytes());
+            u128::wrapping_add(sum, Hasher::oneshot(&bytes))
+        })
+    }
+
+    /// The files in the order of their names, each with its path.
+    pub fn sorted(&self) -> Vec<(&Found, PathBuf)> {
+        let path = |file: &Found| file.raw.clone().unwrap_or_else(|| self.source.join(&file.name));
+        let mut files: Vec<_> = self.files.iter().collect();
+        files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        files.into_iter().map(|file| (file, path(file))).collect()
     }
 }
 
 /// Lists a source. Symbolic links are not followed: one can lead out of what the administrator
 /// allowed, or in a circle. Pipes, devices and sockets are passed over.
 pub fn discover(source: &Path, patterns: &[Pattern]) -> io::Result<Listing> {
-    let mut listing = Listing { files: vec![], unreadable: vec![], passed_over: vec![] };
-    let mut folders: Vec<(PathBuf, Vec<String>)> = vec![(source.to_owned(), vec![])];
+    let source = source.to_owned();
+    let mut folders: Vec<(PathBuf, Vec<String>)> = vec![(source.clone(), vec![])];
+    let mut listing = Listing { source, files: vec![], unreadable: vec![], passed_over: vec![] };
     while let Some((folder, above)) = folders.pop() {
         match list(&folder, &above, patterns, &mut listing, &mut folders) {
             Err(error) if above.is_empty() => return Err(error),
@@ -78,7 +92,6 @@ pub fn discover(source: &Path, patterns: &[Pattern]) -> io::Result<Listing> {
             Ok(()) => {}
         }
     }
-    listing.files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     listing.unreadable.sort_unstable();
     listing.passed_over.sort_unstable();
     Ok(listing)
@@ -91,17 +104,23 @@ fn list(
     listing: &mut Listing,
     folders: &mut Vec<(PathBuf, Vec<String>)>,
 ) -> io::Result<()> {
+    let prefix: String = above.iter().flat_map(|folder| [folder, "/"]).collect();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let name = shown(entry.file_name().as_bytes());
+        let (name, is_raw) = match entry.file_name().into_string() {
+            Ok(name) => (name, false),
+            Err(raw) => (shown(raw.as_bytes()), true),
+        };
         if entry.file_type()?.is_dir() {
             folders.push((entry.path(), [above, &[name]].concat()));
         } else if patterns.iter().any(|pattern| pattern.matches(above, &name)) {
-            let names = above.iter().map(String::as_str).chain([name.as_str()]);
-            let name = names.collect::<Vec<_>>().join("/");
+            let name = if above.is_empty() { name } else { format!("{prefix}{name}") };
             match entry.metadata() {
                 Ok(state) if state.is_file() => {
-                    listing.files.push(Found::new(name, entry.path(), &state));
+                    // Below a folder that is shown otherwise than it is called, so is the file.
+                    let is_raw = is_raw || prefix.contains('\\');
+                    let raw = is_raw.then(|| entry.path());
+                    listing.files.push(Found::new(name, raw, &state));
                 }
                 Ok(_) => listing.passed_over.push(name),
                 // It vanished since the directory was listed.

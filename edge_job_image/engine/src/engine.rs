@@ -157,6 +157,9 @@ impl<E: Into<Failure>> From<E> for Stop {
     }
 }
 
+/// What was read, and what reads on.
+type Ahead = (Result<Option<Part>, Unread>, Blocks<Source>);
+
 struct Work<'a, 'c> {
     plan: &'a Plan,
     inputs: &'a [Input],
@@ -252,19 +255,22 @@ impl<'a, 'c> Work<'a, 'c> {
                 return Ok(());
             }
         };
-        let mut blocks = blocks(file, (start, input.end), shape.dialect);
+        let blocks = blocks(file, (start, input.end), shape.dialect);
         self.open.push_back(Reading::new(number, input, shape, start));
-        let refused = loop {
-            let (block, batch) =
-                self.spare.pop().unwrap_or_else(|| (Block::default(), Batch::new(self.plan)));
-            match blocks.read(block) {
-                Ok(None) => break None,
-                Ok(Some(part)) => self.clean(part, batch),
-                Err(unread) => break Some(Refused::from(unread)),
-            }
+        let (mut ahead, mut batch) = self.read_ahead(blocks);
+        let (refused, blocks) = loop {
+            let (part, blocks) = ahead.wait();
+            let read = blocks.position().min(input.end) - input.start;
+            let part = match part {
+                Ok(Some(part)) => part,
+                Ok(None) => break (None, blocks),
+                Err(unread) => break (Some(Refused::from(unread)), blocks),
+            };
+            let next = self.read_ahead(blocks);
+            self.clean(part, batch);
+            (ahead, batch) = next;
             self.take_in(2 * (self.crew.threads - 1))?;
             // A restart begins again at a byte that has been told before: that is no harm.
-            let read = blocks.position().min(input.end) - input.start;
             self.tell(done + read)?;
         };
         let is_cut = !blocks.ended;
@@ -273,6 +279,17 @@ impl<'a, 'c> Work<'a, 'c> {
             reading.end = Some(End { refused, is_cut, content });
         }
         self.take_in(2 * (self.crew.threads - 1))
+    }
+
+    /// Begins to read the next block; returns what will come of it, and what is to hold its rows.
+    fn read_ahead(&mut self, mut blocks: Blocks<Source>) -> (Ticket<Ahead>, Batch) {
+        let spare = self.spare.pop();
+        let (block, batch) = spare.unwrap_or_else(|| (Block::default(), Batch::new(self.plan)));
+        let ahead = self.crew.ahead(move || {
+            let part = blocks.read(block);
+            (part, blocks)
+        });
+        (ahead, batch)
     }
 
     /// Opens a file where the records of its range begin.

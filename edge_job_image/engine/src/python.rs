@@ -164,12 +164,12 @@ impl Listing {
     }
 
     fn files(&self) -> Vec<Found> {
-        let found = |file: &discovery::Found| {
+        let found = |(file, path): (&discovery::Found, PathBuf)| {
             let identity = format!("{}:{}", file.device, file.inode);
-            let path = file.path.clone().into_os_string();
+            let path = path.into_os_string();
             (file.name.clone(), path, identity, file.size, file.modified, file.changed)
         };
-        self.0.files.iter().map(found).collect()
+        self.0.sorted().into_iter().map(found).collect()
     }
 }
 

@@ -77,7 +77,7 @@ impl Read for Source {
 pub enum Content {
     File(File),
     /// Unpacked from its start on, and how much of it has been read.
-    Unpacked(Box<dyn Read>, u64),
+    Unpacked(Box<dyn Read + Send>, u64),
 }
 
 impl Read for Content {
@@ -142,7 +142,7 @@ fn unpacked(file: File, compression: Compression) -> io::Result<Content> {
         return Ok(Content::File(file));
     }
     let file = io::BufReader::with_capacity(PIECE, file);
-    let content: Box<dyn Read> = match compression {
+    let content: Box<dyn Read + Send> = match compression {
         Compression::None | Compression::Gz => Box::new(MultiGzDecoder::new(file)),
         Compression::Bz2 => Box::new(MultiBzDecoder::new(file)),
         Compression::Xz => Box::new(XzReader::new(file, true)),
