@@ -35,6 +35,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     work: Path
     results: str
     token_file: Path | None = None
+    s3_credentials: Path | None = None
     transform: Path | None = None
     summary: Path | None = None
 
@@ -60,6 +61,7 @@ _REQUIRED: Final[dict[str, tuple[Callable[[str], object], str]]] = {
 }
 _OPTIONS: Final = _REQUIRED | {
     "--token-file": (Path, "token for the landing service"),
+    "--s3-credentials": (Path, "key to the bucket, as AWS has it"),
     "--transform": (Path, "the job's own rules: clean(frame), for pandas"),
     "--summary": (Path, "file that the summary is written to as well"),
 }
@@ -192,6 +194,7 @@ def _deliver(options: Run, job: "JobDocument") -> "NodeSummary":
         node=options.node,
         attempt=options.attempt,
         token_file=options.token_file,
+        credentials=options.s3_credentials,
     )
     task = Task(
         job,

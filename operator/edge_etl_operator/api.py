@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any, Final, Literal
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -188,11 +189,37 @@ class VolumeClaim(_Part, frozen=True, kw_only=True):
     sub_path: str | None = None
 
 
+class SecretRef(_Part, frozen=True, kw_only=True):
+    """A Secret of the job's namespace."""
+
+    name: str
+
+
+class S3(_Part, frozen=True, kw_only=True):
+    """A bucket of an S3-compatible server."""
+
+    bucket: str
+    secret_ref: SecretRef
+    endpoint: str | None = None
+    region: str = "us-east-1"
+    prefix: str = ""
+
+    @property
+    def location(self) -> str:
+        """The bucket, as the programs are told of it."""
+        query = {"region": self.region}
+        if self.endpoint:
+            query["endpoint"] = self.endpoint
+        prefix = f"/{self.prefix}" if self.prefix else ""
+        return f"s3://{self.bucket}{prefix}?{urlencode(query)}"
+
+
 class Results(_Part, frozen=True, kw_only=True):
     """Where the results go, and what travels."""
 
     landing: Landing | None = None
     volume_claim: VolumeClaim | None = None
+    s3: S3 | None = None
     ship: tuple[Literal["rows", "features"], ...] = ("rows", "features")
     keep_versions: int = 3
     grace_period_seconds: int = 600

@@ -172,7 +172,7 @@ def quantity(text: str) -> float:
 
 
 def look(cluster: "Cluster", namespace: str, claim: str) -> Capacity:
-    """Look at the pods of all namespaces and at the claim.
+    """Look at the pods of all namespaces and at the claim, if there is one.
 
     What the operator may not see is left out: the scheduler then finds out.
     """
@@ -182,6 +182,8 @@ def look(cluster: "Cluster", namespace: str, claim: str) -> Capacity:
         usage = cluster.pod_usage()
     except RefusedError:
         usage = cluster.pod_usage(namespace)
+    if not claim:
+        return Capacity(usage)
     with suppress(NotFoundError, RefusedError):
         found = cluster.claim(namespace, claim)
         if found.spec.volume_name:

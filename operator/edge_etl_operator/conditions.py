@@ -42,7 +42,8 @@ SOURCE_NOT_ALLOWED: Final = Reason(
 LANDING_UNAVAILABLE: Final = Reason(
     "LandingUnavailable",
     "Apply the job in the landing service's namespace, have the administrator set the chart's "
-    "value landing.enabled, or name a claim in spec.results.volumeClaim.",
+    "value landing.enabled, or name a claim in spec.results.volumeClaim or a bucket in "
+    "spec.results.s3.",
 )
 
 UNKNOWN_TIME_ZONE: Final = Reason(

@@ -43,7 +43,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="merge what the nodes delivered and publish the table")
     run.add_argument("--document", type=Path, required=True, help="the aggregation document")
-    run.add_argument("--results", type=Path, required=True, help="the root of the results")
+    run.add_argument(
+        "--results", required=True, help="the root of the results: directory or bucket"
+    )
+    run.add_argument("--s3-credentials", type=Path, help="key to the bucket, as AWS has it")
     run.add_argument("--summary", type=Path, required=True, help="where to write the report")
     run.add_argument("--java-home", type=Path, help="a Java 17 or 21; found by itself otherwise")
     page = commands.add_parser("report", help="write the report of a run that is not aggregated")
@@ -94,9 +97,13 @@ def _run(options: argparse.Namespace) -> int:
         document = documents.read(options.document)
         run = document.run
         logs.configure(job=f"{document.namespace}/{document.job}", run=run)
-        page = Report(document, options.results)
-        log.addHandler(page.steps)
-        result = aggregate(document, options.results, options.java_home, page.look)
+        if not options.results.startswith("s3://"):
+            page = Report(document, Path(options.results))
+            log.addHandler(page.steps)
+        look = page.look if page else None
+        result = aggregate(
+            document, options.results, options.java_home, look, options.s3_credentials
+        )
     except (Exception, Terminated) as error:
         result = _failure(run, error)
     code = _summarised(result, options.summary)

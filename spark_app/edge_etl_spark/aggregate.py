@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from edge_etl_spark import drift, manifests, publish
+from edge_etl_spark import drift, manifests
 from edge_etl_spark.document import application_source
 from edge_etl_spark.documents import (
     AggregationDocument,
@@ -21,7 +22,6 @@ from edge_etl_spark.errors import SCHEMA_DRIFT, AggregationError
 from edge_etl_spark.java import java_home
 from edge_etl_spark.logs import progress
 from edge_etl_spark.manifests import Delivery
-from edge_etl_spark.paths import JobPaths
 from edge_etl_spark.plan import (
     FEATURES,
     ROWS,
@@ -30,7 +30,8 @@ from edge_etl_spark.plan import (
     make_plan,
     nothing_to_merge,
 )
-from edge_etl_spark.versions import Version, latest_version
+from edge_etl_spark.results import Results, latest, open_results
+from edge_etl_spark.versions import Version
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -49,20 +50,23 @@ Look = Callable[["SparkSession", Path, VersionManifest], None]
 
 def aggregate(
     document: AggregationDocument,
-    results: Path,
+    location: str | Path,
     java: Path | None = None,
     look: Look | None = None,
+    credentials: Path | None = None,
 ) -> AggregationReport:
     """Merge all deliveries that the table lacks, and return what became of them.
 
-    Raises AggregationError with the reason and the remedy, and leaves the table as it was.
+    The results are in a directory or in a bucket (`open_results`). Raises AggregationError with the
+    reason and the remedy, and leaves the table as it was.
     """
-    paths = JobPaths(results, document.namespace, document.job)
-    deliveries = manifests.discover(paths)
-    manifests.require_nodes(document, deliveries, paths)
-    with publish.exclusive(paths.table):
-        publish.recover(paths.table)
-        current = latest_version(paths.table)
+    results = open_results(location, document.namespace, document.job, credentials)
+    with results.exclusive():
+        results.recover()
+        current = latest(results)
+        settled = manifests.settled_in(current)
+        deliveries = results.deliveries(settled)
+        manifests.require_nodes(document, deliveries, settled, results.where)
         pending, late = manifests.pending(document, deliveries, current)
         differing = _differing(document, pending, current, java)
         document, pending = _without(document, pending, differing)
@@ -72,8 +76,8 @@ def aggregate(
         if plan is None:
             return _waiting(_unchanged(document, current), differing)
         number = current.manifest.version + 1 if current else 1
-        version = build(document, plan, current, number, paths, java, late, look)
-        publish.prune(paths.table, document.keep_versions, document.grace_period_seconds)
+        version = build(document, plan, current, number, results, java, late, look)
+        results.prune(document.keep_versions, document.grace_period_seconds)
     return _waiting(_report(document, version), differing)
 
 
@@ -139,7 +143,7 @@ def build(
     plan: MergePlan,
     current: Version | None,
     number: int,
-    paths: JobPaths,
+    results: Results,
     java: Path | None = None,
     late: Sequence[Delivery] = (),
     look: Look | None = None,
@@ -149,26 +153,32 @@ def build(
     What came too ``late`` is set aside. The caller holds the table.
     """
     progress("verify", "checking the delivered files", manifests=len(plan.deliveries))
+    results.fetch(path for delivery in plan.deliveries for path in delivery.paths)
     for delivery in plan.deliveries:
         manifests.verify(delivery)
+    results.fetch(plan.old_files)
     # Spark is imported only when there is something to merge: it takes a second.
     from edge_etl_spark.session import session
     from edge_etl_spark.staging import Stage
 
-    staging = publish.new_staging(paths.table, document.run)
+    staging = results.new_staging(document.run)
     name = f"{document.namespace}/{document.job}"
-    log = _event_log(document, paths)
-    with java_home(java), session(document.spark, name, plan.bytes_read, log) as spark:
+    log = results.event_log() if document.spark.event_log else nullcontext()
+    application = document.application
+    with (
+        java_home(java),
+        log as events,
+        session(document.spark, name, plan.bytes_read, events) as spark,
+    ):
         stage = Stage(spark, document, plan, staging)
         staged = stage.write()
         if current:
-            for file in plan.carried:
-                publish.carry_over(current.directory, staging, file.path)
-        application = document.application
+            paths = [file.path for file in plan.carried]
+            results.carry_over(current, staging, paths, readable=application is not None)
         made = stage.write_application(application) if application else ()
         progress("publish", "publishing the table", days=len(plan.row_days | plan.feature_days))
         manifest = _manifest(document, plan, current, number, late, staged, made)
-        version = publish.publish(paths.table, staging, manifest)
+        version = results.publish(staging, manifest)
         if look:
             look(spark, version, manifest)
     return manifest
@@ -230,14 +240,6 @@ def _digest(document: AggregationDocument) -> str | None:
     """Return the SHA-256 of the person's own aggregation: another one asks for a new version."""
     application = document.application
     return hashlib.sha256(application_source(application)).hexdigest() if application else None
-
-
-def _event_log(document: AggregationDocument, paths: JobPaths) -> Path | None:
-    """Return where Spark logs its events, if it shall."""
-    if not document.spark.event_log:
-        return None
-    paths.spark_events.mkdir(parents=True, exist_ok=True)
-    return paths.spark_events
 
 
 def now() -> str:

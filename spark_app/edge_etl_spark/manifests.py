@@ -32,6 +32,11 @@ class Delivery:
             run=self.manifest.run, node=self.manifest.node, attempt=self.manifest.attempt
         )
 
+    @property
+    def paths(self) -> list[Path]:
+        """Where its files are."""
+        return [self.directory / file.name for file in self.manifest.files]
+
     def files(self, kind: str) -> Iterator[tuple[DeliveredFile, Path]]:
         """Yield the non-empty files of ``kind`` with their paths."""
         for file in self.manifest.files:
@@ -51,18 +56,31 @@ def discover(paths: JobPaths) -> tuple[Delivery, ...]:
 
 def _read(path: Path) -> Delivery:
     run, node = path.parts[-3:-1]
+    manifest = decoded(path.read_bytes(), str(path), run, node)
+    return Delivery(manifest, path.parent / manifest.attempt)
+
+
+def decoded(content: bytes, where: str, run: str, node: str) -> NodeManifest:
+    """Understand the manifest of a node in a run; AggregationError (ResultsCorrupt) otherwise."""
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=NodeManifest)
+        manifest = msgspec.json.decode(content, type=NodeManifest)
     except msgspec.DecodeError as error:
         raise AggregationError(
-            RESULTS_CORRUPT, f"{path} is not a node manifest: {error}; {_REMEDY.format(node=node)}"
+            RESULTS_CORRUPT, f"{where} is not a node manifest: {error}; {_REMEDY.format(node=node)}"
         ) from None
     if (manifest.run, manifest.node) != (run, node):
         raise AggregationError(
             RESULTS_CORRUPT,
-            f"{path} names run {manifest.run} and node {manifest.node}; it was moved or altered",
+            f"{where} names run {manifest.run} and node {manifest.node}; it was moved or altered",
         )
-    return Delivery(manifest, path.parent / manifest.attempt)
+    return manifest
+
+
+def settled_in(current: Version | None) -> set[MergedManifest]:
+    """Return the deliveries that a version holds, or that a rollback took out of it."""
+    if current is None:
+        return set()
+    return {*current.manifest.merged, *current.manifest.set_aside}
 
 
 def pending(
@@ -75,7 +93,7 @@ def pending(
     """
     if current is None:
         return tuple(deliveries), ()
-    settled = {*current.manifest.merged, *current.manifest.set_aside}
+    settled = settled_in(current)
     new = [delivery for delivery in deliveries if delivery.identity not in settled]
     if document.late_data == "Merge":
         return tuple(new), ()
@@ -85,19 +103,26 @@ def pending(
 
 
 def require_nodes(
-    document: AggregationDocument, deliveries: Collection[Delivery], paths: JobPaths
+    document: AggregationDocument,
+    deliveries: Collection[Delivery],
+    settled: Collection[MergedManifest],
+    where: str,
 ) -> None:
-    """Raise AggregationError (ManifestMissing) unless each of the document's nodes delivered."""
+    """Raise AggregationError (ManifestMissing) unless each of the document's nodes delivered.
+
+    What is settled already had been delivered. ``where`` is the place of the results.
+    """
     delivered = {(delivery.manifest.run, delivery.manifest.node) for delivery in deliveries}
+    delivered |= {(item.run, item.node) for item in settled}
     missing = [item.node for item in document.nodes if (document.run, item.node) not in delivered]
     if not missing:
         return
     others = f" (and {len(missing) - 1} more nodes)" if len(missing) > 1 else ""
     raise AggregationError(
         MANIFEST_MISSING,
-        f"node {missing[0]}{others} has delivered, but "
-        f"{paths.manifest(document.run, missing[0])} is not there; check that the driver mounts "
-        "the same volume and sub-path as the edge pods or the landing service write to",
+        f"node {missing[0]}{others} has delivered, but its manifest of run {document.run} is not "
+        f"in {where}; check that the driver works on the same volume and sub-path, or bucket and "
+        "prefix, as the edge pods or the landing service write to",
     )
 
 

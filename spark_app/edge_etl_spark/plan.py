@@ -64,6 +64,16 @@ class MergePlan:
     bytes_read: int
     """Compressed size of what Spark reads."""
 
+    @property
+    def old_files(self) -> tuple[Path, ...]:
+        """All that is read of the current version."""
+        return (
+            *self.old_rows,
+            *self.old_key_rows,
+            *self.old_window_rows,
+            *self.old_features,
+        )
+
 
 def table_fields(
     document: AggregationDocument, current: VersionManifest | None

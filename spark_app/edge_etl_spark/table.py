@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from edge_etl_spark import manifests, publish
 from edge_etl_spark.aggregate import build, now
 from edge_etl_spark.documents import (
     API_VERSION,
@@ -19,16 +17,9 @@ from edge_etl_spark.documents import (
 )
 from edge_etl_spark.errors import MANIFEST_MISSING, TABLE_CORRUPT, AggregationError
 from edge_etl_spark.manifests import Delivery
-from edge_etl_spark.paths import JobPaths
 from edge_etl_spark.plan import make_plan
-from edge_etl_spark.versions import (
-    Version,
-    latest_version,
-    read_version,
-    readable_versions,
-    version_name,
-    version_numbers,
-)
+from edge_etl_spark.results import Results, latest, readable
+from edge_etl_spark.versions import Version
 
 
 @dataclass(frozen=True)
@@ -41,57 +32,58 @@ class Listed:
     manifest: VersionManifest | None
 
 
-def versions(table: Path) -> list[Listed]:
+def versions(results: Results) -> list[Listed]:
     """Return all versions, the newest last."""
-    good = {version.manifest.version: version.manifest for version in readable_versions(table)}
-    pointed = _pointed(table)
+    good = {version.manifest.version: version.manifest for version in readable(results)}
+    current = results.current()
     return [
-        Listed(number, version_name(number) == pointed, _published(table, number), good.get(number))
-        for number in version_numbers(table)
+        Listed(
+            number,
+            number == current,
+            results.published(number).isoformat(timespec="seconds"),
+            good.get(number),
+        )
+        for number in results.numbers()
     ]
 
 
-def verify(table: Path, version: Version) -> Iterator[str]:
+def verify(results: Results, version: Version) -> Iterator[str]:
     """Yield what is wrong with a version: a file that is not there, altered, or too many."""
     listed = {file.path: file for file in version.manifest.files}
-    found = {
-        path.relative_to(version.directory).as_posix()
-        for path in version.directory.rglob("*")
-        if path.is_file()
-    } - {"version.json"}
+    found = results.present(version)
     for path in sorted(listed.keys() - found):
         yield f"{path} is not there"
     for path in sorted(found - listed.keys()):
         yield f"{path} is not listed in version.json"
     for path in sorted(listed.keys() & found):
-        size, sha256 = manifests.measure(version.directory / path)
+        size, sha256 = results.measure(version, path)
         if size != listed[path].bytes:
             yield f"{path} has {size} bytes instead of {listed[path].bytes}"
         elif sha256 != listed[path].sha256:
             yield f"{path} has another SHA-256 than version.json says"
     if _rows(version.manifest.files, "rows/") != version.manifest.rows:
         yield "the files' rows are not the version's"
-    newest = version_numbers(table)[-1]
-    if version.manifest.version == newest and _pointed(table) != version_name(newest):
-        yield f"current points to {_pointed(table) or 'nothing'}; the next run mends that"
+    newest, current = results.numbers()[-1], results.current()
+    if version.manifest.version == newest != current:
+        yield f"current leads to version {current or 'none'}; the next run mends that"
 
 
-def rollback(table: Path, to: int) -> VersionManifest:
+def rollback(results: Results, to: int) -> VersionManifest:
     """Publish the content of an older version again, as the newest version.
 
     What was merged since then is set aside: no later run takes it in again, only `rebuild` does.
     """
-    with publish.exclusive(table, wait_seconds=5):
-        publish.recover(table)
-        newest = _newest(table)
-        old = read_version(table, _existing(table, to))
-        staging = publish.new_staging(table, "rollback")
-        for file in old.manifest.files:
-            publish.carry_over(old.directory, staging, file.path)
+    with results.exclusive(wait_seconds=5):
+        results.recover()
+        newest = _newest(results)
+        old = results.read(_existing(results, to))
+        staging = results.new_staging("rollback")
+        paths = [file.path for file in old.manifest.files]
+        results.carry_over(old, staging, paths, readable=False)
         taken = {*newest.manifest.merged, *newest.manifest.set_aside} - {*old.manifest.merged}
         manifest = msgspec.structs.replace(
             old.manifest,
-            version=version_numbers(table)[-1] + 1,
+            version=results.numbers()[-1] + 1,
             created_at=now(),
             rows_added=0,
             rows_duplicate=0,
@@ -100,34 +92,36 @@ def rollback(table: Path, to: int) -> VersionManifest:
             set_aside=tuple(sorted(taken, key=_order)),
             restored_from=to,
         )
-        publish.publish(table, staging, manifest)
+        results.publish(staging, manifest)
     return manifest
 
 
-def prune(table: Path, keep: int, grace_seconds: float) -> tuple[int, ...]:
+def prune(results: Results, keep: int, grace_seconds: float) -> tuple[int, ...]:
     """Remove old versions by the rule of every run, and return their numbers."""
-    with publish.exclusive(table, wait_seconds=5):
-        publish.recover(table)
-        return publish.prune(table, keep, grace_seconds)
+    with results.exclusive(wait_seconds=5):
+        results.recover()
+        return results.prune(keep, grace_seconds)
 
 
-def rebuild(paths: JobPaths, spark: Spark, java: Path | None = None) -> VersionManifest:
+def rebuild(results: Results, spark: Spark, java: Path | None = None) -> VersionManifest:
     """Merge all that the nodes ever delivered into a new version, whatever the old ones hold.
 
     Raises AggregationError (ManifestMissing) when a delivery that the table holds is gone: the
     new version would lack its rows.
     """
-    with publish.exclusive(paths.table, wait_seconds=5):
-        publish.recover(paths.table)
-        newest = _newest(paths.table)
-        deliveries = manifests.discover(paths)
+    with results.exclusive(wait_seconds=5):
+        results.recover()
+        newest = _newest(results)
+        deliveries = results.deliveries()
         _require_merged(newest, deliveries)
         document = _document(newest.manifest, spark)
         plan = make_plan(document, None, deliveries)
         if plan is None:
-            raise AggregationError(MANIFEST_MISSING, f"no node delivered anything in {paths.runs}")
-        number = version_numbers(paths.table)[-1] + 1
-        return build(document, plan, None, number, paths, java)
+            raise AggregationError(
+                MANIFEST_MISSING, f"no node delivered anything in {results.where}"
+            )
+        number = results.numbers()[-1] + 1
+        return build(document, plan, None, number, results, java)
 
 
 def _document(of: VersionManifest, spark: Spark) -> AggregationDocument:
@@ -163,18 +157,19 @@ def _require_merged(newest: Version, deliveries: Sequence[Delivery]) -> None:
         )
 
 
-def _newest(table: Path) -> Version:
+def _newest(results: Results) -> Version:
     """Return the newest version that can be read; a rebuild or a rollback mends a broken one."""
-    good = readable_versions(table)
+    good = readable(results)
     if not good:
-        if version_numbers(table):
-            latest_version(table)  # says what is wrong
-        raise AggregationError(TABLE_CORRUPT, f"{table} has no version yet: run the job first")
+        latest(results)  # says what is wrong, if there is something
+        raise AggregationError(
+            TABLE_CORRUPT, f"{results.where} has no version yet: run the job first"
+        )
     return good[-1]
 
 
-def _existing(table: Path, number: int) -> int:
-    numbers = version_numbers(table)
+def _existing(results: Results, number: int) -> int:
+    numbers = results.numbers()
     if number not in numbers:
         there = ", ".join(map(str, numbers))
         raise AggregationError(TABLE_CORRUPT, f"there is no version {number}; there are {there}")
@@ -183,16 +178,6 @@ def _existing(table: Path, number: int) -> int:
 
 def _rows(files: Sequence[TableFile], kind: str) -> int:
     return sum(file.rows for file in files if file.path.startswith(kind))
-
-
-def _pointed(table: Path) -> str:
-    link = table / "current"
-    return link.readlink().name if link.is_symlink() else ""
-
-
-def _published(table: Path, number: int) -> str:
-    modified = (table / "versions" / version_name(number)).stat().st_mtime
-    return datetime.fromtimestamp(modified, UTC).isoformat(timespec="seconds")
 
 
 def _order(item: MergedManifest) -> tuple[str, str]:

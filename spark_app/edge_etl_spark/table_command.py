@@ -11,8 +11,7 @@ import msgspec
 from edge_etl_spark import table
 from edge_etl_spark.documents import Spark
 from edge_etl_spark.errors import DOCUMENT_INVALID, AggregationError
-from edge_etl_spark.paths import JobPaths
-from edge_etl_spark.versions import read_version, version_numbers
+from edge_etl_spark.results import Results, open_results
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="table", required=True, metavar="COMMAND")
     job = argparse.ArgumentParser(add_help=False)
     job.add_argument(
-        "job", type=Path, metavar="DIR", help="the job's results: <results>/<namespace>/<job>"
+        "job",
+        metavar="JOB",
+        help="the job's results: <results>/<namespace>/<job>, or in a bucket: "
+        "s3://bucket/<prefix>/<namespace>/<job>?endpoint=https://host&region=name",
     )
+    job.add_argument("--s3-credentials", type=Path, help="key to the bucket, as AWS has it")
     job.add_argument("--json", action="store_true", help="print one JSON document")
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
@@ -48,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run one command, print what came out, and return the exit code; 1 if something is wrong."""
-    paths = _paths(options.job)
-    answer, good = _COMMANDS[options.table](paths, options)
+    results = _results(options.job, options.s3_credentials)
+    answer, good = _COMMANDS[options.table](results, options)
     if options.json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(answer)) + b"\n")
     else:
@@ -57,22 +60,26 @@ def run(options: argparse.Namespace) -> int:
     return 0 if good else 1
 
 
-def _paths(job: Path) -> JobPaths:
-    job = job.resolve()
-    if not (job / "table").is_dir():
+def _results(place: str, credentials: Path | None) -> Results:
+    if place.startswith("s3://"):
+        path, question, query = place.partition("?")
+        root, namespace, job = path.rstrip("/").rsplit("/", 2)
+        return open_results(f"{root}{question}{query}", namespace, job, credentials)
+    directory = Path(place).resolve()
+    if not (directory / "table").is_dir():
         raise AggregationError(
             DOCUMENT_INVALID,
-            f"{job} holds no table; name the job's directory: <results>/<namespace>/<job>",
+            f"{directory} holds no table; name the job's directory: <results>/<namespace>/<job>",
         )
-    return JobPaths(job.parents[1], job.parent.name, job.name)
+    return open_results(directory.parents[1], directory.parent.name, directory.name)
 
 
 _Answer = tuple[list[dict[str, Any]], bool]
 
 
-def _versions(paths: JobPaths, options: argparse.Namespace) -> _Answer:
+def _versions(results: Results, options: argparse.Namespace) -> _Answer:
     lines = []
-    for item in table.versions(paths.table):
+    for item in table.versions(results):
         manifest = item.manifest
         lines.append(
             {
@@ -89,35 +96,35 @@ def _versions(paths: JobPaths, options: argparse.Namespace) -> _Answer:
     return lines, True
 
 
-def _verify(paths: JobPaths, options: argparse.Namespace) -> _Answer:
-    numbers = [options.version] if options.version else version_numbers(paths.table)
+def _verify(results: Results, options: argparse.Namespace) -> _Answer:
+    numbers = [options.version] if options.version else results.numbers()
     lines = []
     for number in numbers:
         try:
-            problems = list(table.verify(paths.table, read_version(paths.table, number)))
+            problems = list(table.verify(results, results.read(number)))
         except AggregationError as error:
             problems = [error.message]
         lines.append({"version": number, "good": not problems, "problems": problems})
     return lines, all(line["good"] for line in lines)
 
 
-def _rollback(paths: JobPaths, options: argparse.Namespace) -> _Answer:
-    made = table.rollback(paths.table, options.to)
+def _rollback(results: Results, options: argparse.Namespace) -> _Answer:
+    made = table.rollback(results, options.to)
     aside = [f"{item.run}/{item.node}" for item in made.set_aside]
     return [{"version": made.version, "rows": made.rows, "setAside": aside}], True
 
 
-def _prune(paths: JobPaths, options: argparse.Namespace) -> _Answer:
+def _prune(results: Results, options: argparse.Namespace) -> _Answer:
     if options.keep < 1:
         raise AggregationError(DOCUMENT_INVALID, "--keep: at least 1, the current version stays")
-    removed = table.prune(paths.table, options.keep, options.grace_seconds)
-    return [{"removed": list(removed), "left": version_numbers(paths.table)}], True
+    removed = table.prune(results, options.keep, options.grace_seconds)
+    return [{"removed": list(removed), "left": results.numbers()}], True
 
 
-def _rebuild(paths: JobPaths, options: argparse.Namespace) -> _Answer:
+def _rebuild(results: Results, options: argparse.Namespace) -> _Answer:
     cores = len(os.sched_getaffinity(0))
     spark = Spark(master=f"local[{cores}]", conf={"spark.driver.memory": options.memory})
-    made = table.rebuild(paths, spark, options.java_home)
+    made = table.rebuild(results, spark, options.java_home)
     return [
         {"version": made.version, "rows": made.rows, "duplicates": made.rows_duplicate,
          "deliveries": made.manifests_merged}

@@ -5,7 +5,6 @@ aggregation never trusts the link: one that died between the two is finished by 
 """
 
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import msgspec
 from edge_etl_spark.documents import VersionManifest
 from edge_etl_spark.errors import TABLE_CORRUPT, AggregationError
 
-_NAME = re.compile(r"v([0-9]{6,})")
+NAME = re.compile(r"v([0-9]{6,})")
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def version_numbers(table: Path) -> list[int]:
     directory = table / "versions"
     if not directory.is_dir():
         return []
-    matches = (_NAME.fullmatch(path.name) for path in directory.iterdir())
+    matches = (NAME.fullmatch(path.name) for path in directory.iterdir())
     return sorted(int(match[1]) for match in matches if match)
 
 
@@ -51,22 +50,19 @@ def latest_version(table: Path) -> Version | None:
 def read_version(table: Path, number: int) -> Version:
     """Return a published version; AggregationError (TableCorrupt) without a good manifest."""
     directory = table / "versions" / version_name(number)
+    path = directory / "version.json"
+    content = path.read_bytes() if path.exists() else b""
+    return Version(directory, decoded(content, str(path), remove=str(directory)))
+
+
+def decoded(content: bytes, where: str, remove: str | None = None) -> VersionManifest:
+    """Understand a version manifest; AggregationError (TableCorrupt) if it cannot be used."""
     try:
-        content = (directory / "version.json").read_bytes()
-        return Version(directory, msgspec.json.decode(content, type=VersionManifest))
-    except (FileNotFoundError, msgspec.DecodeError) as error:
+        return msgspec.json.decode(content, type=VersionManifest)
+    except msgspec.DecodeError as error:
         raise AggregationError(
             TABLE_CORRUPT,
-            f"{directory}/version.json cannot be used: {error}; remove {directory} to go back to "
-            "the version before, whose missing deliveries are then merged again, or run "
+            f"{where} cannot be used: {error}; remove {remove or where} to go back to the version "
+            "before, whose missing deliveries are then merged again, or run "
             "`edge-etl table rebuild`",
         ) from None
-
-
-def readable_versions(table: Path) -> list[Version]:
-    """Return the versions whose manifests are good, the newest last."""
-    found = []
-    for number in version_numbers(table):
-        with suppress(AggregationError):
-            found.append(read_version(table, number))
-    return found

@@ -44,6 +44,17 @@ GOOD: dict[str, Change] = {
         },
         "spec.nodes.tolerations": [{"key": "a", "operator": "Exists", "effect": "NoSchedule"}],
     },
+    "a bucket": {
+        "spec.results": {
+            "s3": {
+                "endpoint": "http://nas.home:9000",
+                "bucket": "readings",
+                "prefix": "garden/2026",
+                "region": "garden",
+                "secretRef": {"name": "bucket-key"},
+            }
+        }
+    },
     "a volume claim": {"spec.results": {"volumeClaim": {"name": "results", "subPath": "a/b"}}},
     "a null where a default is": {"spec.features": None, "spec.source.settleSeconds": None},
     "a null where nothing is": {"spec.schema.fields.0.unit": None},
@@ -244,6 +255,34 @@ BAD: dict[str, Change] = {
     "a window of nothing": {"spec.features": {"window": "0h"}},
     "no place for results": {"spec.results": {}},
     "two places for results": {"spec.results": {"landing": {}, "volumeClaim": {"name": "a"}}},
+    "a claim and a bucket": {
+        "spec.results": {
+            "volumeClaim": {"name": "a"},
+            "s3": {"bucket": "readings", "secretRef": {"name": "key"}},
+        }
+    },
+    "a bucket without a key": {"spec.results": {"s3": {"bucket": "readings"}}},
+    "a bucket's name that is none": {
+        "spec.results": {"s3": {"bucket": "a/b", "secretRef": {"name": "key"}}}
+    },
+    "a bucket's prefix upwards": {
+        "spec.results": {
+            "s3": {"bucket": "readings", "prefix": "a/../b", "secretRef": {"name": "key"}}
+        }
+    },
+    "an endpoint with a path": {
+        "spec.results": {
+            "s3": {
+                "bucket": "readings",
+                "endpoint": "http://nas/$(POD_UID)",
+                "secretRef": {"name": "key"},
+            }
+        }
+    },
+    "executors over a bucket": {
+        "spec.results": {"s3": {"bucket": "readings", "secretRef": {"name": "key"}}},
+        "spec.aggregate": {"mode": "Cluster"},
+    },
     "a claim without name": {"spec.results": {"volumeClaim": {}}},
     "a claim's path upwards": {"spec.results": {"volumeClaim": {"name": "a", "subPath": "../b"}}},
     "shipping something else": {"spec.results": {"landing": {}, "ship": ["raw"]}},

@@ -14,6 +14,7 @@ from tests.support.cluster import ApiServer
 from tests.support.cluster.api_server import QUIET_CONTROLLERS
 from tests.support.landing_fixtures import landing, landing_token, pod, pods, service
 from tests.support.operator_site import Site
+from tests.support.s3_server import S3Server, s3_serving
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -42,6 +43,13 @@ def shared_session(spark: "SparkSession", monkeypatch: pytest.MonkeyPatch) -> "S
 
     monkeypatch.setattr("edge_etl_spark.session.session", same)
     return spark
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Give an S3 server, one for all tests of the session; each has buckets of its own."""
+    with s3_serving(tmp_path_factory.mktemp("s3")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from edge_etl_job.results import ResultError
-from edge_etl_job.results.landing_client import LandingStore, Retries
+from edge_etl_job.results.landing_client import LandingStore
+from edge_etl_job.results.patience import Retries
 
 from tests.support.cluster.kube import until
 from tests.support.landing_process import (

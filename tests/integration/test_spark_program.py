@@ -23,7 +23,6 @@ from edge_etl_spark.aggregate import aggregate
 from edge_etl_spark.documents import AggregationDocument, AggregationReport, Spark, VersionManifest
 from edge_etl_spark.errors import AggregationError
 from edge_etl_spark.failures import diagnose
-from edge_etl_spark.paths import JobPaths
 from edge_etl_spark.versions import Version
 from py4j.protocol import Py4JError
 
@@ -210,18 +209,17 @@ def test_a_rebuild_gives_the_same_table_and_takes_in_what_was_set_aside(job: Job
     run(job, FIRST, "pi-1")
     job.deliver(SECOND, "pi-2", two)
     run(job, SECOND, "pi-2")
-    tools.rollback(job.table, to=1)
+    tools.rollback(job.results, to=1)
     assert_table(job, [one])
     assert run(job, SECOND, "pi-2").reason == "NothingNew", "what was set aside stays out"
-    paths = JobPaths(job.root, job.namespace, job.name)
-    made = tools.rebuild(paths, Spark(master="local[2]"))
+    made = tools.rebuild(job.results, Spark(master="local[2]"))
     assert_table(job, [one, two])
     assert (made.version, made.manifests_merged, made.set_aside) == (4, 2, ())
-    assert not list(tools.verify(job.table, Version(job.table / "current", made)))
+    assert not list(tools.verify(job.results, Version(job.table / "current", made)))
 
     shutil.rmtree(job.directory / "runs" / FIRST)
     with pytest.raises(AggregationError, match="its delivery is gone"):
-        tools.rebuild(paths, Spark(master="local[2]"))
+        tools.rebuild(job.results, Spark(master="local[2]"))
 
 
 def test_features_alone_merge_without_rows(job: Job) -> None:

@@ -122,7 +122,7 @@ class World:
             assert_table(self.job, self.merged)
             newest = latest_version(self.job.table)
             assert newest is not None
-            assert not list(tools.verify(self.job.table, newest))
+            assert not list(tools.verify(self.job.results, newest))
 
 
 @contextmanager

@@ -136,7 +136,7 @@ def test_a_persons_own_aggregation_is_a_table_of_each_version(job: Job, tmp_path
     found = read(job, "application").set_index("sensor_id")["worst"]
     right = pd.concat([one, two]).groupby("sensor_id")["pm10"].max()
     assert dict(found) == dict(right)
-    assert not list(tools.verify(job.table, current(job)))
+    assert not list(tools.verify(job.results, current(job)))
 
     again = run(job, SECOND, ["pi-2"], **own(tmp_path, OWN))
     assert again.version == 2, "the same file on the same data changes nothing"

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from edge_etl_spark.results import Results, open_results
 
 FIELDS = ({"name": "sensor_id", "type": "string"}, {"name": "pm10", "type": "double"})
 _ARROW: dict[str, pa.DataType] = {
@@ -70,6 +71,25 @@ class Job:
     def directory(self) -> Path:
         """The job's directory in the results."""
         return self.root / self.namespace / self.name
+
+    @property
+    def results(self) -> Results:
+        """The job's results as the aggregation sees them."""
+        return open_results(self.location, self.namespace, self.name, self.credentials)
+
+    @property
+    def location(self) -> str | Path:
+        """The root of the results, as the programs are told of it."""
+        return self.root
+
+    @property
+    def credentials(self) -> Path | None:
+        """The file with the key to the results, where they have one."""
+        return None
+
+    def read(self, kind: str) -> Any:
+        """Read the table's rows or features as any user of pandas does."""
+        return pd.read_parquet(self.table / "current" / kind)
 
     @property
     def table(self) -> Path:

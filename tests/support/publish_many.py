@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from edge_etl_spark import publish, versions
 from edge_etl_spark.documents import TableFile
 from edge_etl_spark.manifests import measure
+from edge_etl_spark.results import Results, latest, open_results
 
 from tests.support.publish_and_die import manifest
 
@@ -35,20 +35,33 @@ def row_values(number: int) -> list[int]:
 
 
 def publish_next(table: Path) -> int:
+    """Publish the next version in a job's directory, and return its number."""
+    return publish_version(results_of(table))
+
+
+def results_of(table: Path) -> Results:
+    """Return the results that a table in a directory is of."""
+    directory = table.parent
+    return open_results(directory.parents[1], directory.parent.name, directory.name)
+
+
+def publish_version(results: Results, grace_seconds: float = 600) -> int:
     """Publish the next version as the aggregation does, and return its number."""
-    with publish.exclusive(table, wait_seconds=0):
-        publish.recover(table)
-        current = versions.latest_version(table)
+    with results.exclusive(wait_seconds=0):
+        results.recover()
+        current = latest(results)
         number = current.manifest.version + 1 if current else 1
-        staging = publish.new_staging(table, f"20260101-{number:06d}")
+        staging = results.new_staging(f"20260101-{number:06d}")
         again = (f"rows/day={REWRITTEN}", f"features/day={REWRITTEN}")
         oldest = f"rows/day={2101 + number - KEPT_DAYS}"
-        files = []
-        for file in current.manifest.files if current else ():
-            if not file.path.startswith(again) and file.path >= oldest:
-                files.append(file)
-                publish.carry_over(versions.read_version(table, number - 1).directory, staging,
-                                   file.path)  # fmt: skip
+        files = [
+            file
+            for file in (current.manifest.files if current else ())
+            if not file.path.startswith(again) and file.path >= oldest
+        ]
+        if current:
+            kept = [file.path for file in files]
+            results.carry_over(current, staging, kept, readable=False)
         written = {
             again[0]: [number] * rewritten_rows(number),
             again[1]: [number],
@@ -57,8 +70,8 @@ def publish_next(table: Path) -> int:
         files += [_write(staging, place, values) for place, values in written.items()]
         rows = sum(file.rows for file in files if file.path.startswith("rows/"))
         made = msgspec.structs.replace(manifest(number), rows=rows, files=tuple(files))
-        publish.publish(table, staging, made)
-        publish.prune(table, keep=3, grace_seconds=600)
+        results.publish(staging, made)
+        results.prune(keep=3, grace_seconds=grace_seconds)
         return number
 
 

@@ -25,13 +25,13 @@ def expected_features(job: Job, rows: Any) -> Any:
 
 def read_rows(job: Job) -> Any:
     """Read the rows as any user of pandas does."""
-    rows = pd.read_parquet(job.table / "current" / "rows").drop(columns="day")
+    rows = job.read("rows").drop(columns="day")
     return rows.sort_values(["timestamp", *job.key], ignore_index=True)
 
 
 def read_features(job: Job) -> Any:
     """Read the features as any user of pandas does."""
-    features = pd.read_parquet(job.table / "current" / "features").drop(columns="day")
+    features = job.read("features").drop(columns="day")
     order = ["window_start", *job.group_by, "field"]
     return features.sort_values(order, ignore_index=True)
 

@@ -1,9 +1,11 @@
 """What the operator creates: names, identity, mounts and what Pod Security asks for."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
@@ -20,6 +22,16 @@ CLUSTER: dict[str, Any] = {
     "aggregate": {"mode": "Cluster", "executor": {"instances": 3, "memory": "512m"}}
 }
 CLAIM: dict[str, Any] = {"results": {"volumeClaim": {"name": "nfs", "subPath": "air"}}}
+S3: dict[str, Any] = {
+    "results": {
+        "s3": {
+            "endpoint": "https://nas.home:9000",
+            "bucket": "readings",
+            "prefix": "garden",
+            "secretRef": {"name": "bucket-key"},
+        }
+    }
+}
 SECRETS = msgspec.structs.replace(facts.SETTINGS, image_pull_secrets=("registry",))
 
 NAMES = st.from_regex(r"[a-z]([a-z0-9-]{0,50}[a-z0-9])?", fullmatch=True)
@@ -48,7 +60,12 @@ def test_a_nodes_name_becomes_a_label_value(node: str) -> None:
 
 def pods() -> Iterator[tuple[str, dict[str, Any]]]:
     node = facts.node("pi-1")
-    for label, changes in (("landing", {}), ("claim", CLAIM), ("cluster", CLUSTER)):
+    for label, changes in (
+        ("landing", {}),
+        ("claim", CLAIM),
+        ("s3", S3),
+        ("cluster", CLUSTER),
+    ):
         job = facts.job(**changes)
         plan = facts.spark_plan(job)
         node_job = edge.node_job(job, RUN, node, SECRETS)
@@ -142,6 +159,34 @@ def test_with_a_claim_a_pod_has_the_claim_and_no_token() -> None:
     assert mounts["results"] == {"name": "results", "mountPath": "/results", "subPath": "air"}
     assert "token" not in mounts
     assert "--token-file" not in container["args"]
+
+
+def test_with_a_bucket_edge_pod_and_driver_have_its_key_as_a_file_and_no_claim() -> None:
+    job = facts.job(**S3)
+    pods = [
+        edge.node_job(job, RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]["spec"],
+        aggregate.driver_pod(job, facts.run(), facts.spark_plan(job), "c", 60, SECRETS)["spec"],
+    ]
+    for spec in pods:
+        (container,) = spec["containers"]
+        arguments = dict(itertools.pairwise(container["args"]))
+        location = urlsplit(arguments["--results"])
+        assert (location.scheme, location.netloc, location.path) == ("s3", "readings", "/garden")
+        assert parse_qs(location.query) == {
+            "endpoint": ["https://nas.home:9000"],
+            "region": ["us-east-1"],
+        }
+        assert "--token-file" not in arguments
+        (mount,) = (m for m in container["volumeMounts"] if m["name"] == "results")
+        assert arguments["--s3-credentials"] == f"{mount['mountPath']}/credentials"
+        assert mount["readOnly"]
+        (volume,) = (v for v in spec["volumes"] if v["name"] == "results")
+        key, authority = (each["secret"] for each in volume["projected"]["sources"])
+        assert (key["name"], key["items"][0]["key"]) == ("bucket-key", "credentials")
+        assert not key.get("optional")
+        assert authority["optional"]
+        assert not any("valueFrom" in e and "secretKeyRef" in e["valueFrom"]
+                       for e in container["env"])  # fmt: skip
 
 
 def test_the_driver_of_a_cluster_gives_its_executors_what_they_need() -> None:

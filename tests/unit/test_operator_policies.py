@@ -25,6 +25,11 @@ ELSEWHERE = Landing(namespace="other", url="http://landing:8080", claim="results
         ({}, {"landing": None}, "LandingUnavailable"),
         ({}, {"landing": ELSEWHERE}, "LandingUnavailable"),
         ({"results": {"volumeClaim": {"name": "nfs"}}}, {"landing": None}, None),
+        (
+            {"results": {"s3": {"bucket": "readings", "secretRef": {"name": "key"}}}},
+            {"landing": None},
+            None,
+        ),
     ],
 )
 def test_which_jobs_are_accepted(

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from edge_etl_job.results import ResultError
-from edge_etl_job.results.landing_client import LandingStore, Retries
+from edge_etl_job.results.landing_client import LandingStore
 from edge_etl_job.results.layout import Attempt
+from edge_etl_job.results.patience import Retries
 
 from tests.support.landing import PLACE
 

@@ -56,18 +56,18 @@ def test_a_missing_node_is_named_with_its_path_and_what_to_check(job: Job, tmp_p
     job.deliver(RUN, "pi-1", rows())
     document = read_document(job, tmp_path, "pi-1", "pi-2")
     with pytest.raises(AggregationError) as caught:
-        manifests.require_nodes(document, manifests.discover(paths(job)), paths(job))
+        manifests.require_nodes(document, manifests.discover(paths(job)), (), "/results/j")
     assert caught.value.reason == "ManifestMissing"
     assert "node pi-2 has delivered" in caught.value.message
-    assert str(paths(job).manifest(RUN, "pi-2")) in caught.value.message
-    assert "mounts the same volume" in caught.value.message
+    assert f"its manifest of run {RUN} is not in /results/j" in caught.value.message
+    assert "works on the same volume" in caught.value.message
 
 
 def test_a_manifest_of_an_earlier_run_does_not_stand_for_this_run(job: Job, tmp_path: Path) -> None:
     job.deliver("20251231-000000", "pi-1", rows())
     document = read_document(job, tmp_path, "pi-1")
     with pytest.raises(AggregationError, match="node pi-1 has delivered"):
-        manifests.require_nodes(document, manifests.discover(paths(job)), paths(job))
+        manifests.require_nodes(document, manifests.discover(paths(job)), (), "/results/j")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"kind": "NodeManifest"}', b"\x00\xff"])

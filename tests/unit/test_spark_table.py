@@ -13,6 +13,7 @@ from edge_etl_spark import __main__ as program
 from edge_etl_spark import publish, table, versions
 from edge_etl_spark.documents import MergedManifest
 from edge_etl_spark.errors import AggregationError
+from edge_etl_spark.results import open_results
 
 from tests.support import publish_many
 
@@ -154,6 +155,6 @@ def test_a_directory_that_is_no_job_is_named(
 
 
 def test_a_table_without_versions_cannot_be_rolled_back(tmp_path: Path) -> None:
-    (tmp_path / "table").mkdir()
+    (tmp_path / "garden/air-quality/table").mkdir(parents=True)
     with pytest.raises(AggregationError, match="has no version yet"):
-        table.rollback(tmp_path / "table", 1)
+        table.rollback(open_results(tmp_path, "garden", "air-quality"), 1)

@@ -1,4 +1,4 @@
-"""Where a node's results go: a mounted directory or the landing service, behind one interface."""
+"""Where a node's results go, behind one interface: a directory, the landing service, a bucket."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,12 +43,14 @@ def open_store(
     run: str,
     node: str,
     attempt: str,
-    token_file: Path | None,
+    token_file: Path | None = None,
+    credentials: Path | None = None,
 ) -> ResultStore:
-    """Open the results at a directory or at a landing service's http(s) URL for one attempt.
+    """Open the results for one attempt: in a directory, at a landing service, or in a bucket.
 
-    Raise ResultError when a name cannot be a part of a path. ``token_file`` holds the token that
-    the landing service asks for; a directory needs none.
+    The location is a path, an http(s) URL, or ``s3://bucket/prefix?endpoint=…``. Raise ResultError
+    when a name cannot be a part of a path. ``token_file`` holds the token that the landing service
+    asks for, ``credentials`` the key that opens the bucket; a directory needs neither.
     """
     place = Attempt(namespace=namespace, job=job, run=run, node=node, attempt=attempt)
     if location.startswith(("http://", "https://")):
@@ -56,6 +58,10 @@ def open_store(
         from edge_etl_job.results.landing_client import LandingStore
 
         return LandingStore(location, place, token_file)
+    if location.startswith("s3://"):
+        from edge_etl_job.results.s3 import Bucket, S3Store
+
+        return S3Store(Bucket.parse(location), place, credentials or Path())
     from edge_etl_job.results.directory import DirectoryStore
 
     return DirectoryStore(Path(location), place)

@@ -26,7 +26,24 @@ class _DatasetDocument(msgspec.Struct, frozen=True):
     id: str
 
 
-class _Listed(msgspec.Struct, frozen=True):
+def new_dataset() -> bytes:
+    """Return a ``dataset.json`` with an id that no other dataset has."""
+    import uuid  # seldom needed, and slow to import
+
+    return msgspec.json.encode(_DatasetDocument(str(uuid.uuid4())))
+
+
+def id_of(dataset: bytes, place: object) -> str:
+    """Return the id in a ``dataset.json``; ``place`` says where it lies."""
+    try:
+        return msgspec.json.decode(dataset, type=_DatasetDocument).id
+    except msgspec.DecodeError as error:
+        raise ResultError(RESULTS_UNAVAILABLE, f"{place} is damaged: {error}") from error
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A file as a manifest lists it."""
+
     name: str
     bytes: int
     sha256: str
@@ -41,7 +58,7 @@ class _Committed(msgspec.Struct, frozen=True):
     run: str
     node: str
     attempt: str
-    files: tuple[_Listed, ...]
+    files: tuple[Listed, ...]
 
 
 def dataset_id(root: Path, dataset: Dataset) -> str:
@@ -50,14 +67,9 @@ def dataset_id(root: Path, dataset: Dataset) -> str:
     path = folder / DATASET
     if not path.exists():
         with Incoming(folder) as incoming:
-            import uuid  # seldom needed, and slow to import
-
-            incoming.write(msgspec.json.encode(_DatasetDocument(str(uuid.uuid4()))))
+            incoming.write(new_dataset())
             incoming.publish(DATASET)
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_DatasetDocument).id
-    except msgspec.DecodeError as error:
-        raise ResultError(RESULTS_UNAVAILABLE, f"{path} is damaged: {error}") from error
+    return id_of(path.read_bytes(), path)
 
 
 def runs(root: Path, place: NodeRun) -> list[str]:
@@ -101,6 +113,14 @@ def publish_manifest(root: Path, attempt: Attempt, incoming: Incoming) -> tuple[
 
 def _check(folder: Path, attempt: Attempt, manifest: bytes) -> None:
     """Raise unless the manifest is of this attempt and its files are there byte for byte."""
+    for file in listed(attempt, manifest):
+        path = folder / file.name
+        there = (path.stat().st_size, sha256_of(path)) if path.is_file() else None
+        require(file, there)
+
+
+def listed(attempt: Attempt, manifest: bytes) -> tuple[Listed, ...]:
+    """Return the files of a manifest; raise unless it is one, and of this attempt."""
     try:
         document = msgspec.json.decode(manifest, type=_Committed)
     except msgspec.DecodeError as error:
@@ -110,14 +130,17 @@ def _check(folder: Path, attempt: Attempt, manifest: bytes) -> None:
         if stated != expected:
             message = f"the manifest's {name} is {stated[:100]!r}, not {expected!r}"
             raise ResultError(MANIFEST_INVALID, message)
-    if len({file.name for file in document.files}) < len(document.files):
+    if len({checked("file", file.name) for file in document.files}) < len(document.files):
         raise ResultError(MANIFEST_INVALID, "the manifest lists a file twice")
-    for file in document.files:
-        path = folder / checked("file", file.name)
-        if not path.is_file():
-            raise ResultError(MANIFEST_INVALID, f"{file.name} is listed and not there")
-        if path.stat().st_size != file.bytes or sha256_of(path) != file.sha256:
-            raise ResultError(MANIFEST_INVALID, f"{file.name} is not as the manifest says")
+    return document.files
+
+
+def require(file: Listed, there: tuple[int, str] | None) -> None:
+    """Raise unless what is there of a file, its bytes and SHA-256, is what a manifest says."""
+    if there is None:
+        raise ResultError(MANIFEST_INVALID, f"{file.name} is listed and not there")
+    if there != (file.bytes, file.sha256):
+        raise ResultError(MANIFEST_INVALID, f"{file.name} is not as the manifest says")
 
 
 class DirectoryStore:

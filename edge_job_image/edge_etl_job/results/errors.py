@@ -22,6 +22,8 @@ LANDING_UNAUTHORIZED: Final = "LandingUnauthorized"
 """The landing service does not accept the pod's token for what it asked."""
 LANDING_UNREACHABLE: Final = "LandingUnreachable"
 """The landing service did not answer, or not as one, within all retries."""
+RESULTS_UNAUTHORIZED: Final = "ResultsUnauthorized"
+"""The S3 server does not accept the job's credentials for what was asked."""
 NO_MANIFEST: Final = "NoManifest"
 """Not an error: the node has not committed in that run."""
 

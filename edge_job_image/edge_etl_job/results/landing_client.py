@@ -3,17 +3,13 @@
 import base64
 import hashlib
 import json
-import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Final
 from urllib.parse import urlsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError
 
 from edge_etl_job.results.errors import (
     LANDING_UNAUTHORIZED,
@@ -22,29 +18,7 @@ from edge_etl_job.results.errors import (
     ResultError,
 )
 from edge_etl_job.results.layout import DATASET, MANIFEST, Attempt, NodeRun, checked
-
-_CHUNK: Final = 1 << 18
-_TIMEOUT: Final = urllib3.Timeout(connect=10, read=120)  # seconds; the service fsyncs meanwhile
-# Worth another try: the service is slow (408), busy (429, 503), or restarts behind its Service.
-# 507 is not: a volume does not grow within seconds, and the Job's own retries come later.
-_AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
-
-
-@dataclass(frozen=True)
-class Retries:
-    """How long the client goes on: about two minutes, in which a pod of the service restarts."""
-
-    attempts: int = 12
-    first: float = 0.5  # seconds, doubled each time
-    longest: float = 20
-
-    def pause(self, attempt: int, retry_after: str | None) -> float:
-        """Return how many seconds to wait after a failed attempt (from 1)."""
-        pause = min(self.longest, self.first * 2.0 ** (attempt - 1))
-        if retry_after is not None and retry_after.isdecimal():
-            pause = min(self.longest, max(pause, float(retry_after)))
-        # Pis that failed together shall not come back together.
-        return pause * random.uniform(0.5, 1)  # noqa: S311 - spreads load, guards nothing
+from edge_etl_job.results.patience import AGAIN, CHUNK, RETRIES, TIMEOUT, Body, Patience, Retries
 
 
 class LandingStore:
@@ -55,19 +29,16 @@ class LandingStore:
         url: str,
         attempt: Attempt,
         token_file: Path | None,
-        retries: Retries = Retries(),
+        retries: Retries = RETRIES,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._url = url.rstrip("/")
         self._attempt = attempt
         self._token_file = token_file
-        self._retries = retries
-        self._sleep = sleep
+        self._patience = Patience(self._url, LANDING_UNREACHABLE, self._failure, retries, sleep)
         if not urlsplit(url).hostname:
             raise ResultError(LANDING_UNREACHABLE, f"not a URL of a landing service: {url}")
-        self._pool = urllib3.PoolManager(
-            timeout=_TIMEOUT, retries=False, maxsize=1, blocksize=_CHUNK
-        )
+        self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False, maxsize=1, blocksize=CHUNK)
 
     def dataset_id(self) -> str:
         """Return the dataset's id."""
@@ -102,40 +73,22 @@ class LandingStore:
         """Store a file of this attempt."""
         path = f"{_url_of(self._attempt)}/{self._attempt.attempt}/{checked('file', name)}"
         with file.open("rb") as content:
-            body = _Body(content, file.stat().st_size, bytes.fromhex(sha256))
+            body = Body(content, file.stat().st_size, bytes.fromhex(sha256))
             self._call("PUT", path, (200, 201), body)
 
     def commit(self, manifest: bytes) -> bytes:
         """Publish what was put."""
         path = f"{_url_of(self._attempt)}/{MANIFEST}"
-        body = _Body(BytesIO(manifest), len(manifest), hashlib.sha256(manifest).digest())
+        body = Body(BytesIO(manifest), len(manifest), hashlib.sha256(manifest).digest())
         answer = self._call("PUT", path, (200, 201, 409), body)
         return answer.data if answer.status == 409 else manifest
 
     def _call(
-        self, method: str, path: str, expected: tuple[int, ...], body: "_Body | None" = None
+        self, method: str, path: str, expected: tuple[int, ...], body: Body | None = None
     ) -> urllib3.BaseHTTPResponse:
-        """Return the answer if its status is expected; try again what another try can mend."""
-        attempt = 0
-        while True:
-            attempt += 1
-            retry_after = None
-            try:
-                answer = self._once(method, path, body)
-            except HTTPError as error:
-                failure = ResultError(LANDING_UNREACHABLE, f"{self._url} does not answer: {error}")
-            else:
-                if answer.status in expected:
-                    return answer
-                failure = self._failure(answer)
-                if answer.status not in _AGAIN:
-                    raise failure
-                retry_after = answer.headers.get("Retry-After")
-            if attempt >= self._retries.attempts:
-                raise failure
-            self._sleep(self._retries.pause(attempt, retry_after))
+        return self._patience.call(lambda: self._once(method, path, body), expected)
 
-    def _once(self, method: str, path: str, body: "_Body | None") -> urllib3.BaseHTTPResponse:
+    def _once(self, method: str, path: str, body: Body | None) -> urllib3.BaseHTTPResponse:
         headers = {"User-Agent": "edge-etl-job", **self._authorization()}
         url = f"{self._url}/v1/results/{path}"
         if body is None:
@@ -165,22 +118,13 @@ class LandingStore:
             return self._strange(answer)
         if answer.status in (401, 403):
             return ResultError(LANDING_UNAUTHORIZED, f"{self._url} refused: {message}")
-        if answer.status in _AGAIN:
+        if answer.status in AGAIN:
             return ResultError(LANDING_UNREACHABLE, f"{self._url} was not able: {message}")
         return ResultError(reason, message)
 
     def _strange(self, answer: urllib3.BaseHTTPResponse) -> ResultError:
         message = f"{self._url} answered {answer.status}, not as a landing service does"
         return ResultError(LANDING_UNREACHABLE, message)
-
-
-@dataclass(frozen=True)
-class _Body:
-    """What a PUT sends; every try sends it from its beginning."""
-
-    file: BinaryIO
-    size: int
-    digest: bytes
 
 
 def _url_of(place: NodeRun) -> str:

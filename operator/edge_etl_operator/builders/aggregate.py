@@ -15,12 +15,12 @@ from edge_etl_operator.api import EdgeETLJob, Run
 from edge_etl_operator.builders.common import (
     CONFIG_PATH,
     RESULTS_GROUP,
-    RESULTS_PATH,
     config_map,
     container_security,
     metadata,
     priority,
     pull_secrets,
+    results_arguments,
     results_mount,
     results_volume,
 )
@@ -113,7 +113,7 @@ def driver_pod(
                     "args": [
                         "run",
                         "--document", f"{CONFIG_PATH}/aggregation.json",
-                        "--results", RESULTS_PATH,
+                        *results_arguments(job),
                         "--summary", "/dev/termination-log",
                     ],
                     "env": [

@@ -7,12 +7,12 @@ from edge_etl_operator.api import GROUP, EdgeETLJob, as_document
 from edge_etl_operator.builders.common import (
     CONFIG_PATH,
     RESULTS_GROUP,
-    RESULTS_PATH,
     config_map,
     container_security,
     metadata,
     priority,
     pull_secrets,
+    results_arguments,
     results_mount,
     results_volume,
 )
@@ -127,7 +127,11 @@ def _state_owner(user: int, group: int, settings: Settings) -> dict[str, Any]:
 
 def _container(job: EdgeETLJob, run: str, settings: Settings) -> dict[str, Any]:
     landing = _landing_url(job, settings)
-    token = ["--token-file", f"{_TOKEN_PATH}/token"] if landing else []
+    results = (
+        ["--results", landing, "--token-file", f"{_TOKEN_PATH}/token"]
+        if landing
+        else results_arguments(job)
+    )
     place = (
         {"name": "token", "mountPath": _TOKEN_PATH, "readOnly": True}
         if landing
@@ -148,8 +152,7 @@ def _container(job: EdgeETLJob, run: str, settings: Settings) -> dict[str, Any]:
             "--source", "/source",
             "--state", "/state",
             "--work", "/work",
-            "--results", landing or RESULTS_PATH,
-            *token,
+            *results,
             *transform,
             "--summary", "/dev/termination-log",
         ],
@@ -215,7 +218,7 @@ def _token_volume(job: EdgeETLJob, run: str) -> dict[str, Any]:
 
 
 def _landing_url(job: EdgeETLJob, settings: Settings) -> str:
-    """Return the landing service's URL, empty when the job uses a claim."""
-    if job.spec.results.volume_claim is not None or settings.landing is None:
+    """Return the landing service's URL, empty when the job uses a claim or a bucket."""
+    if job.spec.results.landing is None or settings.landing is None:
         return ""
     return settings.landing.url

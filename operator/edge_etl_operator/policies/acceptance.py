@@ -24,7 +24,7 @@ def refusal(job: EdgeETLJob, settings: Settings) -> tuple[Reason, str] | None:
         return conditions.INVALID_SCHEDULE, f"spec.schedule: {error}"
     if refused := _window(job):
         return refused
-    if job.spec.results.volume_claim is not None:
+    if job.spec.results.landing is None:
         return None
     landing = settings.landing
     if landing is None:

@@ -100,6 +100,8 @@ TOOLS = {
         ),
         Tool("pause"),
         Tool("kwok", package="sigs.k8s.io/kwok/cmd/kwok"),
+        # An S3 server for tests: it checks signatures, digests and conditions.
+        Tool("versitygw", package="github.com/versity/versitygw/cmd/versitygw"),
     )
 }
 

@@ -1,9 +1,11 @@
 """What every place for results guarantees, the same tests for each of them."""
 
 import hashlib
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from edge_etl_job.landing.identity import Identity
 from edge_etl_job.results import ResultError, ResultStore, open_store
 
 from tests.support.landing import ACCOUNT, PLACE, Known, audience, manifest, serving, token
+from tests.support.s3_server import TestBucket
 
 Open = Callable[..., ResultStore]
 OTHER_ATTEMPT = "6f1c1b1e-0000-4000-8000-000000000002"
@@ -18,18 +21,25 @@ RUN = PLACE["run"]
 SHA256_OF_ROWS = hashlib.sha256(b"rows").hexdigest()
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "results"
-    folder.mkdir()
-    return folder
+@dataclass
+class Place:
+    """A place for results: opens it, and tells what lies there."""
+
+    open: Open
+    """Opens the store for PLACE, of which single names can be changed."""
+    written: Callable[[], dict[str, bytes]]
+    """Returns all files except dataset.json, as they are called on a volume."""
 
 
-@pytest.fixture(params=["directory", "landing"])
-def open_one(request: pytest.FixtureRequest, root: Path, tmp_path: Path) -> Iterator[Open]:
-    """Give what opens the store for PLACE, of which single names can be changed."""
+@pytest.fixture(params=["directory", "landing", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    if request.param == "s3":
+        yield in_bucket(request.getfixturevalue("s3_server").bucket())
+        return
+    root = tmp_path / "results"
+    root.mkdir()
     if request.param == "directory":
-        yield lambda **changes: open_store(str(root), token_file=None, **{**PLACE, **changes})
+        yield Place(lambda **changes: opened(str(root), **changes), below(root))
         return
     reviewer = Known()
 
@@ -43,23 +53,45 @@ def open_one(request: pytest.FixtureRequest, root: Path, tmp_path: Path) -> Iter
             reviewer.known[its_token] = Identity(user, place["node"], pod)
             token_file = tmp_path / f"token-{len(reviewer.known)}"
             token_file.write_text(its_token + "\n")
-            return open_store(url, token_file=token_file, **place)
+            return open_store(url, token_file=token_file, credentials=None, **place)
 
-        yield open_landing
-
-
-@pytest.fixture
-def store(open_one: Open) -> ResultStore:
-    return open_one()
+        yield Place(open_landing, below(root))
 
 
-def written(root: Path) -> dict[str, bytes]:
-    """Return all files below the root except dataset.json."""
-    return {
+def opened(location: str, credentials: Path | None = None, **changes: str) -> ResultStore:
+    return open_store(location, token_file=None, credentials=credentials, **{**PLACE, **changes})
+
+
+def below(root: Path) -> Callable[[], dict[str, bytes]]:
+    return lambda: {
         str(path.relative_to(root)): path.read_bytes()
         for path in root.rglob("*")
         if path.is_file() and path.name != "dataset.json"
     }
+
+
+def in_bucket(bucket: TestBucket) -> Place:
+    """Give a bucket, in which commits have a folder of their own."""
+
+    def written() -> dict[str, bytes]:
+        return {
+            re.sub("/manifests/(.+)/(.+).json$", r"/runs/\2/\1/manifest.json", key)
+            .removeprefix("some/where/"): content
+            for key, content in bucket.files().items()
+            if not key.endswith("/dataset.json")
+        }  # fmt: skip
+
+    credentials = bucket.server.credentials
+    location = bucket.location("some/where")
+    return Place(
+        lambda **changes: opened(location, credentials, **changes),
+        written,
+    )
+
+
+@pytest.fixture
+def store(place: Place) -> ResultStore:
+    return place.open()
 
 
 def node_folder(run: str = RUN) -> str:
@@ -76,77 +108,77 @@ def put(tmp_path: Path) -> Callable[..., None]:
     return put_bytes
 
 
-def test_a_dataset_has_one_id_for_ever(open_one: Open) -> None:
-    first = open_one().dataset_id()
+def test_a_dataset_has_one_id_for_ever(place: Place) -> None:
+    first = place.open().dataset_id()
     assert uuid.UUID(first).version == 4
-    assert open_one(node="pi-2", run="20261123-000000").dataset_id() == first
-    assert open_one(job="other").dataset_id() != first
+    assert place.open(node="pi-2", run="20261123-000000").dataset_id() == first
+    assert place.open(job="other").dataset_id() != first
 
 
 @pytest.mark.parametrize("size", [0, 1, 3_000_000])
 def test_what_is_put_lies_in_the_attempts_folder(
-    store: ResultStore, root: Path, put: Callable[..., None], size: int
+    store: ResultStore, place: Place, put: Callable[..., None], size: int
 ) -> None:
     data = b"x" * size
     put(store, "rows-2026-11-22.parquet", data)
     path = f"{node_folder()}/{PLACE['attempt']}/rows-2026-11-22.parquet"
-    assert written(root) == {path: data}
+    assert place.written() == {path: data}
 
 
 def test_putting_the_same_again_is_fine_and_other_content_is_refused(
-    store: ResultStore, root: Path, put: Callable[..., None]
+    store: ResultStore, place: Place, put: Callable[..., None]
 ) -> None:
     put(store, "rows.parquet", b"one")
     put(store, "rows.parquet", b"one")
     with pytest.raises(ResultError) as refused:
         put(store, "rows.parquet", b"two")
     assert refused.value.reason == "ResultConflict"
-    assert list(written(root).values()) == [b"one"]
+    assert list(place.written().values()) == [b"one"]
 
 
 def test_bytes_that_are_not_the_announced_ones_never_appear(
-    store: ResultStore, root: Path, put: Callable[..., None]
+    store: ResultStore, place: Place, put: Callable[..., None]
 ) -> None:
     with pytest.raises(ResultError) as refused:
         put(store, "rows.parquet", b"torn", sha256=hashlib.sha256(b"whole").hexdigest())
     assert refused.value.reason == "DigestMismatch"
-    assert written(root) == {}
+    assert place.written() == {}
 
 
 @pytest.mark.parametrize(
     "name", ["", "..", ".", "a/b", "../x", "/etc/passwd", "Rows", "x" * 129, "a\n", "a\0", ".x"]
 )
 def test_a_file_name_that_is_none_is_refused(
-    store: ResultStore, root: Path, put: Callable[..., None], name: str
+    store: ResultStore, place: Place, put: Callable[..., None], name: str
 ) -> None:
     with pytest.raises(ResultError) as refused:
         put(store, name, b"data")
     assert refused.value.reason == "InvalidName"
-    assert written(root) == {}
+    assert place.written() == {}
 
 
 @pytest.mark.parametrize("part", sorted(PLACE))
 @pytest.mark.parametrize("value", ["", "..", "a/b", "%2e%2e", "a\n", "x" * 300])
 def test_a_place_whose_name_is_none_cannot_be_opened(part: str, value: str) -> None:
-    for location in ("/results", "http://landing"):
+    for location in ("/results", "http://landing", "s3://bucket"):
         with pytest.raises(ResultError, match=f"not the name of a {part}"):
-            open_store(location, token_file=None, **{**PLACE, part: value})
+            opened(location, None, **{part: value})
 
 
-def test_a_commit_shows_what_was_put(open_one: Open, root: Path, put: Callable[..., None]) -> None:
-    store = open_one()
+def test_a_commit_shows_what_was_put(place: Place, put: Callable[..., None]) -> None:
+    store = place.open()
     assert store.manifest(RUN) is None
     put(store, "rows.parquet", b"rows")
     ours = manifest({"rows.parquet": b"rows"})
     assert store.commit(ours) == ours
     assert store.commit(ours) == ours
-    assert written(root)[f"{node_folder()}/manifest.json"] == ours
+    assert place.written()[f"{node_folder()}/manifest.json"] == ours
     # A later run looks up what became of an earlier one.
-    later = open_one(run="20261123-000000", attempt=OTHER_ATTEMPT)
+    later = place.open(run="20261123-000000", attempt=OTHER_ATTEMPT)
     assert later.manifest(RUN) == ours
     assert later.manifest("20261123-000000") is None
-    assert open_one(node="pi-2").manifest(RUN) is None
-    assert [later.runs(), open_one(node="pi-2").runs()] == [[RUN], []]
+    assert place.open(node="pi-2").manifest(RUN) is None
+    assert [later.runs(), place.open(node="pi-2").runs()] == [[RUN], []]
 
 
 def test_a_commit_without_files_is_a_commit(store: ResultStore) -> None:
@@ -155,20 +187,20 @@ def test_a_commit_without_files_is_a_commit(store: ResultStore) -> None:
     assert store.manifest(RUN) == ours
 
 
-def test_of_two_attempts_the_first_stands(open_one: Open) -> None:
+def test_of_two_attempts_the_first_stands(place: Place) -> None:
     first, second = manifest({}), manifest({}, attempt=OTHER_ATTEMPT)
-    assert open_one().commit(first) == first
-    late = open_one(attempt=OTHER_ATTEMPT)
+    assert place.open().commit(first) == first
+    late = place.open(attempt=OTHER_ATTEMPT)
     assert late.commit(second) == first
     assert late.manifest(RUN) == first
 
 
-def test_attempts_that_commit_at_once_agree_on_one(open_one: Open, root: Path) -> None:
+def test_attempts_that_commit_at_once_agree_on_one(place: Place) -> None:
     attempts = [f"attempt-{number}" for number in range(16)]
-    stores = {attempt: open_one(attempt=attempt) for attempt in attempts}
+    stores = {attempt: place.open(attempt=attempt) for attempt in attempts}
     with ThreadPoolExecutor(len(attempts)) as pool:
         answers = set(pool.map(lambda a: stores[a].commit(manifest({}, attempt=a)), attempts))
-    assert answers == set(written(root).values())
+    assert answers == set(place.written().values())
     assert len(answers) == 1
 
 
@@ -196,18 +228,18 @@ def test_attempts_that_commit_at_once_agree_on_one(open_one: Open, root: Path) -
     ],
 )
 def test_a_manifest_that_is_not_true_is_no_commit(
-    store: ResultStore, put: Callable[..., None], root: Path, wrong: bytes, message: str
+    store: ResultStore, put: Callable[..., None], place: Place, wrong: bytes, message: str
 ) -> None:
     put(store, "rows.parquet", b"rows")
     with pytest.raises(ResultError, match=message):
         store.commit(wrong)
     assert store.manifest(RUN) is None
-    assert list(written(root).values()) == [b"rows"]
+    assert list(place.written().values()) == [b"rows"]
 
 
-def test_a_dataset_that_is_damaged_is_named(root: Path) -> None:
-    store = open_store(str(root), token_file=None, **PLACE)
-    folder = root / PLACE["namespace"] / PLACE["job"]
+def test_a_dataset_that_is_damaged_is_named(tmp_path: Path) -> None:
+    store = opened(str(tmp_path))
+    folder = tmp_path / PLACE["namespace"] / PLACE["job"]
     folder.mkdir(parents=True)
     (folder / "dataset.json").write_text("{}")
     with pytest.raises(ResultError, match=r"dataset.json is damaged"):
@@ -215,7 +247,7 @@ def test_a_dataset_that_is_damaged_is_named(root: Path) -> None:
 
 
 def test_a_root_that_is_missing_is_not_created(tmp_path: Path) -> None:
-    store = open_store(str(tmp_path / "absent"), token_file=None, **PLACE)
+    store = opened(str(tmp_path / "absent"))
     with pytest.raises(ResultError) as refused:
         store.dataset_id()
     assert refused.value.reason == "ResultsUnavailable"

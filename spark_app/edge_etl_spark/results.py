@@ -1,0 +1,193 @@
+"""One job's results as the aggregation sees them, whether in a directory or in a bucket."""
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from edge_etl_spark import manifests, publish, versions
+from edge_etl_spark.documents import MergedManifest, VersionManifest
+from edge_etl_spark.errors import AggregationError
+from edge_etl_spark.manifests import Delivery, measure
+from edge_etl_spark.paths import JobPaths
+from edge_etl_spark.versions import Version, version_name
+
+
+class Results(Protocol):
+    """What the nodes of a job delivered, and its table. A version is published whole or not at all.
+
+    Paths are of this machine. Where the files are elsewhere, `fetch` brings them, and `publish`
+    takes those of a new version there.
+    """
+
+    @property
+    def where(self) -> str:
+        """The place of the results, for people."""
+
+    def deliveries(self, settled: Collection[MergedManifest] = ()) -> tuple[Delivery, ...]:
+        """Return what was delivered, ordered by run and node; what is settled may be left out."""
+
+    def fetch(self, paths: Iterable[Path]) -> None:
+        """Bring files of deliveries and versions to their paths; one that is gone does not come."""
+
+    def exclusive(self, wait_seconds: float = 60) -> AbstractContextManager[None]:
+        """Hold the table, where that can be, and clean up in the end; AggregationError if busy."""
+
+    def recover(self) -> None:
+        """Finish or clear away what an aggregation left that died."""
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of all published versions, the newest last."""
+
+    def read(self, number: int) -> Version:
+        """Return a published version; AggregationError (TableCorrupt) without a good manifest."""
+
+    def current(self) -> int | None:
+        """Return the number of the version that readers are led to."""
+
+    def published(self, number: int) -> datetime:
+        """Return when a version was published."""
+
+    def present(self, version: Version) -> set[str]:
+        """Return the paths of a version's files that are there, also of those it does not list."""
+
+    def measure(self, version: Version, path: str) -> tuple[int, str]:
+        """Return size and SHA-256 of a version's file, as it lies there."""
+
+    def new_staging(self, run: str) -> Path:
+        """Make an empty directory in which a version can be built."""
+
+    def carry_over(
+        self, version: Version, staging: Path, paths: Collection[str], *, readable: bool
+    ) -> None:
+        """Let a new version share files of another; if ``readable``, they are in staging then."""
+
+    def publish(self, staging: Path, manifest: VersionManifest) -> Path:
+        """Make what the manifest lists the current version; AggregationError if another was first.
+
+        Returns where it can be read, or what of it is new. Files that an earlier version has already need not be in staging after `carry_over`.
+        """
+
+    def prune(self, keep: int, grace_seconds: float) -> tuple[int, ...]:
+        """Remove old versions by the rule of `publish.prune`; return their numbers."""
+
+    def event_log(self) -> AbstractContextManager[Path]:
+        """Give a directory for Spark's event log, which is kept also when the block fails."""
+
+
+class DirectoryResults:
+    """Results on a volume that is mounted here: a claim's, or the landing service's."""
+
+    def __init__(self, paths: JobPaths) -> None:
+        self._paths = paths
+        self._table = paths.table
+
+    @property
+    def where(self) -> str:
+        """The job's directory."""
+        return str(self._paths.directory)
+
+    def deliveries(self, settled: Collection[MergedManifest] = ()) -> tuple[Delivery, ...]:
+        """Return all deliveries: to read a manifest costs little here."""
+        return manifests.discover(self._paths)
+
+    def fetch(self, paths: Iterable[Path]) -> None:
+        """Do nothing: all is here."""
+
+    def exclusive(self, wait_seconds: float = 60) -> AbstractContextManager[None]:
+        """Hold the table by its lock."""
+        return publish.exclusive(self._table, wait_seconds)
+
+    def recover(self) -> None:
+        """Clear staging, and let ``current`` point to the newest version."""
+        publish.recover(self._table)
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of all versions."""
+        return versions.version_numbers(self._table)
+
+    def read(self, number: int) -> Version:
+        """Return a version."""
+        return versions.read_version(self._table, number)
+
+    def current(self) -> int | None:
+        """Return what ``current`` points to."""
+        link = self._table / "current"
+        match = versions.NAME.fullmatch(link.readlink().name) if link.is_symlink() else None
+        return int(match[1]) if match else None
+
+    def published(self, number: int) -> datetime:
+        """Return when the version's directory got its name."""
+        modified = (self._table / "versions" / version_name(number)).stat().st_mtime
+        return datetime.fromtimestamp(modified, UTC)
+
+    def present(self, version: Version) -> set[str]:
+        """Return all files of the version's directory but its manifest."""
+        return {
+            path.relative_to(version.directory).as_posix()
+            for path in version.directory.rglob("*")
+            if path.is_file()
+        } - {"version.json"}
+
+    def measure(self, version: Version, path: str) -> tuple[int, str]:
+        """Read a file."""
+        return measure(version.directory / path)
+
+    def new_staging(self, run: str) -> Path:
+        """Make a directory on the same volume."""
+        return publish.new_staging(self._table, run)
+
+    def carry_over(
+        self, version: Version, staging: Path, paths: Collection[str], *, readable: bool
+    ) -> None:
+        """Link the files, or copy them."""
+        for path in paths:
+            publish.carry_over(version.directory, staging, path)
+
+    def publish(self, staging: Path, manifest: VersionManifest) -> Path:
+        """Rename staging to the version."""
+        return publish.publish(self._table, staging, manifest)
+
+    def prune(self, keep: int, grace_seconds: float) -> tuple[int, ...]:
+        """Remove the directories of old versions."""
+        return publish.prune(self._table, keep, grace_seconds)
+
+    @contextmanager
+    def event_log(self) -> Iterator[Path]:
+        """Give the directory itself."""
+        self._paths.spark_events.mkdir(parents=True, exist_ok=True)
+        yield self._paths.spark_events
+
+
+def open_results(
+    location: str | Path, namespace: str, job: str, credentials: Path | None = None
+) -> Results:
+    """Open a job's results below a directory or in a bucket (``s3://bucket/prefix?endpoint=…``).
+
+    ``credentials`` is the file with the key to the bucket.
+    """
+    if str(location).startswith("s3://"):
+        # Only who has results in a bucket loads the library.
+        from edge_etl_spark.bucket import BucketResults
+
+        return BucketResults(str(location), namespace, job, credentials)
+    return DirectoryResults(JobPaths(Path(location), namespace, job))
+
+
+def latest(results: Results) -> Version | None:
+    """Return the newest version, or None if nothing was published yet.
+
+    Raises AggregationError (TableCorrupt) when its manifest cannot be read.
+    """
+    numbers = results.numbers()
+    return results.read(numbers[-1]) if numbers else None
+
+
+def readable(results: Results) -> list[Version]:
+    """Return the versions whose manifests are good, the newest last."""
+    found = []
+    for number in results.numbers():
+        with suppress(AggregationError):
+            found.append(results.read(number))
+    return found

@@ -1,0 +1,75 @@
+"""A job whose results are in a bucket: delivered by the edge program's own client."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pyarrow.dataset as ds
+from edge_etl_job.results import open_store
+from pyarrow.fs import S3FileSystem
+
+from tests.support.node_results import Job
+from tests.support.s3_server import KEY_ID, SECRET, TestBucket
+
+
+@dataclass(frozen=True)
+class BucketJob(Job):
+    """Nodes write below ``root``, as a Pi does below its working directory, and then deliver."""
+
+    bucket: TestBucket = field(kw_only=True)
+
+    @property
+    def location(self) -> str:
+        return self.bucket.location()
+
+    @property
+    def credentials(self) -> Path:
+        return self.bucket.server.credentials
+
+    def read(self, kind: str) -> Any:
+        return read_bucket(self.bucket, f"results/{self.namespace}/{self.name}", kind).to_pandas()
+
+    def deliver(
+        self, run: str, node: str, rows: Any, attempt: str = "a1", lacks: Sequence[str] = ()
+    ) -> Path:
+        path = super().deliver(run, node, rows, attempt, lacks)
+        manifest = path.read_bytes()
+        store = open_store(
+            self.location,
+            namespace=self.namespace,
+            job=self.name,
+            run=run,
+            node=node,
+            attempt=attempt,
+            credentials=self.credentials,
+        )
+        store.dataset_id()
+        for file in json.loads(manifest)["files"]:
+            store.put(file["name"], path.parent / attempt / file["name"], file["sha256"])
+        store.commit(manifest)
+        return path
+
+
+def read_bucket(bucket: TestBucket, job: str, kind: str) -> Any:
+    """Return the newest version's rows or features, found as docs/results.md tells readers."""
+    endpoint = urlsplit(bucket.server.endpoint)
+    region = parse_qs(urlsplit(bucket.location()).query)["region"][0]
+    s3 = S3FileSystem(
+        access_key=KEY_ID,
+        secret_key=SECRET,
+        region=region,
+        scheme="http",
+        endpoint_override=endpoint.netloc,
+    )
+    table = f"{bucket.name}/{job}/table"
+    with s3.open_input_stream(f"{table}/current.json") as stream:
+        version = json.loads(stream.read())
+    paths = [
+        f"{table}/data/{file['path']}"
+        for file in version["files"]
+        if file["path"].startswith(f"{kind}/")
+    ]
+    return ds.dataset(paths, filesystem=s3, partitioning="hive").to_table()
