@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -17,11 +17,13 @@ import pytest
 from edge_etl_spark import table as tools
 from edge_etl_spark.aggregate import aggregate
 from edge_etl_spark.documents import AggregationDocument, AggregationReport
-from edge_etl_spark.versions import latest_version, version_numbers
+from edge_etl_spark.results import latest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.bucket_job import BucketJob
 from tests.support.node_results import Job, frame
+from tests.support.s3_server import S3Server
 from tests.support.table_oracle import assert_table
 
 pytestmark = pytest.mark.usefixtures("shared_session")
@@ -94,7 +96,7 @@ class World:
         run = f"20260101-{next(self.runs):06d}"
         document = msgspec.json.decode(json.dumps(self.job.document(run)), type=AggregationDocument)
         before = len(self.merged_rows())
-        report = aggregate(document, self.job.root)
+        report = aggregate(document, self.job.location, credentials=self.job.credentials)
         self.merged += [rows for _, _, rows in sorted(self.pending, key=lambda item: item[:2])]
         delivered = sum(len(rows) for _, _, rows in self.pending)
         self.pending.clear()
@@ -120,7 +122,7 @@ class World:
     def check(self) -> None:
         if self.merged:
             assert_table(self.job, self.merged)
-            newest = latest_version(self.job.table)
+            newest = latest(self.job.results)
             assert newest is not None
             assert not list(tools.verify(self.job.results, newest))
 
@@ -151,24 +153,41 @@ def readings(what: Deliver) -> Any:
     return frame(rows)
 
 
+Make = Callable[[], Job]
+
+
+@pytest.fixture(params=["directory", "bucket"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    """Give what makes a job without any results."""
+
+    def empty() -> Job:
+        shutil.rmtree(tmp_path / "results", ignore_errors=True)
+        if request.param == "directory":
+            return Job(tmp_path / "results")
+        return BucketJob(tmp_path / "results", bucket=server.bucket())
+
+    server: S3Server = request.getfixturevalue("s3_server")
+    return empty
+
+
 @settings(
-    max_examples=3,
+    max_examples=2,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(happenings=st.lists(HAPPENINGS, min_size=3, max_size=7))
 def test_any_sequence_gives_the_table_of_one_run_over_all_the_data(
-    tmp_path: Path, happenings: list[Happening]
+    make: Make, happenings: list[Happening]
 ) -> None:
-    shutil.rmtree(tmp_path / "results", ignore_errors=True)
-    world = World(Job(tmp_path / "results"))
+    world = World(make())
     for happening in happenings:
         world.do(happening)
     world.aggregate()
     world.check()
-    assert len(version_numbers(world.job.table)) <= len(happenings) + 1
+    assert len(world.job.results.numbers()) <= len(happenings) + 1
 
     # A repetition changes nothing, whatever came before.
-    before = latest_version(world.job.table)
+    before = latest(world.job.results)
     world.aggregate()
-    assert latest_version(world.job.table) == before
+    after = latest(world.job.results)
+    assert (after and after.manifest) == (before and before.manifest)

@@ -33,9 +33,15 @@ class BucketJob(Job):
         return read_bucket(self.bucket, f"results/{self.namespace}/{self.name}", kind).to_pandas()
 
     def deliver(
-        self, run: str, node: str, rows: Any, attempt: str = "a1", lacks: Sequence[str] = ()
+        self,
+        run: str,
+        node: str,
+        rows: Any,
+        attempt: str = "a1",
+        lacks: Sequence[str] = (),
+        invalid: Sequence[str] = (),
     ) -> Path:
-        path = super().deliver(run, node, rows, attempt, lacks)
+        path = super().deliver(run, node, rows, attempt, lacks, invalid)
         manifest = path.read_bytes()
         store = open_store(
             self.location,

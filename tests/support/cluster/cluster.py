@@ -126,6 +126,11 @@ class Cluster(AnyCluster, lifetime.Closer):
         return self.nodes[name]
 
     @property
+    def host(self) -> str:
+        """The address of this machine for pods and nodes."""
+        return self.lan.host_address()
+
+    @property
     def edge_nodes(self) -> list[str]:
         """The names of the nodes that carry the edge label, sorted."""
         return sorted(name for name, node in self.nodes.items() if node.labels)

@@ -34,6 +34,11 @@ class ExternalCluster(AnyCluster):
         nodes = self.get("nodes", "-l", "pi-edge-spark.io/role=edge")["items"]
         return sorted(node["metadata"]["name"] for node in nodes)
 
+    @property
+    def host(self) -> str:
+        """Refuse: how it reaches this machine is not known."""
+        _refuse("the address of this machine for its pods")
+
     def node(self, name: str) -> Machine:
         """Return a node, all of whose verbs say that they are not available."""
         return ExternalMachine(name)

@@ -50,6 +50,11 @@ class AnyCluster(Kube, ABC):
     def edge_nodes(self) -> list[str]:
         """The names of the nodes that carry the edge label, sorted."""
 
+    @property
+    @abstractmethod
+    def host(self) -> str:
+        """The address of this machine for pods and nodes."""
+
     @abstractmethod
     def node(self, name: str) -> Machine:
         """Return a node as a machine."""
