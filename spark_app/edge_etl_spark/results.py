@@ -66,7 +66,8 @@ class Results(Protocol):
     def publish(self, staging: Path, manifest: VersionManifest) -> Path:
         """Make what the manifest lists the current version; AggregationError if another was first.
 
-        Returns where it can be read, or what of it is new. Files that an earlier version has already need not be in staging after `carry_over`.
+        Returns where it can be read, or what of it is new. Files that an earlier version has
+        already need not be in staging after `carry_over`.
         """
 
     def prune(self, keep: int, grace_seconds: float) -> tuple[int, ...]:
