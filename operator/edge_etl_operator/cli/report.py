@@ -57,6 +57,11 @@ def command(options: argparse.Namespace) -> int:
             f"the results of {job.name} lie on the claim {claim.name}, and its reports there in "
             f"{below}/reports: look at them where the claim is mounted"
         )
+    if job.spec.results.s3 is not None:
+        raise UsageError(
+            f"the results of {job.name} are in a bucket, where runs leave no reports; "
+            "`edge-etl status` and `edge-etl nodes` tell the rest"
+        )
     landing = _Landing(within)
     runs = landing.runs(job)
     if options.list:
