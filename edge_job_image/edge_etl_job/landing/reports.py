@@ -6,7 +6,6 @@ forwards ports for those who may (`pods/portforward`): `kubectl edgeetl report` 
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -76,8 +75,7 @@ class Reports:
             try:
                 return (self._root / report.path).read_bytes()
             except FileNotFoundError:
-                told = asdict(report)
-                message = "the run {run} of {namespace}/{job} has no report".format(**told)
+                message = f"the run {report.run} of {report.namespace}/{report.job} has no report"
                 raise ResultError(NO_REPORT, message) from None
 
 
