@@ -6,8 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from tests.arm64.conftest import Root
-from tests.support import image_root, independent, spark_start
+from tests.support import image_root, sbom, spark_start
+from tests.support.cluster import images
 from tests.support.cluster.cache import REPOSITORY
 from tests.support.edge import document
 
@@ -63,6 +66,13 @@ def without(value: Any, names: tuple[str, ...]) -> Any:
     return [without(each, names) for each in value] if isinstance(value, list) else value
 
 
+def every_row(folder: Path) -> pd.DataFrame:
+    """Return the rows of all files below a folder by time and sensor."""
+    files = sorted(path for path in folder.rglob("*.parquet") if "features" not in path.name)
+    rows = pd.concat(pd.read_parquet(file) for file in files)
+    return rows.sort_values(["timestamp", "sensor_id"], ignore_index=True)
+
+
 def test_a_pi_delivers_the_same_bytes_as_this_machine(root: Root) -> None:
     theirs, ours = (delivered(root("edge", name)) for name in ("arm64", "amd64"))
     assert sum(name.endswith(".parquet") for name in ours) > 20
@@ -88,5 +98,20 @@ def test_spark_publishes_what_four_nodes_have_delivered(root: Root) -> None:
     place = root("spark", "arm64")
     job = spark_start.deliver(place / "results")
     spark_start.aggregate(place, job, {})
-    table = independent.published(job.directory)
-    assert len(table.rows) == 20_000
+    delivered = every_row(job.directory / "runs")
+    assert len(delivered) == 20_000
+    published = every_row(job.table / "current" / "rows")[delivered.columns]
+    pd.testing.assert_frame_equal(published, delivered)
+
+
+def test_the_list_of_materials_names_each_jar(root: Root, tmp_path: Path) -> None:
+    place = root("spark", "arm64")
+    sbom.write(images.project("spark", "arm64"), tmp_path / "spark.cdx.json")
+    listed = sbom.packages(tmp_path / "spark.cdx.json")
+    jars = [jar.name for jar in place.glob("opt/edge-etl/lib/python3.11/site-packages/**/*.jar")]
+    assert len(jars) > 50
+    known = (*listed["maven"], *listed["generic"])
+    assert [jar for jar in jars if not jar.startswith(known)] == []
+    assert len(listed["generic"]) < len(jars) / 4
+    assert {"openjdk-17-jre-headless", "libc6"} <= set(listed["deb"])
+    assert {"pyspark", "py4j"} <= set(listed["pypi"])

@@ -1,7 +1,7 @@
 """`make images`: every image for every architecture, as archives that k3s takes from its folder.
 
 An archive holds compressed layers, as a registry would. A node imports what lies in its
-``/var/lib/rancher/k3s/agent/images`` when k3s starts.
+``/var/lib/rancher/k3s/agent/images`` when k3s starts. Beside each lies its list of materials.
 """
 
 import json
@@ -10,6 +10,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+from tests.support import sbom
 from tests.support.cluster import buildah, images
 from tests.support.cluster.archive import ARCHITECTURES
 
@@ -23,6 +24,7 @@ def main(target: Path) -> None:
             image = images.project(name, architecture)
             written = target / f"{name}-{architecture}.tar"
             buildah.compress(image.archive, image.reference, written)
+            sbom.write(image, target / f"{name}-{architecture}.cdx.json")
             print(f"| `{name}` | {architecture} | {compressed(written) / 1e6:.0f} |", flush=True)
 
 
