@@ -7,12 +7,15 @@ from typing import Any
 import jsonschema
 import pytest
 from edge_etl_job.errors import EdgeError
+from edge_etl_job.inspection import inspect
 from edge_etl_job.job import load_job
+from edge_etl_job.probe import encoded, probe
+from edge_etl_operator.cli.doctor.seen import parsed
 from edge_etl_spark.documents import NodeManifest as SparkNodeManifest
 from msgspec import json as msgjson
 
 from tests.support.cluster.cache import REPOSITORY
-from tests.support.edge import Pi, csv, document, reading
+from tests.support.edge import Pi, csv, document, job, reading
 
 CONTRACTS = REPOSITORY / "docs" / "contracts"
 
@@ -93,3 +96,21 @@ def test_a_failed_summary_is_as_the_contract_says(tmp_path: Path) -> None:
     pi = Pi.at(tmp_path / "pi")
     pi.run("20190401-000000", code=3, key=["nothing"])
     validator("summary").validate(json.loads((pi.root / "summary.json").read_text()))
+
+
+def test_what_a_probe_tells_is_valid_and_what_doctor_reads(tmp_path: Path) -> None:
+    pi = Pi.at(tmp_path)
+    pi.write("a.csv", csv(reading(1), "broken", "2999-01-01T00:00:00;b;2"))
+    pi.write("b.csv", "when;what\n1;2\n")
+    (tmp_path / "work").mkdir(exist_ok=True)
+    content = encoded(probe(job(), "pi-1", pi.source, tmp_path / "work"))
+    validator("probe").validate(json.loads(content))
+    seen = parsed(content.decode())
+    assert seen is not None
+    assert {each.file for each in seen.samples} == {"a.csv", "b.csv"}
+
+
+def test_what_an_inspection_tells_is_valid(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(csv(reading(1), reading(2)))
+    validator("inspection").validate(json.loads(msgjson.encode(inspect([file]))))

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 import pytest
 from edge_etl_operator import names
-from edge_etl_operator.builders import aggregate, edge
+from edge_etl_operator.builders import aggregate, edge, probe
 from edge_etl_operator.documents import Delivery
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +60,7 @@ def test_a_nodes_name_becomes_a_label_value(node: str) -> None:
 
 def pods() -> Iterator[tuple[str, dict[str, Any]]]:
     node = facts.node("pi-1")
+    yield "probe", probe.probe_pod(facts.job(), {}, node, SECRETS)["spec"]
     for label, changes in (
         ("landing", {}),
         ("claim", CLAIM),
@@ -121,6 +122,21 @@ def test_a_path_comes_from_the_settings_and_the_source_is_read_only() -> None:
     assert volumes["state"]["hostPath"]["path"] == "/var/lib/pi-edge-spark/state/edge/air"
     mounts = {each["name"]: each for each in spec["containers"][0]["volumeMounts"]}
     assert mounts["source"]["readOnly"] is True
+
+
+def test_doctors_pod_sees_one_allowed_directory_and_holds_no_credentials() -> None:
+    document = {"job": "air", "key": ["timestamp"]}
+    pod = probe.probe_pod(facts.job(), document, facts.node("pi-1"), facts.SETTINGS)
+    paths = [each["hostPath"] for each in pod["spec"]["volumes"] if "hostPath" in each]
+    assert paths == [{"path": facts.SETTINGS.sources["sensors"], "type": "Directory"}]
+    (container,) = pod["spec"]["containers"]
+    mounts = {each["name"]: each.get("readOnly", False) for each in container["volumeMounts"]}
+    assert mounts == {"config": True, "source": True, "work": False}
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert "initContainers" not in pod["spec"]
+    assert pod["spec"]["activeDeadlineSeconds"] <= 120
+    (annotation,) = pod["metadata"]["annotations"].values()
+    assert json.loads(annotation) == document
 
 
 def test_a_job_with_own_rules_has_them_mounted_and_the_image_that_can_run_them() -> None:

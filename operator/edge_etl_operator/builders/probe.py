@@ -10,7 +10,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from edge_etl_operator.api import GROUP, EdgeETLJob
-from edge_etl_operator.builders.common import CONFIG_PATH, container_security, pull_secrets
+from edge_etl_operator.builders.common import (
+    CONFIG_PATH,
+    RESULTS_GROUP,
+    container_security,
+    pull_secrets,
+)
 from edge_etl_operator.builders.edge import edge_image
 from edge_etl_operator.kube import Node
 from edge_etl_operator.names import MANAGED_BY
@@ -52,6 +57,7 @@ def probe_pod(
                 "runAsNonRoot": True,
                 "runAsUser": settings.edge.run_as_user,
                 "runAsGroup": settings.edge.run_as_group,
+                "fsGroup": RESULTS_GROUP,
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "containers": [
