@@ -216,11 +216,13 @@ class BucketResults:
         dead = datetime.now(UTC) - DEAD
         # First the files, then who lists them: what is published meanwhile has young files.
         files = [item["path"] for item in self._list(_DATA) if item["last_modified"] < dead]
-        listed = {
-            f"{_DATA}/{file.path}"
-            for number in self.numbers()
-            for file in self.read(number).manifest.files
-        }
+        try:
+            versions = [self.read(number).manifest for number in self.numbers()]
+        except AggregationError as error:
+            # Nobody knows what a damaged version lists.
+            log.warning(f"nothing is removed: {error.message}", extra={"event": "not-swept"})
+            return
+        listed = {f"{_DATA}/{file.path}" for version in versions for file in version.files}
         gone = [path for path in files if path not in listed] + list(self._dead_attempts(dead))
         if gone:
             log.info(f"removing {len(gone)} dead objects", extra={"event": "swept"})
@@ -229,21 +231,25 @@ class BucketResults:
     def _dead_attempts(self, dead: datetime) -> Iterator[str]:
         """Yield the files of attempts that began days ago and that no manifest names."""
         first, last = (f"{at:%Y%m%d-%H%M%S}" for at in (dead - _SWEPT, dead))
-        recent = (
-            item for item in self._list("runs", f"runs/{first}") if item["path"] < f"runs/{last}"
-        )
         standing: dict[tuple[str, str], str | None] = {}
-        for item in recent:
-            _, run, node, attempt, _ = item["path"].split("/")
+        for item in self._list("runs", f"runs/{first}"):
+            parts = item["path"].split("/")
+            if len(parts) != 5 or parts[1] >= last:
+                continue
+            _, run, node, attempt, _ = parts
             if (run, node) not in standing:
                 standing[run, node] = self._standing(run, node)
-            if item["last_modified"] < dead and attempt != standing[run, node]:
+            stands = standing[run, node]
+            if stands not in (None, attempt) and item["last_modified"] < dead:
                 yield item["path"]
 
     def _standing(self, run: str, node: str) -> str | None:
+        """Return whose manifest stands: "" where there is none, None where it is damaged."""
         try:
             return self._delivery(run, node).manifest.attempt
         except FileNotFoundError:
+            return ""
+        except AggregationError:
             return None
 
     def _delivery(self, run: str, node: str) -> Delivery:

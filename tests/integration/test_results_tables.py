@@ -167,6 +167,8 @@ def test_a_version_manifest_that_is_damaged_is_named_and_can_be_rolled_back(plac
         latest(place.open())
     assert caught.value.reason == "TableCorrupt"
     assert table.rollback(place.open(), to=1).version == 3
+    age(place, place.data())
+    assert place.open().prune(3, 0) == ()
     whole_again = place.open()
     assert list(table.verify(whole_again, whole_again.read(3))) == []
 
