@@ -151,11 +151,14 @@ class Connection:
                 core.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port)
             )
         except kubernetes.client.ApiException as error:
+            # The library puts the answer to the handshake, body and all, into one text.
             said = str(error.reason)
-            handshake = re.search(r"Handshake status (\d+) (\w+)", said)
-            status = int(handshake[1]) if handshake else 0
-            message = f"forwarding port {port} of pod {pod} is refused: {said[:300]}"
-            raise refusal(status, b"", message) from None
+            status = re.search(r"Handshake status (\d+)", said)
+            body = re.search(r'\{"kind":"Status".*\}', said, re.DOTALL)
+            phrase = f"port {port} of pod {pod} cannot be forwarded: {said[:200]}"
+            raise refusal(
+                int(status[1]) if status else 0, body[0] if body else "", phrase
+            ) from None
         connection: socket.socket = forwarded.socket(port)
         connection.setblocking(True)
         return connection

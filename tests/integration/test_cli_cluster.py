@@ -144,6 +144,32 @@ def test_without_rights_the_cluster_refuses_and_doctor_says_what_is_missing(site
     refused = [each for each in checks if each["name"] == "permissions"]
     assert "you may not get, list, create, update edgeetljobs" in refused[0]["message"]
     assert refused[0]["result"] == "problem"
+    _a_report_is_for_those_who_may_forward_ports(site, guest)
+
+
+def _a_report_is_for_those_who_may_forward_ports(site: Site, guest: Path) -> None:
+    reading = ("-n", site.namespace, "--verb=get,list", "--resource=pods,edgeetljobs")
+    site.server.kubectl("create", "role", "reader", *reading)
+    account = f"--serviceaccount={site.namespace}:guest"
+    site.server.kubectl(
+        "create", "rolebinding", "reader", "-n", site.namespace, "--role=reader", account
+    )
+    labels = {
+        "app.kubernetes.io/part-of": "pi-edge-spark",
+        "app.kubernetes.io/component": "landing",
+    }
+    ports = [{"name": "http", "containerPort": 8080}, {"name": "reports", "containerPort": 8081}]
+    container = {"name": "landing", "image": "edge", "ports": ports}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "landing", "labels": labels}}
+    site.server.apply({**pod, "spec": {"containers": [container]}}, site.namespace)
+    running = json.dumps({"status": {"phase": "Running"}})
+    site.server.kubectl(
+        *("patch", "pod", "landing", "-n", site.namespace),
+        *("--subresource=status", "--type=merge", "-p", running),
+    )
+    said = plugin(site, "report", "air", "-n", site.namespace, kubeconfig=guest, code=3)
+    assert 'resource "pods/portforward" in API group ""' in said
+    assert "Have an administrator grant it" in said
 
 
 def test_kubectl_completes_commands_options_and_the_names_of_jobs(site: Site) -> None:
