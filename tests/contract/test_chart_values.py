@@ -135,9 +135,32 @@ def _agent() -> list[Effect]:
             volume(AGENT, "mqtt"),
             {"name": "mqtt", "secret": {"secretName": "broker", "defaultMode": 0o440}},
         ),
+        Effect(
+            "agent.tlsSecret",
+            "own",
+            volume(AGENT, "tls"),
+            {"name": "tls", "secret": {"secretName": "own", "defaultMode": 0o440}},
+        ),
+        Effect("agent.tlsSecret", "own", _agent_rest, OWN_TLS),
+        Effect(
+            "agent.tlsSecret",
+            "own",
+            pod(AGENT, "containers", 0, "livenessProbe", "httpGet", "scheme"),
+            "HTTPS",
+        ),
         *_placement("agent", AGENT),
     ]
     return [replace(effect, given=WITH_AGENT) for effect in effects]
+
+
+OWN_TLS = {
+    "certificateFile": "/etc/edge-etl-tls/tls.crt",
+    "keyFile": "/etc/edge-etl-tls/tls.key",
+}
+
+
+def _agent_rest(rendered: Objects) -> Any:
+    return _agent_config(rendered).get("rest")
 
 
 def _agent_config(rendered: Objects) -> Any:

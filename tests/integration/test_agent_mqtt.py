@@ -1,9 +1,12 @@
 """The agent as a subscriber of a real Mosquitto: acknowledged means stored, through kills."""
 
+import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.agent import AgentProcess, Broker
 from tests.support.cluster.kube import until
+from tests.support.edge import Pi
 
 KILLS = int(os.environ.get("AGENT_KILLS", "6"))
 
@@ -107,50 +111,113 @@ def test_others_learn_that_it_is_gone(broker: Broker, tmp_path: Path) -> None:
         until(lambda: seen[-1:] == [b"offline"], "offline", every=0.05)
 
 
-def test_what_the_broker_took_is_stored_once_through_kills(broker: Broker, tmp_path: Path) -> None:
-    published: list[str] = []
-    done = threading.Event()
-    with AgentProcess(tmp_path, configured(broker)) as agent:
-        connected(agent)
+@dataclass
+class Sensors:
+    """Sensors that publish until the broker says that it has it, and has it on its disk."""
 
-        def publish(name: int) -> None:
-            with client(broker, f"sensor-{name}") as sensor:
-                while not done.is_set():
-                    window = [f"{name}-{len(published)}-{part}" for part in range(10)]
-                    sent = [sensor.publish(f"sensors/{each}/t", "1", qos=1) for each in window]
-                    for each in sent:
-                        each.wait_for_publish(60)
-                    published.extend(window)
+    broker: Broker
+    acknowledged: list[str] = field(default_factory=list)
+    _done: threading.Event = field(default_factory=threading.Event)
 
-        threads = [threading.Thread(target=publish, args=(name,)) for name in range(4)]
-        for each in threads:
+    def __enter__(self) -> "Sensors":
+        self._threads = [threading.Thread(target=self._publish, args=(name,)) for name in range(4)]
+        for each in self._threads:
             each.start()
-        try:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        for each in self._threads:
+            each.join()
+
+    def _publish(self, name: int) -> None:
+        with client(self.broker, f"sensor-{name}") as sensor:
+            number = 0
+            while not self._done.is_set():
+                window = [f"{name}-{number}-{part}" for part in range(10)]
+                started = self.broker.process
+                self._confirmed(sensor, window)
+                # What a broker that died had confirmed, but not written, it has forgotten.
+                if self.broker.process is started:
+                    self.acknowledged.extend(window)
+                number += 1
+
+    def _confirmed(self, sensor: paho.Client, window: list[str]) -> None:
+        """Publish, and wait until it is confirmed; without a broker it waits in the client."""
+        confirmed: set[int] = set()
+        sensor.on_publish = lambda *arguments: confirmed.add(arguments[2])
+        sent = {sensor.publish(f"sensors/{each}", payload(each), qos=1).mid for each in window}
+        until(lambda: sent <= confirmed, "confirmed", 120, every=0.002)
+        # Mosquitto confirms before it writes.
+        moment = time.time_ns()
+        saved = self.broker.root / "mosquitto.db"
+        until(lambda: saved.stat().st_mtime_ns > moment, "written", every=0.005)
+
+    def more(self, number: int) -> None:
+        """Wait until so many more are acknowledged."""
+        longer(self.acknowledged, len(self.acknowledged) + number)
+
+
+def payload(name: str) -> str:
+    """Return a reading with a time of its own, which is the same when it is sent again."""
+    return json.dumps({"n": name, "timestamp": "2026-03-01T12:00:00Z"})
+
+
+def lines(agent: AgentProcess) -> list[bytes]:
+    """Return the rows of all segments, also of that which is written now."""
+    rows = agent.source / "readings"
+    paths = (*rows.glob(".[0-9]*.csv"), *rows.glob("[0-9]*.csv"))
+    return [line for path in paths for line in path.read_bytes().splitlines()[1:]]
+
+
+def all_rows(agent: AgentProcess, names: list[str]) -> list[str]:
+    """Wait until the agent has what was acknowledged, end it, and return what it stored."""
+    # After many kills the agent may be waiting a minute until it asks the broker again.
+    until(
+        lambda: {*names} <= {line.split(b",")[-1].decode() for line in lines(agent)},
+        "all rows", 150, every=0.2,
+    )  # fmt: skip
+    agent.stop()
+    return [row["n"] for row in agent.stored()]
+
+
+def test_what_the_broker_took_is_stored_once_through_kills(broker: Broker, tmp_path: Path) -> None:
+    patterns = {"topics": [{"pattern": "sensors/{sensor_id}"}]}
+    with AgentProcess(tmp_path, configured(broker, **patterns)) as agent:
+        connected(agent)
+        with Sensors(broker) as sensors:
             for _ in range(KILLS):
-                before = len(published)
-                longer(published, before + 50)
+                sensors.more(50)
                 agent.stop(9)
                 agent.start()
-        finally:
-            done.set()
-            for each in threads:
-                each.join()
-        rows = agent.source / "readings"
-        until(
-            lambda: (
-                sum(
-                    path.read_bytes().count(b"\n") - 1
-                    for path in (*rows.glob(".[0-9]*.csv"), *rows.glob("[0-9]*.csv"))
-                    if path.stat().st_size
-                )
-                >= len(published)
-            ),
-            "all rows",
-        )
-        agent.stop()
-        stored = [row["sensor_id"] for row in agent.stored()]
+        stored = all_rows(agent, sensors.acknowledged)
     assert len(stored) == len(set(stored))
-    assert set(stored) == set(published)
+    assert set(stored) == set(sensors.acknowledged)
+    print(f"{len(stored)} messages stored through {KILLS} kills")
+
+
+def test_nothing_is_lost_when_the_broker_is_killed_as_well(broker: Broker, tmp_path: Path) -> None:
+    """A broker that was killed may send a message again as if it were new; the job sees to it."""
+    patterns = {"topics": [{"pattern": "sensors/{sensor_id}"}]}
+    with AgentProcess(tmp_path, configured(broker, **patterns)) as agent:
+        connected(agent)
+        with Sensors(broker) as sensors:
+            for number in range(KILLS):
+                sensors.more(50)
+                broker.stop(9)
+                if number % 2:
+                    agent.stop(9)
+                    agent.start()
+                broker.start()
+        stored = all_rows(agent, sensors.acknowledged)
+    assert set(stored) >= set(sensors.acknowledged)
+    pi = Pi(tmp_path)
+    pi.results.mkdir()
+    fields = [{"name": name, "type": "string", "required": True} for name in ("sensor_id", "n")]
+    pi.run("20260301-120000", schema={"fields": fields}, key=["sensor_id", "timestamp"])
+    cleaned = [row["n"] for row in pi.delivered()]
+    assert sorted(cleaned) == sorted(set(stored))
+    print(f"{len(stored)} messages stored, {len(cleaned)} rows after the job")
 
 
 def test_it_comes_back_when_the_broker_does(broker: Broker, tmp_path: Path) -> None:
