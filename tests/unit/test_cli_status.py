@@ -132,6 +132,26 @@ def test_a_job_that_was_never_looked_at_says_so() -> None:
     assert "operator has not looked at it yet" in drawn(Screen(seen(of)))
 
 
+@pytest.mark.parametrize(
+    ("phase", "bar"),
+    [
+        ("Succeeded", "━" * 12),
+        ("Failed", "┄" * 12),
+        ("Pending", "┄" * 12),
+        ("Running", "┄┄┄━━━┄┄┄┄┄┄"),
+    ],
+)
+def test_a_bar_is_told_without_colours(phase: str, bar: str) -> None:
+    text = drawn(Screen(seen(job([node("pi-1", phase, startTime=at(7))]))))
+    assert f" {bar} " in text
+
+
+def test_a_bar_shows_the_share_of_bytes_that_are_read() -> None:
+    of = job([node("pi-1", "Running", startTime=at(4))])
+    text = drawn(Screen(seen(of, progress={"pi-1": Progress(bytes_done=50, bytes_total=200)})))
+    assert "━━━┄┄┄┄┄┄┄┄┄  at work 25%" in text
+
+
 def test_the_screen_tells_what_waits_and_why() -> None:
     waits = node("pi-2", "Pending", reason="ImageUnavailable", message="Push the image.")
     of = job(
@@ -170,9 +190,10 @@ def test_a_fleet_is_cut_to_the_screen_what_needs_attention_first() -> None:
 
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_nothing_is_lost_on_a_narrow_terminal(width: int) -> None:
+    many = {**DELIVERED, "name": "greenhouse-pi-1", "rowsRead": 8_000_000, "bytesRead": 1 << 29}
     reason = "Image localhost/pi-edge-spark/edge:dev cannot be pulled. Load it onto the node."
     waits = node("pi-2", "Pending", reason="ImageUnavailable", message=reason)
-    text = drawn(Screen(seen(job([DELIVERED, waits]))), width=width)
+    text = drawn(Screen(seen(job([many, waits]))), width=width)
     assert max(map(len, text.splitlines())) <= width
     assert f"pi-2 waits: ImageUnavailable: {reason}" in " ".join(text.split())
     assert "…" not in text

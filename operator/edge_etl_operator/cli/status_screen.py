@@ -6,7 +6,6 @@ from typing import Final
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -28,7 +27,9 @@ _COLOURS: Final = {
 _SIGNS: Final = {"Done": "✔", "Now": "▶", "Failed": "✘", "Next": "·"}
 _STAGE_COLOURS: Final = {"Done": "green", "Now": "cyan", "Failed": "red", "Next": "dim"}
 _WORDS: Final = {"Succeeded": "delivered", "Running": "at work", "Pending": "waits"}
-_BAR: Final = 16
+_BAR: Final = 12
+_WIDE: Final = 96
+"""Columns from which on there is room for what was read, in bytes."""
 _ALWAYS: Final = 10
 """Lines of the screen beside the nodes and what they wait for."""
 _LONGEST: Final = 600
@@ -45,7 +46,7 @@ class Screen:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render for the console, as rich asks for it."""
         room = max(6, console.size.height - _ALWAYS) if self._fits else None
-        yield Group(*_parts(self._shown, room))
+        yield Group(*_parts(self._shown, room, wide=options.max_width >= _WIDE))
 
 
 def overview(shown: list[RunView]) -> Table:
@@ -71,7 +72,7 @@ def overview(shown: list[RunView]) -> Table:
     return table
 
 
-def _parts(shown: RunView, room: int | None) -> Iterator[RenderableType]:
+def _parts(shown: RunView, room: int | None, *, wide: bool) -> Iterator[RenderableType]:
     head = Text.assemble(
         (shown.job, "bold"),
         f"  in {shown.namespace}   ",
@@ -88,7 +89,7 @@ def _parts(shown: RunView, room: int | None) -> Iterator[RenderableType]:
         yield Padding(_line_of_time(shown.stages), (1, 0, 0, 2), expand=False)
     if shown.nodes:
         waiting = [node for node in shown.nodes if node.waits][: room // 6 if room else None]
-        yield _nodes(shown.nodes, room - 3 * len(waiting) if room else None)
+        yield _nodes(shown.nodes, room - 3 * len(waiting) if room else None, wide=wide)
         for node in waiting:
             colour = _COLOURS.get(node.phase, "")
             yield _told(
@@ -117,12 +118,12 @@ def _line_of_time(stages: tuple[Stage, ...]) -> Text:
     return line
 
 
-def _nodes(nodes: tuple[NodeView, ...], room: int | None) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+def _nodes(nodes: tuple[NodeView, ...], room: int | None, *, wide: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("NODE", no_wrap=True)
     table.add_column("", no_wrap=True, width=_BAR)
     table.add_column("", no_wrap=True)
-    for name in ("READ", "ROWS", "ROWS/S", "REJECTED"):
+    for name in (*(("READ",) if wide else ()), "ROWS", "ROWS/S", "REJECTED"):
         table.add_column(name, justify="right", no_wrap=True)
     few = nodes if room is None or len(nodes) <= room else nodes[: room - 1]
     for node in few:
@@ -131,26 +132,32 @@ def _nodes(nodes: tuple[NodeView, ...], room: int | None) -> Table:
             node.name,
             _bar(node),
             Text(_word(node), colour),
-            size(node.bytes_read) if node.bytes_read else _to_read(node),
+            *((size(node.bytes_read) if node.bytes_read else _to_read(node),) if wide else ()),
             _count(node.rows_read),
             _count(round(node.rows_per_second)) if node.rows_per_second else "",
             f"{node.rejected_ratio:.1%}" if node.rejected_ratio is not None else "",
         )
     if len(few) < len(nodes):
-        table.add_row("…", "", f"{len(nodes) - len(few)} more", "", "", "", "")
+        table.add_row("…", "", f"{len(nodes) - len(few)} more")
     return table
 
 
-def _bar(node: NodeView) -> RenderableType:
-    """Return how far a node is: full when it delivered, moving when that is not known."""
+def _bar(node: NodeView) -> Text:
+    """Return how far a node is: full when it delivered, moving when that is not known.
+
+    What is done and what is not are other signs, and not only other colours.
+    """
+    at, done, before = node.progress, 0, 0
     if node.phase == "Succeeded":
-        return ProgressBar(total=1, completed=1, width=_BAR)
-    if node.phase == "Running":
-        at = node.progress
-        if at is None or not at.bytes_total:
-            return ProgressBar(total=None, pulse=True, width=_BAR)
-        return ProgressBar(total=at.bytes_total, completed=at.bytes_done, width=_BAR)
-    return ProgressBar(total=1, completed=0, width=_BAR)
+        done = _BAR
+    elif at and at.bytes_total:
+        done = int(_BAR * at.bytes_done / at.bytes_total)
+    elif node.phase == "Running":
+        done = _BAR // 4
+        before = int(node.seconds or 0) % (_BAR - done + 1)
+    colour = _COLOURS.get(node.phase, "")
+    rest = _BAR - before - done
+    return Text.assemble(("┄" * before, "dim"), ("━" * done, colour), ("┄" * rest, "dim"))
 
 
 def _word(node: NodeView) -> str:
