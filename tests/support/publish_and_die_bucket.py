@@ -16,7 +16,7 @@ from typing import Any
 
 import obstore
 import pandas as pd  # noqa: F401  # else each child loads it, which takes seconds
-from edge_etl_spark import bucket
+from edge_etl_spark import objects
 from edge_etl_spark.results import open_results
 
 from tests.support.publish_many import publish_version
@@ -47,7 +47,7 @@ def main(credentials: Path, locations: list[str]) -> int:
     for moment, location in enumerate(locations, 1):
         child = os.fork()  # nothing here has used the library yet, which has threads then
         if child == 0:
-            vars(bucket)["obstore"] = Dying(moment)
+            vars(objects)["obstore"] = Dying(moment)
             publish_version(open_results(location, "garden", "air-quality", credentials))
             os._exit(0)
         _, status = os.waitpid(child, 0)

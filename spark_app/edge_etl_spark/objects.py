@@ -1,14 +1,16 @@
-"""Open a bucket, and say what is wrong when it does not answer as it should."""
+"""The objects of a bucket below a prefix, and what is wrong when its server does not answer."""
 
 import configparser
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
 
+import obstore
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
@@ -26,13 +28,92 @@ from edge_etl_spark.errors import (
 )
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta, PutMode
     from obstore.store import ClientConfig, S3Config
 
 AUTHORITY: Final = "ca.crt"
 """Beside the credentials: the private authority that the server's certificate is of, if any."""
 
 
-def open_bucket(location: str, below: str, credentials: Path | None) -> S3Store:
+_CHUNK: Final = 8 * 1024 * 1024
+
+
+class Objects:
+    """Objects below ``<prefix>/<below>``; what is not there raises FileNotFoundError.
+
+    Everything else that goes wrong is an AggregationError.
+    """
+
+    def __init__(self, location: str, below: str, credentials: Path | None) -> None:
+        self._bucket = _opened(location, below, credentials)
+        self.where = f"{location.partition('?')[0].rstrip('/')}/{below}"
+
+    def get(self, key: str) -> bytes:
+        """Return an object."""
+        return self.get_tagged(key)[0]
+
+    def get_tagged(self, key: str) -> tuple[bytes, str | None]:
+        """Return an object, and what tells it from others under its name (ETag)."""
+        with _explained(self.where):
+            found = obstore.get(self._bucket, key)
+            return bytes(found.bytes()), found.meta["e_tag"]
+
+    def modified(self, key: str) -> datetime:
+        """Return when an object was made."""
+        with _explained(self.where):
+            return obstore.head(self._bucket, key)["last_modified"]
+
+    def measure(self, key: str) -> tuple[int, str]:
+        """Return size and SHA-256 of an object, by reading it."""
+        digest, size = hashlib.sha256(), 0
+        with _explained(self.where):
+            for chunk in obstore.get(self._bucket, key).stream(_CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+        return size, digest.hexdigest()
+
+    def download(self, key: str, path: Path) -> None:
+        """Write an object to a file, unless the file is there."""
+        if path.exists():
+            return
+        with _explained(self.where):
+            chunks = obstore.get(self._bucket, key).stream(_CHUNK)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as file:
+                file.writelines(chunks)
+
+    def upload(self, key: str, path: Path) -> None:
+        """Make an object of a file."""
+        with _explained(self.where):
+            obstore.put(self._bucket, key, path, chunk_size=_CHUNK, max_concurrency=1)
+
+    def create(self, key: str, content: bytes) -> bool:
+        """Make an object; return False if one is there already."""
+        return self.replace(key, content, None)
+
+    def replace(self, key: str, content: bytes, tag: str | None) -> bool:
+        """Put an object in the place of the one with a tag, or of none; False if it is another."""
+        mode: PutMode = {"e_tag": tag} if tag else "create"
+        try:
+            with _explained(self.where):
+                obstore.put(self._bucket, key, content, mode=mode)
+        except (AlreadyExistsError, PreconditionError):
+            return False
+        return True
+
+    def list(self, below: str, after: str | None = None) -> Iterator["ObjectMeta"]:
+        """List the objects below a directory, and after a key."""
+        with _explained(self.where):
+            for chunk in obstore.list(self._bucket, below, offset=after):
+                yield from chunk
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects."""
+        with _explained(self.where):
+            obstore.delete(self._bucket, [*keys])
+
+
+def _opened(location: str, below: str, credentials: Path | None) -> S3Store:
     """Open ``s3://bucket/prefix?endpoint=https://host:port&region=name``, below the prefix.
 
     Raises AggregationError when the location or the credentials cannot be used.
@@ -99,7 +180,7 @@ def _profile(credentials: Path) -> configparser.SectionProxy:
 
 
 @contextmanager
-def explained(where: str) -> Iterator[None]:
+def _explained(where: str) -> Iterator[None]:
     """Turn what the library raises into what a person can mend; conditions go through."""
     try:
         yield
