@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Of those who send as often as they are answered.
+/// That share the clients.
 const THREADS: usize = 4;
 
 struct Client {
@@ -75,34 +75,41 @@ fn note(client: &mut Client, sent: Instant, found: &mut Found) {
 
 /// Keeps one request of each client under way. To be woken for each answer would cost the server
 /// more than the answer, since both are on this machine.
-fn as_often_as_answered(clients: &mut [Client], end: Instant) -> Found {
+fn as_often_as_answered(clients: &mut [(Client, Instant)], end: Instant) -> Found {
     let mut found = Found::default();
     while Instant::now() < end {
         let sent: Vec<Instant> = clients
             .iter_mut()
-            .map(|client| {
+            .map(|(client, _)| {
                 client.send().expect("a connection");
                 Instant::now()
             })
             .collect();
-        for (client, sent) in clients.iter_mut().zip(sent) {
+        for ((client, _), sent) in clients.iter_mut().zip(sent) {
             note(client, sent, &mut found);
         }
     }
     found
 }
 
-/// Sends when it is due. What waits for an earlier answer counts as well.
-fn paced(mut client: Client, mut due: Instant, pause: Duration, end: Instant) -> Found {
+/// Sends for each client when it is due. What waits for an earlier answer counts as well.
+fn paced(clients: &mut [(Client, Instant)], pause: Duration, end: Instant) -> Found {
     let mut found = Found::default();
     loop {
-        thread::sleep(due.saturating_duration_since(Instant::now()));
-        if Instant::now() >= end {
+        let next = clients.iter().map(|(_, due)| *due).min().expect("a client");
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+        let now = Instant::now();
+        if now >= end {
             return found;
         }
-        client.send().expect("a connection");
-        note(&mut client, due, &mut found);
-        due += pause;
+        let mut due: Vec<_> = clients.iter_mut().filter(|(_, due)| *due <= now).collect();
+        for (client, _) in &mut due {
+            client.send().expect("a connection");
+        }
+        for (client, due) in due {
+            note(client, *due, &mut found);
+            *due += pause;
+        }
     }
 }
 
@@ -113,22 +120,22 @@ fn main() {
     let body = std::fs::read(&arguments[2]).expect("the body");
     let begin = Instant::now();
     let end = begin + Duration::from_secs_f64(number(4));
-    let threads: Vec<_> = if rate > 0.0 {
-        let pause = Duration::from_secs_f64(clients as f64 / rate);
-        let begun = |place| begin + pause.mul_f64(place as f64 / clients as f64);
-        let each = |place| (Client::new(&address, &body), begun(place));
-        let paced = |(client, due)| thread::spawn(move || paced(client, due, pause, end));
-        (0..clients).map(each).collect::<Vec<_>>().into_iter().map(paced).collect()
-    } else {
-        let mut waiting: Vec<_> = (0..clients).map(|_| Client::new(&address, &body)).collect();
-        let share = clients.div_ceil(THREADS);
-        let mut threads = Vec::new();
-        while !waiting.is_empty() {
-            let mut own = waiting.split_off(waiting.len().saturating_sub(share));
-            threads.push(thread::spawn(move || as_often_as_answered(&mut own, end)));
-        }
-        threads
-    };
+    let pause = (rate > 0.0).then(|| Duration::from_secs_f64(clients as f64 / rate));
+    let mut waiting: Vec<_> = (0..clients)
+        .map(|place| {
+            let part = pause.unwrap_or_default().mul_f64(place as f64 / clients as f64);
+            (Client::new(&address, &body), begin + part)
+        })
+        .collect();
+    let share = clients.div_ceil(THREADS);
+    let mut threads = Vec::new();
+    while !waiting.is_empty() {
+        let mut own = waiting.split_off(waiting.len().saturating_sub(share));
+        threads.push(thread::spawn(move || match pause {
+            Some(pause) => paced(&mut own, pause, end),
+            None => as_often_as_answered(&mut own, end),
+        }));
+    }
     let (mut latencies, mut others) = (Vec::new(), 0);
     for thread in threads {
         let (more, failed) = thread.join().expect("a client");

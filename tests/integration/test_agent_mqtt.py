@@ -220,6 +220,28 @@ def test_nothing_is_lost_when_the_broker_is_killed_as_well(broker: Broker, tmp_p
     print(f"{len(stored)} messages stored, {len(cleaned)} rows after the job")
 
 
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+def test_agents_share_the_messages_of_one_broker(
+    broker: Broker, tmp_path: Path, version: str
+) -> None:
+    shared = configured(broker, share="agents", version=version)
+    with (
+        AgentProcess(tmp_path / "1", shared, node="pi-1") as first,
+        AgentProcess(tmp_path / "2", shared, node="pi-2") as second,
+        client(broker) as sensor,
+    ):
+        agents = (first, second)
+        for each in agents:
+            connected(each)
+        for number in range(20):
+            sensor.publish(f"sensors/s{number}/t", "1", qos=1).wait_for_publish(30)
+        until(lambda: sum(map(count, agents)) == 20, "20 readings", every=0.05)
+        for each in agents:
+            each.stop()
+        found = [row["sensor_id"] for each in agents for row in each.stored()]
+    assert sorted(found) == sorted(f"s{number}" for number in range(20))
+
+
 def test_it_comes_back_when_the_broker_does(broker: Broker, tmp_path: Path) -> None:
     with AgentProcess(tmp_path, configured(broker)) as agent:
         connected(agent)
