@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
+from edge_etl_job.job import load_job
+from edge_etl_job.probe import encoded, probe
 
+from tests.support import chart
 from tests.support import operator_process as play
 from tests.support.cluster import tools
 from tests.support.operator_site import Site
@@ -228,3 +231,70 @@ def test_doctor_finds_a_label_that_is_nearly_right(site: Site) -> None:
     assert label["remedy"].startswith("Label the Pis: kubectl label node")
     (operator,) = (each for each in told["checks"] if each["name"] == "operator")
     assert operator["message"] == "no operator is installed"
+
+
+def test_doctor_sends_a_pod_to_each_pi_reads_its_answer_and_leaves_nothing(site: Site) -> None:
+    nodes = site.add_nodes(2)
+    _install(site)
+    site.apply()
+    seen: list[dict[str, Any]] = []
+
+    def behave(pod: dict[str, Any]) -> play.Outcome:
+        seen.append(pod)
+        place = site.folder / pod["metadata"]["name"]
+        source, work = place / "source", place / "work"
+        for folder in (source, work):
+            folder.mkdir(parents=True)
+        (source / "a.csv").write_text("timestamp,sensor_id,P10\n2024-05-06T07:08:09,a,1\n")
+        document = place / "job.json"
+        document.write_text(pod["metadata"]["annotations"]["pi-edge-spark.io/probe"])
+        content = encoded(probe(load_job(document), "pi-1", source, work))
+        return play.ended(pod, 0, content.decode())
+
+    asked = subprocess.Popen(
+        [*("edge-etl", "doctor", "air", "-n", site.namespace, "-o", "json")],
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "KUBECONFIG": str(site.server.kubeconfig),
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    site.kubelet(behave).run_until(lambda: asked.poll() is not None, "doctor ends")
+    checks = json.loads(asked.communicate()[0])["checks"]
+    assert asked.returncode == 1
+    assert sorted(pod["spec"]["nodeSelector"]["kubernetes.io/hostname"] for pod in seen) == [
+        f"host-{node}" for node in nodes
+    ]
+    (column,) = (each for each in checks if each["name"] == "columns")
+    assert "no file has a column for pm10 (looked for P1)" in column["message"]
+    assert "write from: [P10]" in column["remedy"]
+    told = {each["name"]: each for each in checks}
+    assert told["claim"]["message"].startswith("there is no PersistentVolumeClaim")
+    assert {"job", "operator", "namespace"} <= {
+        name for name, each in told.items() if each["result"] == "ok"
+    }
+    site.kubelet().run_until(lambda: not _pods(site), "the pods of doctor are gone")
+
+
+def _pods(site: Site) -> list[Any]:
+    found: list[Any] = site.server.get("pods", "-n", site.namespace)["items"]
+    return found
+
+
+def _install(site: Site) -> None:
+    """Install what doctor looks for of the chart, with an operator that is said to be ready."""
+    rendered = chart.render("--set", "sources[0].name=sensors,sources[0].path=/data/sensors")
+    wanted = ("Deployment", "ConfigMap", "ServiceAccount")
+    for each in yaml.safe_load_all(rendered):
+        if each and each["kind"] in wanted and "test" not in each["metadata"]["name"]:
+            each["metadata"]["namespace"] = site.namespace
+            text = json.dumps(each).replace(f"{chart.RELEASE}-", f"{site.namespace}-")
+            text = text.replace(f"namespace: {chart.RELEASE}", f"namespace: {site.namespace}")
+            text = text.replace(f"--namespace={chart.RELEASE}", f"--namespace={site.namespace}")
+            site.server.apply(text, site.namespace)
+    ready = json.dumps({"status": {"replicas": 1, "readyReplicas": 1}})
+    for name in ("operator", "landing"):
+        of = ("deployment", f"{site.namespace}-{name}", "-n", site.namespace)
+        site.server.kubectl("patch", *of, "--subresource=status", "-p", ready)
