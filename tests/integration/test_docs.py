@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from edge_etl_operator import validation, yaml_reader
+from edge_etl_operator import conditions, validation, yaml_reader
 from edge_etl_operator.cli import arguments
 
 from tests.support import independent
 from tests.support.cluster import tools
 
 ROOT = Path(__file__).parents[2]
+MISTAKES = (ROOT / "docs/mistakes.md").read_text()
 README = (ROOT / "README.md").read_text()
 GUIDE = (ROOT / "docs/raspberry-pi.md").read_text()
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *ROOT.glob("tests/data/**/*.md")]
@@ -52,6 +53,22 @@ def test_every_command_of_the_plugin_is_one(page: Path) -> None:
         given = shlex.split(line, comments=True)
         if given[0] != "table":
             arguments.parser().parse_args(given)  # exits when it is wrong
+
+
+def test_the_page_of_mistakes_names_reasons_with_remedies_and_checks_that_exist() -> None:
+    rows = re.findall(r"^\| (?!mistake|---)(.*?) \| (.*?) \| (.*?) \|$", MISTAKES, re.MULTILINE)
+    assert len(rows) == 10
+    folder = ROOT / "operator/edge_etl_operator/cli/doctor"
+    code = "".join(file.read_text() for file in folder.glob("*.py"))
+    edge = (ROOT / "edge_job_image/edge_etl_job/reasons.py").read_text()
+    for _, doctor, told in rows:
+        checks = [name for name in re.findall(r"`([a-z ]+)`(?=[:,]| with)", doctor)]
+        assert checks
+        assert [name for name in checks if f'"{name}"' not in code] == []
+        reasons = re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", told)
+        assert reasons
+        for reason in reasons:
+            assert conditions.by_code(reason).remedy or f'"{reason}"' in edge
 
 
 def test_the_job_is_valid() -> None:
