@@ -62,7 +62,7 @@ def test_the_page_of_mistakes_names_reasons_with_remedies_and_checks_that_exist(
     code = "".join(file.read_text() for file in folder.glob("*.py"))
     edge = (ROOT / "edge_job_image/edge_etl_job/reasons.py").read_text()
     for _, doctor, told in rows:
-        checks = [name for name in re.findall(r"`([a-z ]+)`(?=[:,]| with)", doctor)]
+        checks = re.findall(r"`([a-z ]+)`(?=[:,]| with)", doctor)
         assert checks
         assert [name for name in checks if f'"{name}"' not in code] == []
         reasons = re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", told)
