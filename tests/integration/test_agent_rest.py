@@ -98,6 +98,14 @@ def test_a_repeated_key_is_answered_and_not_stored_again(agent: AgentProcess) ->
             "POST", "/v1/readings", gzip.compress(b" " * 50_000_000),
             {"Content-Type": JSON, "Content-Encoding": "gzip"}, 413, "TooLarge",
         ),
+        (
+            "POST", "/v1/readings", b"[%b]" % b",".join([b'{"t":1}'] * 10_001),
+            {"Content-Type": JSON}, 400, "BadReading",
+        ),
+        (
+            "POST", "/v1/readings", json.dumps({f"c{each}": 1 for each in range(65)}).encode(),
+            {"Content-Type": JSON}, 400, "BadReading",
+        ),
         ("GET", "/v1/readings", None, {}, 405, "NotFound"),
         ("GET", "/nowhere", None, {}, 404, "NotFound"),
     ],
@@ -130,6 +138,36 @@ def test_a_slow_sender_is_told_and_does_not_hold_up_others(agent: AgentProcess) 
         assert agent.send(READING).status == 200
         slow.settimeout(30)
         assert slow.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_what_does_not_fit_into_memory_is_to_be_sent_again(tmp_path: Path) -> None:
+    with AgentProcess(tmp_path, {"storage": {"waitingBytes": 20}}) as agent:
+        assert agent.send([READING] * 10).status == 200  # nobody else is there
+        with socket.create_connection(("127.0.0.1", agent.port)) as slow:
+            head = b"POST /v1/readings HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+            slow.sendall(head + b"{")
+            answers: list[Answer] = []
+
+            def refused() -> bool:
+                answers.append(agent.send(READING))
+                return answers[-1].status != 200
+
+            until(refused, "the body has begun to arrive", every=0.02)
+        answer = answers[-1]
+        assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+        until(lambda: agent.send(READING).status == 200, "there is room again", every=0.02)
+
+
+def test_a_stream_that_cannot_be_written_holds_up_no_other(agent: AgentProcess) -> None:
+    (agent.source / "blocked").write_text("a file in the place of the folder")
+    answer = agent.send(READING, "blocked")
+    assert (answer.status, answer.document["reason"]) == (503, "Unavailable")
+    assert agent.send(READING).status == 200
+
+
+def test_another_method_is_told_which_there_are(agent: AgentProcess) -> None:
+    assert agent.request("PUT", "/v1/readings", b"").headers["allow"] == "POST"
+    assert agent.request("DELETE", "/metrics").headers["allow"] == "GET, HEAD"
 
 
 def test_a_thousand_connections_at_once(agent: AgentProcess) -> None:
