@@ -5,6 +5,7 @@ import os
 import sys
 
 # Of what is imported nothing is ever garbage: to look for some among it takes a tenth of a start.
+# What works for longer enables it again.
 gc.disable()
 
 from edge_etl_job import lean  # noqa: E402

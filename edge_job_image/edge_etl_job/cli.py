@@ -123,10 +123,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options is None:
         parsed = vars(parser(next(iter(arguments), "")).parse_args(arguments))
         if parsed.pop("command") == "landing":
+            import gc
             from argparse import Namespace
 
             from edge_etl_job.landing.command import run
 
+            gc.enable()
             return run(Namespace(**parsed))
         options = Run(**parsed)
     signal.signal(signal.SIGTERM, _stop)

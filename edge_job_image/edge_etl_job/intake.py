@@ -1,5 +1,6 @@
 """Take in what is new: compare the files that changed with the ledger, clean, account for it."""
 
+import gc
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ def taken_in(
     now: datetime,
 ) -> Intake:
     """Clean what is new of the files into ``work_dir``."""
+    gc.enable()
     job = task.job
     settled_before = int((now.timestamp() - job.source.settle_seconds) * _NANOSECONDS)
     rules = Rules(Detector(job), wanted, settled_before)
