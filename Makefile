@@ -90,6 +90,11 @@ images: setup ## build all images for amd64 and arm64 into build/images; needs r
 images-tarball: setup ## write all images of ARCH as one file for k3s, and the chart, into build/air-gap
 	$(RUN) python -m tests.support.air_gap build/air-gap $(ARCH)
 
+URL ?= https://localhost
+.PHONY: plugin
+plugin: setup ## kubectl's plugin as archives for krew, into build/plugin: URL=where they will be
+	$(RUN) python -m tests.support.plugin_archive build/plugin $(URL)
+
 .PHONY: test-arm64
 test-arm64: setup ## build the arm64 images, and run them emulated beside this machine's own
 	$(RUN) pytest tests/arm64

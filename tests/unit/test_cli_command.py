@@ -8,6 +8,8 @@ import pytest
 import yaml
 from edge_etl_operator import cli
 
+from tests.support import plugin_archive
+
 SAMPLE = Path(__file__).parents[2] / "manifests/samples/air-quality.yaml"
 
 
@@ -157,3 +159,17 @@ def test_a_local_run_says_that_it_does_not_wait_for_the_schedule(
     job.write_text(yaml.safe_dump(document))
     (tmp_path / "results").write_text("a file")
     assert "the job runs once, now" in wrong(run(job, tmp_path, "pi-1=."), capsys)
+
+
+def test_krews_manifest_names_each_archive_with_its_sum() -> None:
+    digests = {("linux", "arm64"): "a" * 64, ("darwin", "arm64"): "b" * 64}
+    made = plugin_archive.manifest(digests, "https://plugin.test")
+    assert (made["kind"], made["metadata"]["name"]) == ("Plugin", "edgeetl")
+    linux, _ = made["spec"]["platforms"]
+    assert linux == {
+        "selector": {"matchLabels": {"os": "linux", "arch": "arm64"}},
+        "uri": "https://plugin.test/kubectl-edgeetl-linux-arm64.tar.gz",
+        "sha256": "a" * 64,
+        "bin": "kubectl-edgeetl",
+    }
+    assert len(made["spec"]["shortDescription"]) <= 50
