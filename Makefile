@@ -19,6 +19,8 @@ MACHINE = $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
 export UV_PYTHON_DOWNLOADS ?= never
 # What the engine depends on is compiled once for all clones.
 export CARGO_TARGET_DIR ?= $(CACHE)/cargo-$(shell sha256sum $(ENGINE)/Cargo.lock | cut -c1-12)
+# What is compiled is moved from there by name: one clone at a time.
+ALONE = mkdir -p $(CACHE) && $(if $(shell command -v flock),flock $(CARGO_TARGET_DIR).lock)
 
 .PHONY: help
 help: ## list the targets
@@ -26,9 +28,9 @@ help: ## list the targets
 
 # The virtual environment, as uv.lock pins it; needs python3 >= 3.11 with venv and nothing else.
 # With a Rust toolchain it has the compiled engine, otherwise the plain one does the same slowly.
-.venv/.synced: uv.lock pyproject.toml */pyproject.toml $(ENGINE)/Cargo.lock $(ENGINE)/src/*.rs $(ENGINE)/src/*/*.rs
+.venv/.synced: uv.lock pyproject.toml */pyproject.toml $(ENGINE)/Cargo.lock $(shell find $(ENGINE)/src -name "*.rs")
 	@test -x $(UV) || { $(PYTHON) -m venv .tools && .tools/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'; }
-	@$(UV) sync --frozen --quiet $(if $(HAVE_CARGO),--group engine)
+	@$(ALONE) $(UV) sync --frozen --quiet $(if $(HAVE_CARGO),--group engine)
 	@$(if $(HAVE_CARGO),,echo "no $(CARGO) here: the plain engine is used (https://rustup.rs)")
 	@touch $@
 
@@ -74,7 +76,7 @@ wheel: setup ## build the wheel of the compiled engine that the edge image takes
 ifdef HAVE_CARGO
 	@$(UV) sync --frozen --quiet --inexact --group wheel
 	@$(if $(shell command -v rustup),cd $(ENGINE) && rustup --quiet target add $(MACHINE)-unknown-linux-gnu)
-	@log=$$($(RUN) maturin build --release --locked --zig --manifest-path $(ENGINE)/Cargo.toml \
+	@log=$$($(ALONE) $(RUN) maturin build --release --locked --zig --manifest-path $(ENGINE)/Cargo.toml \
 		--target $(MACHINE)-unknown-linux-gnu --compatibility manylinux_2_28 \
 		--out $(ENGINE)/dist 2>&1) || { echo "$$log"; exit 1; }
 else
