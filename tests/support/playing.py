@@ -106,6 +106,7 @@ def _seen(cluster: AnyCluster, job: str, namespace: str) -> str:
 
 def away_from_the_operator(cluster: AnyCluster) -> str:
     """Return a Pi that carries neither the operator nor the landing service."""
-    pods = cluster.get("pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/component")["items"]
+    services = "app.kubernetes.io/component in (operator,landing)"
+    pods = cluster.get("pods", "-n", NAMESPACE, "-l", services)["items"]
     taken = {pod["spec"].get("nodeName") for pod in pods}
     return next(node for node in PIS if node not in taken)

@@ -1,0 +1,73 @@
+"""Sensors of a site: ``python -m tests.support.sensors STOP BROKER PORT ADDRESS...``.
+
+For each address one sends readings by HTTP, again until they are acknowledged; another publishes as
+many by MQTT. They end when the file STOP is there, and print what was acknowledged (JSON).
+"""
+
+import http.client
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+PAUSE = 0.05
+
+
+def by_http(address: str, name: str, stop: Path) -> list[str]:
+    """Send readings one after the other; a Pi that is off gets its reading when it is back."""
+    sent: list[str] = []
+    while not stop.exists():
+        reading = f"{name}-{len(sent)}"
+        body = json.dumps({"sensor_id": reading, "via": "http"})
+        while not _accepted(address, body, reading):
+            time.sleep(1)
+        sent.append(reading)
+        time.sleep(PAUSE)
+    return sent
+
+
+def _accepted(address: str, body: str, key: str) -> bool:
+    connection = http.client.HTTPConnection(address, timeout=5)
+    headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+    try:
+        connection.request("POST", "/v1/readings", body, headers)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def by_mqtt(host: str, port: int, name: str, stop: Path) -> list[str]:
+    """Publish readings one after the other, each until the broker has it."""
+    client = paho.Client(CallbackAPIVersion.VERSION2, name, clean_session=False)
+    client.connect(host, port)
+    client.loop_start()
+    sent: list[str] = []
+    while not stop.exists():
+        reading = f"{name}-{len(sent)}"
+        client.publish(f"sensors/{reading}/via", "mqtt", qos=1).wait_for_publish(60)
+        sent.append(reading)
+        time.sleep(PAUSE)
+    client.disconnect()
+    client.loop_stop()
+    return sent
+
+
+def main() -> None:
+    """Play all sensors."""
+    stop, host, port, addresses = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4:]
+    with ThreadPoolExecutor(2 * len(addresses)) as pool:
+        playing = []
+        for number, address in enumerate(addresses):
+            playing.append(pool.submit(by_http, address, f"http{number}", stop))
+            playing.append(pool.submit(by_mqtt, host, port, f"mqtt{number}", stop))
+        print(json.dumps([reading for each in playing for reading in each.result()]))
+
+
+if __name__ == "__main__":
+    main()
