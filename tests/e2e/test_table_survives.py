@@ -84,10 +84,10 @@ def _small(cluster: AnyCluster, copies: Path) -> Survivor:
     machine = cluster.node(node)
     machine.run("mkdir", "-p", SMALL)
     machine.run("mount", "-t", "tmpfs", "-o", "size=256m,mode=777", "tmpfs", SMALL)
-    claim(cluster, "small", SMALL, node)
+    claim(cluster, "tight", SMALL, node)
     patterns = [f"{day}*.csv" for day in DAYS]
-    spec = {**LOCAL, "results": {"volumeClaim": {"name": "small"}}}
-    return Survivor(cluster, "small", copies, patterns, nodes=[node], spec=spec)
+    spec = {**LOCAL, "results": {"volumeClaim": {"name": "tight"}}}
+    return Survivor(cluster, "tight", copies, patterns, nodes=[node], spec=spec)
 
 
 @dataclass(frozen=True)
