@@ -319,7 +319,8 @@ def test_the_program_survives_a_kill_while_it_writes(
     assert_table(job, [one])
     assert {path.name for path in job.table.iterdir()} == {"current", "lock", "versions"}
     steps = [json.loads(line).get("step") for line in log.splitlines() if line.startswith("{")]
-    assert [step for step in steps if step] == ["verify", "spark", "rows", "features", "publish"]
+    expected = ["verify", "spark", "rows", "features", "publish", "report"]
+    assert [step for step in steps if step] == expected
 
 
 def test_told_to_end_the_program_says_so_and_leaves_the_table(

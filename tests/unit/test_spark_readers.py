@@ -102,7 +102,9 @@ def test_a_version_that_was_opened_stays_readable_within_the_grace_period(
 
 
 def test_what_the_docs_tell_readers_to_write_reads_the_rows(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "results.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "results.md").read_text()
+    # What it says of buckets is read where there is one.
+    text = page.partition("S3FileSystem")[0]
     told = dict(re.findall(r"^\| (pandas|polars|DuckDB) \| `(.+)` \|$", text, re.MULTILINE))
     assert set(told) == {"pandas", "polars", "DuckDB"}
     table = tmp_path / "table"
