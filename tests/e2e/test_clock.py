@@ -6,7 +6,16 @@ from functools import partial
 from tests.support.cluster import AnyCluster, until
 from tests.support.jobs import NAMESPACE, Object, condition, status
 from tests.support.operator_clock import clock_of_the_operator
-from tests.support.playing import apply, ask, away_from_the_operator, held, patch, shown, waits
+from tests.support.playing import (
+    apply,
+    ask,
+    away_from_the_operator,
+    held,
+    node_of,
+    patch,
+    shown,
+    waits,
+)
 
 JOB = "clock"
 
@@ -53,6 +62,11 @@ def test_a_clock_that_jumps(pis: AnyCluster) -> None:
             past = [run["id"] for run in told.get("runs", [])]
             return sorted({*past, told["run"]["id"]})
 
+        until(
+            lambda: node_of(status(pis, JOB), node).get("phase") == "Succeeded",
+            "the Pi has delivered, so that it no longer wants the lock",
+            timeout=120,
+        )
         with held(pis, node, JOB):
             # Of the three slots that were jumped over the last one is run.
             until(lambda: len(runs()) == 2, "a run for the slots", timeout=120)
