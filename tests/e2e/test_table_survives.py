@@ -186,6 +186,11 @@ def test_a_landing_service_that_dies_with_its_node(survivors: Survivors, deaths:
     """While Pis deliver the service is killed, then its node's power is cut; also for Spark."""
     job, cluster = survivors.landed, survivors.landed.cluster
     before = set((job.folder / "runs").iterdir())
+    home = _landing(cluster)["spec"]["nodeName"]
+    slow = cluster.node(next(name for name in PIS if name != home))
+    # Over such a line a delivery takes seconds, so that there is a middle of it.
+    line = ("rate", "200kbit", "burst", "8kb", "latency", "5s")
+    slow.run("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", *line)
     job.apply(2)
     (run,) = until(
         lambda: set((job.folder / "runs").iterdir()) - before, "it is delivered", 120, 0.002
@@ -200,6 +205,7 @@ def test_a_landing_service_that_dies_with_its_node(survivors: Survivors, deaths:
     place.power_off()
     assert _arriving(run), "the power was cut too late"
     assert job.whole() == 1
+    slow.run("tc", "qdisc", "del", "dev", "eth0", "root")
     place.power_on()
 
     life = Drivers(cluster, job.name, job.table).own(begins_with=1)
