@@ -23,6 +23,10 @@ from edge_etl_operator.settings import Settings
 CONTAINER: Final = "edge"
 LASTING: Final = 3
 """The edge program's exit code of a failure that would only happen again."""
+NODE_NAME: Final = {
+    "name": "NODE_NAME",
+    "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}},
+}
 _TOKEN_PATH: Final = "/var/run/secrets/pi-edge-spark"  # noqa: S105  # a path
 _TOKEN_SECONDS: Final = 3600
 _TRANSFORM: Final = "transform"
@@ -78,9 +82,18 @@ def _failure_rules() -> list[dict[str, Any]]:
 
 
 def _pod(job: EdgeETLJob, run: str, node: Node, settings: Settings) -> dict[str, Any]:
-    user, group = settings.edge.run_as_user, settings.edge.run_as_group
     return {
         **priority(settings.edge.priority_class_name),
+        **pinned(job, node, settings),
+        "initContainers": [_state_owner(settings)],
+        "containers": [_container(job, run, settings)],
+        "volumes": _volumes(job, run, settings),
+    }
+
+
+def pinned(job: EdgeETLJob, node: Node, settings: Settings) -> dict[str, Any]:
+    """Return what a pod on a node of a job has whatever it does there; it holds no token."""
+    return {
         "restartPolicy": "Never",
         # By label and not by nodeName, which would bypass the scheduler and its volume binding.
         "nodeSelector": {"kubernetes.io/hostname": node.hostname},
@@ -91,20 +104,25 @@ def _pod(job: EdgeETLJob, run: str, node: Node, settings: Settings) -> dict[str,
         "imagePullSecrets": pull_secrets(settings),
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": user,
-            "runAsGroup": group,
+            "runAsUser": settings.edge.run_as_user,
+            "runAsGroup": settings.edge.run_as_group,
             "fsGroup": RESULTS_GROUP,
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "initContainers": [_state_owner(user, group, settings)],
-        "containers": [_container(job, run, settings)],
-        "volumes": _volumes(job, run, settings),
     }
 
 
-def _state_owner(user: int, group: int, settings: Settings) -> dict[str, Any]:
+def source_volume(job: EdgeETLJob, settings: Settings) -> dict[str, Any]:
+    """Return the volume of the readings: a directory that the administrator allowed."""
+    # A path never comes from the resource: a hostPath of a user's choice is a way into the node.
+    path = settings.sources[job.spec.source.name]
+    return {"name": "source", "hostPath": {"path": path, "type": "Directory"}}
+
+
+def _state_owner(settings: Settings) -> dict[str, Any]:
     """Return the container that gives the state directory away: the kubelet made it as root."""
+    user, group = settings.edge.run_as_user, settings.edge.run_as_group
     return {
         "name": "state-owner",
         "image": settings.edge.image,
@@ -157,7 +175,7 @@ def _container(job: EdgeETLJob, run: str, settings: Settings) -> dict[str, Any]:
             "--summary", "/dev/termination-log",
         ],
         "env": [
-            {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+            NODE_NAME,
             {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
             {"name": "TMPDIR", "value": "/work"},
         ],
@@ -182,15 +200,13 @@ def edge_image(job: EdgeETLJob, settings: Settings) -> str:
 
 
 def _volumes(job: EdgeETLJob, run: str, settings: Settings) -> list[dict[str, Any]]:
-    # A path never comes from the resource: a hostPath of a user's choice is a way into the node.
-    source = settings.sources[job.spec.source.name]
     state = f"{settings.state_path}/{job.namespace}/{job.name}"
     results = (
         _token_volume(job, run) if _landing_url(job, settings) else results_volume(job, settings)
     )
     return [
         {"name": "config", "configMap": {"name": names.edge_config(job.name, run)}},
-        {"name": "source", "hostPath": {"path": source, "type": "Directory"}},
+        source_volume(job, settings),
         {"name": "state", "hostPath": {"path": state, "type": "DirectoryOrCreate"}},
         {"name": "work", "emptyDir": {"sizeLimit": settings.edge.work_size_limit}},
         results,

@@ -10,13 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from edge_etl_operator.api import GROUP, EdgeETLJob
-from edge_etl_operator.builders.common import (
-    CONFIG_PATH,
-    RESULTS_GROUP,
-    container_security,
-    pull_secrets,
-)
-from edge_etl_operator.builders.edge import edge_image
+from edge_etl_operator.builders.common import CONFIG_PATH, container_security
+from edge_etl_operator.builders.edge import NODE_NAME, edge_image, pinned, source_volume
 from edge_etl_operator.kube import Node
 from edge_etl_operator.names import MANAGED_BY
 from edge_etl_operator.settings import Settings
@@ -32,7 +27,6 @@ def probe_pod(
     job: EdgeETLJob, document: Mapping[str, Any], node: Node, settings: Settings
 ) -> dict[str, Any]:
     """Return the pod that looks at a node; ``document`` is what its cleaning pods would get."""
-    source = settings.sources[job.spec.source.name]
     annotation = f"metadata.annotations['{_JOB}']"
     return {
         "apiVersion": "v1",
@@ -44,22 +38,9 @@ def probe_pod(
             "annotations": {_JOB: json.dumps(document, ensure_ascii=False)},
         },
         "spec": {
-            "restartPolicy": "Never",
+            **pinned(job, node, settings),
             "activeDeadlineSeconds": SECONDS,
             "terminationGracePeriodSeconds": 0,
-            "nodeSelector": {"kubernetes.io/hostname": node.hostname},
-            "tolerations": list(job.spec.nodes.tolerations),
-            "serviceAccountName": settings.edge.service_account,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "imagePullSecrets": pull_secrets(settings),
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": settings.edge.run_as_user,
-                "runAsGroup": settings.edge.run_as_group,
-                "fsGroup": RESULTS_GROUP,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
             "containers": [
                 {
                     "name": CONTAINER,
@@ -73,12 +54,7 @@ def probe_pod(
                         "--work", "/work",
                         "--answer", "/dev/termination-log",
                     ],
-                    "env": [
-                        {
-                            "name": "NODE_NAME",
-                            "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}},
-                        }
-                    ],
+                    "env": [NODE_NAME],
                     "resources": {
                         "requests": {"cpu": "50m", "memory": "64Mi"},
                         "limits": {"memory": "128Mi"},
@@ -99,7 +75,7 @@ def probe_pod(
                         "items": [{"path": "job.json", "fieldRef": {"fieldPath": annotation}}]
                     },
                 },
-                {"name": "source", "hostPath": {"path": source, "type": "Directory"}},
+                source_volume(job, settings),
                 {"name": "work", "emptyDir": {"sizeLimit": "16Mi"}},
             ],
         },
