@@ -153,7 +153,9 @@ def test_an_operator_that_dies_in_two_scheduled_runs(pis: AnyCluster, minds: Any
     shown(pis, "killed-often")
     slots = [run["id"] for run in told["runs"]]
     assert len(slots) == len(set(slots))
-    assert {run["nodesSummary"] for run in told["runs"]} == {"3/3"}
+    # A run that began while another job's Pi was cordoned had one node less, and no other.
+    assert {run["nodesSummary"] for run in told["runs"]} <= {"2/2", "3/3"}
+    assert told["runs"][0]["nodesSummary"] == "3/3"
 
 
 CUT_HEADING = "A Pi whose power was cut"
