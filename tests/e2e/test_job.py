@@ -109,24 +109,46 @@ def test_describe_shows_what_each_node_did(pis: AnyCluster, done: Object) -> Non
 def test_the_report_is_brought_through_the_api_server(
     pis: AnyCluster, done: Object, tmp_path: Path
 ) -> None:
-    program = (sys.executable, "-m", "edge_etl_operator.cli", "report", JOB, "-n", NAMESPACE)
-    ran = subprocess.run(
-        [*program, "--kubeconfig", pis.kubeconfig, "-o", "json"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    said = json.loads(ran.stdout)
-    assert said == {"job": JOB, "run": done["run"]["id"], "file": f"{JOB}-{said['run']}.html"}
+    said = _told(pis, tmp_path, "report", JOB)
+    assert (said["kind"], said["run"], said["madeFrom"]) == ("Report", done["run"]["id"], "results")
+    assert said["file"] == f"{JOB}-{said['run']}.html"
     html = (tmp_path / said["file"]).read_text()
     for node in done["nodes"]:
         assert f'<th scope="row">{node["name"]}</th>' in html
         assert f">{node['rowsRead']:,}<" in html
     assert "humidity: 99.9 is above 99.8" in html
     assert '<svg class="chart"' in html
+
+
+def test_rejected_rows_are_brought_through_the_api_server(
+    pis: AnyCluster, done: Object, tmp_path: Path
+) -> None:
+    listed = _told(pis, tmp_path, "quarantine", "list", JOB)
+    counted = {node["name"]: node["rejectedByReason"] for node in done["nodes"]}
+    for node, reasons in counted.items():
+        mine = [each["reasons"] for each in listed["items"] if each["node"] == node]
+        assert sum(each.get("out_of_range", 0) for each in mine) == reasons["out_of_range"]
+    rows = ("quarantine", "show", JOB, "--reason", "out_of_range", "--node", "pi-1")
+    shown = _told(pis, tmp_path, *rows, "--limit", "1000")["items"]
+    assert len(shown) == counted["pi-1"]["out_of_range"]
+    assert {row["reason"] for row in shown} == {"out_of_range"}
+    assert all(row["raw"] for row in shown)
+
+
+def _told(pis: AnyCluster, folder: Path, *words: str) -> Object:
+    """Run a command of the plugin in a folder, and return its document."""
+    program = (sys.executable, "-m", "edge_etl_operator.cli", *words, "-n", NAMESPACE)
+    ran = subprocess.run(
+        [*program, "--kubeconfig", pis.kubeconfig, "-o", "json"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    document: Object = json.loads(ran.stdout)
+    return document
 
 
 def test_new_readings_are_added_and_nothing_is_counted_twice(

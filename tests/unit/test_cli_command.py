@@ -8,7 +8,7 @@ import pytest
 import yaml
 from edge_etl_operator import cli
 
-from tests.support import plugin_archive
+from tests.support import plugin_archive, publish_many
 
 SAMPLE = Path(__file__).parents[2] / "manifests/samples/air-quality.yaml"
 
@@ -71,6 +71,42 @@ def test_a_file_that_is_no_job_is_refused(
     job = tmp_path / "job.yaml"
     job.write_text(content)
     assert said in wrong(["validate", job], capsys)
+
+
+def test_every_file_is_checked_and_a_document_says_of_each_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong_type = SAMPLE.read_text().replace("type: double, unit: Pa", "type: float, unit: Pa")
+    (tmp_path / "bad.yaml").write_text(wrong_type)
+    (tmp_path / "half.yaml").write_text("a: [")
+    files = [str(tmp_path / "bad.yaml"), str(tmp_path / "half.yaml"), str(SAMPLE), "none.yaml"]
+    assert cli.main(["validate", "-o", "yaml", *files]) == cli.WRONG_INPUT
+    document = yaml.safe_load(capsys.readouterr().out)
+    assert document["kind"] == "ValidationList"
+    bad, half, good, none = document["items"]
+    assert bad["problems"][0].startswith(f"{files[0]}:22:26: spec.schema.fields[6].type")
+    assert "not valid YAML" in half["problems"][0]
+    assert good == {"file": files[2], "namespace": "default", "job": "air-quality"}
+    assert none["problems"] == ["none.yaml: No such file or directory"]
+    assert cli.main(["validate", *files]) == cli.WRONG_INPUT
+    printed = capsys.readouterr()
+    assert "air-quality is valid" in printed.out
+    assert len(printed.err.splitlines()) >= 3
+
+
+def test_what_is_said_of_a_table_is_a_document_too(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job = tmp_path / "garden" / "air-quality"
+    publish_many.publish_next(job / "table")
+    assert cli.main(["table", "versions", str(job), "-o", "yaml"]) == cli.DONE
+    document = yaml.safe_load(capfd.readouterr().out)
+    assert document["kind"] == "TableVersions"
+    assert [(each["version"], each["current"]) for each in document["items"]] == [(1, True)]
+    assert cli.main(["table", "versions", str(tmp_path), "--json"]) == cli.FAILED
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert "holds no table" in printed.err
 
 
 def test_the_job_is_found_among_other_resources(tmp_path: Path) -> None:

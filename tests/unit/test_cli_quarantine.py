@@ -29,7 +29,9 @@ def pi(tmp_path: Path) -> Pi:
 def asked(pi: Pi, capsys: pytest.CaptureFixture[str], command: str, *options: str) -> Any:
     arguments = ["quarantine", command, "air-quality", "--results", str(pi.results), "--json"]
     assert main([*arguments, *options]) == 0
-    return json.loads(capsys.readouterr().out)
+    document = json.loads(capsys.readouterr().out)
+    assert document["kind"] == {"list": "RefusedFileList", "show": "RejectedRowList"}[command]
+    return document["items"]
 
 
 def test_rejected_rows_are_listed_by_file_and_quarantined_files_with_their_reason(
@@ -49,6 +51,7 @@ def test_rows_are_shown_with_their_place_and_what_was_wrong(
     (row,) = asked(pi, capsys, "show", "--reason", "out_of_range")
     assert (row["file"], row["line"], row["raw"]) == ("a.csv", 3, reading(2, value="1500"))
     assert row["detail"] == "pm10: 1500.0 is above 999.8"
+    assert len(asked(pi, capsys, "show", "--limit", "2")) == 2
     assert len(asked(pi, capsys, "show", "--limit", "1")) == 1
 
 
@@ -69,6 +72,12 @@ def test_people_read_tables(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "missing_column: no column for timestamp" in said
     assert "2019-03-04T00:00:02;a;1500" in said
+
+
+def test_that_more_rows_are_there_is_said(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["quarantine", "show", "air-quality", "--results", str(pi.results), "--limit", "1"]
+    assert main(words) == 0
+    assert "there are more (--limit)" in capsys.readouterr().err
 
 
 def test_results_that_are_not_there_are_named(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,11 +1,14 @@
 """What `edge-etl status` shows of a job's status, at one moment."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
 from edge_etl_operator import api
 from edge_etl_operator.api import EdgeETLJob
+from edge_etl_operator.cli import status_page
 from edge_etl_operator.cli.run_view import Progress, RunView, view
 from edge_etl_operator.cli.status_screen import Screen, overview
 from rich.console import Console, RenderableType
@@ -204,3 +207,19 @@ def test_the_overview_has_a_line_for_each_job_and_says_why() -> None:
     text = drawn(overview([seen(failed)]), width=160)
     assert "farm" in text
     assert "all failed" in text
+
+
+def test_a_page_says_of_a_run_that_left_no_report_what_became_of_each_pi() -> None:
+    lost = node("pi-2", "Failed", reason="OutOfMemory", message="<b>64Mi</b> was too little")
+    failed = condition("Succeeded", "False", "NodeFailed", "1 of 2 nodes failed")
+    over = {"completionTime": at(9)}
+    page = status_page.page(seen(job([DELIVERED, lost], failed, phase="Failed", run=over)))
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line) for line in page.splitlines()]
+    assert [[unescape(cell) for cell in row] for row in rows if row][1:] == [
+        ["pi-2", "failed", "", "", "", "OutOfMemory: <b>64Mi</b> was too little"],
+        ["pi-1", "delivered", "8,000", "25.0%", "2.0 KiB", "Delivered"],
+    ]
+    assert "<strong>Failed: NodeFailed</strong>: 1 of 2 nodes failed" in page
+    assert "✘</span> Cleaning 9 s (failed)" in page
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")

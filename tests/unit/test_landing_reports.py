@@ -23,6 +23,17 @@ def port(tmp_path: Path) -> Iterator[int]:
     (folder / "20260102-000000.html").write_text(HTML + "2")
     (folder / ".20260103-000000.html.new").write_text("half of")
     (folder.parent / "dataset.json").write_text("{}")
+    for run, node in (("20260102-000000", "pi-1"), ("20260101-000000", "pi-2")):
+        place = folder.parent / "runs" / run / node
+        (place / "attempt").mkdir(parents=True)
+        (place / "manifest.json").write_text(f'{{\n  "run": "{run}",\n  "node": "{node}"\n}}\n')
+    (place / "attempt" / "rejected.parquet").write_bytes(b"PAR1 of pi-2")
+    # A pod that mounts the volume may lay links to what only this service has.
+    secret = tmp_path.with_name("token")
+    secret.write_text("secret")
+    (folder / "20250101-000000.html").symlink_to(secret)
+    other = folder.parent / "runs" / "20260102-000000" / "pi-1" / "attempt" / "rejected.parquet"
+    other.symlink_to(secret)
     (tmp_path / "farm" / "young").mkdir()
     ready, ended = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
@@ -68,8 +79,25 @@ def test_a_report_is_served_as_it_is_and_may_ask_for_nothing(port: int) -> None:
 
 def test_the_runs_with_a_report_are_listed_the_latest_first(port: int) -> None:
     listed = json.loads(answer(port, "/v1/reports/farm/air-quality")[1])
-    assert listed == {"runs": ["20260102-000000", "20260101-000000"]}
+    assert listed == {"runs": ["20260102-000000", "20260101-000000", "20250101-000000"]}
     assert json.loads(answer(port, "/v1/reports/farm/young")[1]) == {"runs": []}
+
+
+def test_what_the_nodes_committed_is_sent_a_manifest_in_a_line_in_the_order_of_the_runs(
+    port: int,
+) -> None:
+    status, body, headers = answer(port, "/v1/manifests/farm/air-quality")
+    assert (status, headers["Content-Type"]) == (200, "application/x-ndjson")
+    assert [json.loads(line) for line in body.splitlines()] == [
+        {"run": "20260101-000000", "node": "pi-2"},
+        {"run": "20260102-000000", "node": "pi-1"},
+    ]
+    assert answer(port, "/v1/manifests/farm/young")[:2] == (200, "")
+
+
+def test_the_rows_that_an_attempt_rejected_are_sent_as_they_lie(port: int) -> None:
+    status, body, _ = answer(port, "/v1/rejected/farm/air-quality/20260101-000000/pi-2/attempt")
+    assert (status, body) == (200, "PAR1 of pi-2")
 
 
 @pytest.mark.parametrize(
@@ -81,6 +109,11 @@ def test_the_runs_with_a_report_are_listed_the_latest_first(port: int) -> None:
         ("/v1/reports/..%2f..%2fetc/air-quality/latest", 400, "InvalidName"),
         ("/v1/reports/farm/air-quality/.20260103-000000.html.new", 400, "InvalidName"),
         ("/v1/results/farm/air-quality/dataset.json", 404, "NotFound"),
+        ("/v1/reports/farm/air-quality/20250101-000000", 404, "NoReport"),
+        ("/v1/rejected/farm/air-quality/20260102-000000/pi-1/attempt", 404, "NothingRejected"),
+        ("/v1/rejected/farm/air-quality/20260102-000000/pi-9/attempt", 404, "NothingRejected"),
+        ("/v1/rejected/farm/air-quality/20260102-000000/..%2fpi-2/attempt", 400, "InvalidName"),
+        ("/v1/manifests/farm/..%2f..%2fetc", 400, "InvalidName"),
     ],
 )
 def test_nothing_else_is_there(port: int, path: str, status: int, reason: str) -> None:

@@ -10,6 +10,8 @@ FORBIDDEN: Final = "Forbidden"
 """A good token, of another service account, node, run or pod."""
 NO_REPORT: Final = "NoReport"
 """The run, or any run of the job, has no report."""
+NOTHING_REJECTED: Final = "NothingRejected"
+"""The attempt has no file of rejected rows."""
 LENGTH_REQUIRED: Final = "LengthRequired"
 """A body without Content-Length."""
 BAD_REQUEST: Final = "BadRequest"
@@ -28,6 +30,7 @@ STATUS: Final = {
     FORBIDDEN: 403,
     errors.NO_MANIFEST: 404,
     NO_REPORT: 404,
+    NOTHING_REJECTED: 404,
     TIMED_OUT: 408,
     errors.RESULT_CONFLICT: 409,
     LENGTH_REQUIRED: 411,

@@ -5,11 +5,9 @@ or wrong input, 3 the cluster cannot be reached or refuses.
 """
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Final
 
 from edge_etl_operator.cli.arguments import parser
@@ -38,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         completion.answered()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["table"]:
-        return _table(given)
+        from edge_etl_operator.cli import table
+
+        return table.command(given)
     options = parser().parse_args(given)
     # What only one command needs takes a while to import.
     command: Callable[..., int] = import_module(f"edge_etl_operator.cli.{options.module}").command
@@ -62,11 +62,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"interrupted; {said}", file=sys.stderr)
         return INTERRUPTED
     return WRONG_INPUT
-
-
-def _table(arguments: Sequence[str]) -> int:
-    """Hand over to the aggregation, whose the table is."""
-    if find_spec(SPARK) is None:
-        print(f"edge-etl table needs the program {SPARK} in this environment", file=sys.stderr)
-        return WRONG_INPUT
-    return subprocess.run([sys.executable, "-m", SPARK, *arguments], check=False).returncode

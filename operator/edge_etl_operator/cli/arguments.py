@@ -3,7 +3,9 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from edge_etl_operator.cli import options
 
 EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 the run failed, or doctor found a problem; 2 wrong usage or wrong "
@@ -37,9 +39,9 @@ def _of_the_cluster(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         description="Show a job's run on one screen: its stages, each Pi with rows, rate and "
         "rejected share, and why it waits or failed. Without a name, all jobs in short.",
     )
-    _job(status, optional=True)
-    _cluster(status, everywhere=True)
-    _output(status)
+    options.job(status, optional=True)
+    options.cluster(status, everywhere=True)
+    options.output(status)
     status.add_argument("-w", "--watch", action="store_true", help="show it live, until Ctrl-C")
     status.set_defaults(module="status", cluster=True)
 
@@ -49,7 +51,7 @@ def _of_the_cluster(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         description="Ask for a run of an EdgeETLJob that is in the cluster, scheduled or not. With "
         "concurrencyPolicy Forbid it begins when a run that goes on is over.",
     )
-    _asking(run)
+    options.asking(run)
     run.set_defaults(module="cluster_run", cluster=True)
 
     logs = commands.add_parser(
@@ -58,9 +60,9 @@ def _of_the_cluster(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         description="Print the logs of a run's cleaning pods and of Spark's driver. Of pods that "
         "are gone, print what the status has kept.",
     )
-    _job(logs)
-    _cluster(logs)
-    _output(logs)
+    options.job(logs)
+    options.cluster(logs)
+    options.output(logs)
     logs.add_argument("--run", metavar="ID", help="another run than the last one")
     logs.add_argument("--node", action="append", metavar="NAME", help="only of this Pi; repeatable")
     logs.add_argument("--driver", action="store_true", help="only of Spark's driver")
@@ -74,9 +76,9 @@ def _of_the_cluster(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         description="Bring the report of a job's latest run, or of another one, from the landing "
         "service. Needs the right to forward ports of pods (pods/portforward) in its namespace.",
     )
-    _job(report)
-    _cluster(report)
-    _output(report)
+    options.job(report)
+    options.cluster(report)
+    options.output(report)
     report.add_argument("--run", metavar="ID", help="another run than the latest with a report")
     report.add_argument("--list", action="store_true", help="list the runs that have a report")
     report.add_argument(
@@ -93,12 +95,12 @@ def _of_the_cluster(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         "and a sample of their rows against the schema. Each problem is told with its remedy.",
     )
     which = doctor.add_mutually_exclusive_group()
-    _completed(
+    options.completed(
         which.add_argument("job", metavar="JOB", nargs="?", help="an EdgeETLJob of the cluster")
     )
     which.add_argument("-f", "--file", type=Path, metavar="JOB.yaml", help="one not applied yet")
-    _cluster(doctor)
-    _output(doctor)
+    options.cluster(doctor)
+    options.output(doctor)
     doctor.add_argument(
         "--node", action="append", metavar="NAME", help="look only at this Pi; repeatable"
     )
@@ -112,8 +114,8 @@ def _of_the_cluster(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         "nodes",
         help="the Pis: whether they can work, for which jobs, and what came from them",
     )
-    _cluster(nodes, everywhere=True)
-    _output(nodes)
+    options.cluster(nodes, everywhere=True)
+    options.output(nodes)
     nodes.add_argument("--all", action="store_true", help="also nodes that no job selects")
     nodes.set_defaults(module="nodes", cluster=True)
 
@@ -149,6 +151,7 @@ def _of_files(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         description="Check EdgeETLJobs as the API server would, in the same words.",
     )
     validate.add_argument("job", type=Path, nargs="+", metavar="JOB.yaml")
+    options.output(validate)
     validate.set_defaults(module="validate")
     commands.add_parser("table", help="look after a published table: versions, verify, …")
     quarantine = commands.add_parser(
@@ -173,14 +176,18 @@ def _quarantine(parser: argparse.ArgumentParser) -> None:
     listing = commands.add_parser("list", help="rejected rows and quarantined files, by file")
     rows = commands.add_parser("show", help="the rejected rows themselves")
     for command in (listing, rows):
-        command.add_argument("job", metavar="JOB", help="the job's name")
-        command.add_argument("-n", "--namespace", default="default", help="of the job")
+        command.description = (
+            "Read what the nodes delivered: from the landing service, which needs the right to "
+            "forward ports of pods (pods/portforward), or below --results."
+        )
+        options.job(command)
+        options.cluster(command)
+        options.output(command)
         command.add_argument(
-            "--results", type=Path, required=True, metavar="DIR", help="root of the results"
+            "--results", type=Path, metavar="DIR", help="root of results that are mounted here"
         )
         command.add_argument("--node", help="only of this node")
-        _output(command)
-        command.set_defaults(module="quarantine")
+        command.set_defaults(module="quarantine", cluster=True)
     rows.add_argument("--reason", help="only rows rejected for this reason")
     rows.add_argument("--limit", type=int, default=20, metavar="N", help="rows to show (20)")
     replay = commands.add_parser(
@@ -190,7 +197,7 @@ def _quarantine(parser: argparse.ArgumentParser) -> None:
         "rejected, and the quarantined files, by the rules of now. Without a cluster: edge-etl "
         "local run --replay.",
     )
-    _asking(replay)
+    options.asking(replay)
     replay.set_defaults(module="cluster_run", cluster=True)
 
 
@@ -242,62 +249,8 @@ def _local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         action="store_true",
         help="also read again what was rejected or quarantined before: by the rules of now",
     )
-    _output(run)
+    options.output(run)
     run.add_argument(
         "--show", type=int, default=0, metavar="N", help="print the first N rows of the table"
     )
     run.set_defaults(module="local")
-
-
-def _asking(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of what asks for a run in a cluster."""
-    _job(parser)
-    _cluster(parser)
-    parser.add_argument("--wait", action="store_true", help="wait until the run is over")
-    parser.add_argument(
-        "--follow", action="store_true", help="wait, and print what becomes of the run"
-    )
-    parser.add_argument(
-        "--timeout",
-        type=float,
-        metavar="SECONDS",
-        help="how long to wait at most (default: as long as it takes)",
-    )
-
-
-def _job(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
-    few = "?" if optional else None
-    _completed(parser.add_argument("job", metavar="JOB", nargs=few, help="the EdgeETLJob's name"))
-
-
-def _completed(job: argparse.Action) -> None:
-    """Have a shell complete the names of jobs; argcomplete looks for this attribute."""
-
-    def names(**asked: Any) -> list[str]:
-        from edge_etl_operator.cli.completion import job_names
-
-        return job_names(**asked)
-
-    job.completer = names  # type: ignore[attr-defined]
-
-
-def _cluster(parser: argparse.ArgumentParser, *, everywhere: bool = False) -> None:
-    """Add what kubectl has too: which cluster, as whom, where."""
-    group = parser.add_argument_group("cluster")
-    group.add_argument("--kubeconfig", metavar="FILE", help="as kubectl takes it")
-    group.add_argument("--context", metavar="NAME", help="of the kubeconfig")
-    where = group.add_mutually_exclusive_group() if everywhere else group
-    where.add_argument(
-        "-n", "--namespace", metavar="NAME", help="the jobs' namespace (default: the context's)"
-    )
-    if everywhere:
-        where.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
-
-
-def _output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-o", "--output", choices=("json", "yaml"), help="print a document and no text"
-    )
-    parser.add_argument(
-        "--json", action="store_const", const="json", dest="output", help="the same as -o json"
-    )

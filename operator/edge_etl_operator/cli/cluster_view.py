@@ -1,7 +1,7 @@
 """What a person's commands read of a cluster beyond what the operator does."""
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -11,6 +11,9 @@ from edge_etl_operator.connection import Connection, Query
 from edge_etl_operator.kube import Page, Part
 
 _Kind = TypeVar("_Kind")
+
+COMPONENT: Final = "app.kubernetes.io/part-of=pi-edge-spark,app.kubernetes.io/component="
+"""Selects the objects of a part of the chart, whose name follows, by the labels that it has."""
 
 
 class NodeInfo(Part, frozen=True, kw_only=True):

@@ -141,7 +141,7 @@ def _print(result: Outcome, options: argparse.Namespace) -> None:
         document = result.as_json()
         if options.show and result.table:
             document["rows"] = rows.first(result.table, options.show)
-        output.emit(document, options)
+        output.emit("LocalRun", document, options)
         return
     # A file or a pipe has no width; 80 columns would cut the table.
     console = Console(width=None if sys.stdout.isatty() else 140)

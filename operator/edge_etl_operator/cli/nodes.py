@@ -6,27 +6,23 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-import msgspec
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from edge_etl_operator.api import API_VERSION, EdgeETLJob
+from edge_etl_operator.api import EdgeETLJob
 from edge_etl_operator.capacity import quantity
 from edge_etl_operator.cli import DONE, output, session
 from edge_etl_operator.cli.cluster_view import MachineNode, machines
 from edge_etl_operator.cli.outcome import size
+from edge_etl_operator.cli.output import Part
 from edge_etl_operator.policies import absence
 from edge_etl_operator.policies.nodes import matches
 
 ROLE: Final = "pi-edge-spark.io/role"
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A part of the document that ``-o`` prints."""
-
-
-class JobOnNode(_Part, frozen=True, kw_only=True):
+class JobOnNode(Part, frozen=True, kw_only=True):
     """What a job has to do with a node."""
 
     namespace: str
@@ -38,7 +34,7 @@ class JobOnNode(_Part, frozen=True, kw_only=True):
     watermark: str | None = None
 
 
-class NodeView(_Part, frozen=True, kw_only=True):
+class NodeView(Part, frozen=True, kw_only=True):
     """A node for a person."""
 
     name: str
@@ -63,8 +59,7 @@ def command(options: argparse.Namespace) -> int:
     found = [view(node, jobs) for node in machines(within.connection)]
     shown = [node for node in found if options.all or node.jobs or node.role]
     if output.wanted(options):
-        document = {"apiVersion": API_VERSION, "kind": "EdgeNodeList"}
-        output.emit({**document, "items": [msgspec.to_builtins(node) for node in shown]}, options)
+        output.emit("EdgeNodeList", shown, options)
     elif shown:
         output.show(_table(shown))
     else:

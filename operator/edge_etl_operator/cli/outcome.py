@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edge_etl_operator.api import API_VERSION, EdgeETLJob
+from edge_etl_operator.api import EdgeETLJob
 from edge_etl_operator.documents import AggregationReport, NodeSummary
 
 NO_FILES: Final = "NoFiles"
@@ -56,8 +56,6 @@ class Outcome:
     def as_json(self) -> dict[str, Any]:
         """Return the outcome as one JSON document."""
         return {
-            "apiVersion": API_VERSION,
-            "kind": "LocalRun",
             "namespace": self.job.namespace,
             "job": self.job.name,
             "run": self.run,

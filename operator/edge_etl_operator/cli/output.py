@@ -7,7 +7,13 @@ from typing import Any, Final
 import msgspec
 from rich.console import Console, RenderableType
 
+from edge_etl_operator.api import API_VERSION
+
 _ENDLESS: Final = 8192
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A part of the document that ``-o`` prints."""
 
 
 def wanted(options: argparse.Namespace) -> bool:
@@ -15,14 +21,17 @@ def wanted(options: argparse.Namespace) -> bool:
     return getattr(options, "output", None) is not None
 
 
-def emit(document: Any, options: argparse.Namespace) -> None:
-    """Print a document in the format that ``-o`` names."""
+def emit(kind: str, what: Any, options: argparse.Namespace) -> None:
+    """Print a document of a kind, or a list of such, in the format that ``-o`` names."""
+    content = msgspec.to_builtins(what)
+    fields = content if isinstance(content, dict) else {"items": content}
+    document = {"apiVersion": API_VERSION, "kind": kind, **fields}
     if options.output == "yaml":
         # YAML's own writer keeps the order of the fields.
-        content = msgspec.yaml.encode(msgspec.to_builtins(document), order=None)
+        printed = msgspec.yaml.encode(document, order=None)
     else:
-        content = msgspec.json.format(msgspec.json.encode(document)) + b"\n"
-    sys.stdout.buffer.write(content)
+        printed = msgspec.json.format(msgspec.json.encode(document)) + b"\n"
+    sys.stdout.buffer.write(printed)
     sys.stdout.flush()
 
 

@@ -1,18 +1,26 @@
-"""``edge-etl quarantine``: what was rejected, why, and the request to read it again."""
+"""``edge-etl quarantine``: what was rejected and why; a replay is asked for by `cluster_run`."""
 
 import argparse
+import io
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol
 
 import msgspec
 from rich import box
 from rich.table import Table
 
-from edge_etl_operator.cli import DONE, UsageError, output
+from edge_etl_operator.api import EdgeETLJob
+from edge_etl_operator.cli import DONE, UsageError, output, session
+from edge_etl_operator.cli.landing import Landing, NothingThereError, below
+
+_REJECTED: Final = "rejected.parquet"
+_COLUMNS: Final = ("node", "file", "line", "reason", "detail", "raw")
 
 
 class Input(msgspec.Struct, frozen=True, rename="camel"):
@@ -48,26 +56,92 @@ class Refused:
     """The run from which on the rows are counted."""
 
 
+class Results(Protocol):
+    """Where a job's results can be read."""
+
+    def manifests(self) -> list[Manifest]:
+        """Return what the nodes committed, in the order of the runs."""
+
+    def rejected(self, manifest: Manifest) -> bytes | None:
+        """Return the Parquet file of the rows that an attempt rejected, None if there is none."""
+
+
+class Mounted:
+    """Results in a directory of this machine."""
+
+    def __init__(self, runs: Path) -> None:
+        self._runs = runs
+
+    def manifests(self) -> list[Manifest]:
+        """Return what the nodes committed, in the order of the runs."""
+        paths = sorted(self._runs.glob("*/*/manifest.json"), key=lambda path: path.parts[-3:-1])
+        return [msgspec.json.decode(path.read_bytes(), type=Manifest) for path in paths]
+
+    def rejected(self, manifest: Manifest) -> bytes | None:
+        """Return the Parquet file of the rows that an attempt rejected, None if there is none."""
+        path = self._runs / manifest.run / manifest.node / manifest.attempt / _REJECTED
+        return path.read_bytes() if path.exists() else None
+
+
+class Landed:
+    """Results that the landing service keeps."""
+
+    def __init__(self, landing: Landing, job: EdgeETLJob) -> None:
+        self._landing = landing
+        self._job = job
+
+    def manifests(self) -> list[Manifest]:
+        """Return what the nodes committed, in the order of the runs."""
+        lines = self._landing.get("manifests", self._job).splitlines()
+        return [msgspec.json.decode(line, type=Manifest) for line in lines]
+
+    def rejected(self, manifest: Manifest) -> bytes | None:
+        """Return the Parquet file of the rows that an attempt rejected, None if there is none."""
+        place = (manifest.run, manifest.node, manifest.attempt)
+        try:
+            return self._landing.get("rejected", self._job, *place)
+        except NothingThereError:
+            return None
+
+
 def command(options: argparse.Namespace) -> int:
     """Show what the arguments ask for."""
-    folder: Path = options.results / options.namespace / options.job / "runs"
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: there are no results of this job")
-    wanted = [each for each in manifests(folder) if options.node in (None, each.node)]
+    if options.quarantine == "show" and find_spec("pyarrow") is None:
+        raise UsageError("showing rows needs pyarrow in this environment: pip install pyarrow")
+    results = _results(options)
+    wanted = [each for each in results.manifests() if options.node in (None, each.node)]
     if options.quarantine == "list":
         _list(refused(wanted), options)
     else:
-        _show(list(rows(folder, wanted, options.reason)), options)
+        found = rows(results, wanted, options.reason)
+        _show(list(islice(found, options.limit + 1)), options)
     return DONE
 
 
-def manifests(runs: Path) -> list[Manifest]:
-    """Return what the nodes committed, in the order of the runs."""
-    paths = sorted(runs.glob("*/*/manifest.json"), key=lambda path: path.parts[-3:-1])
-    return [msgspec.json.decode(path.read_bytes(), type=Manifest) for path in paths]
+def _results(options: argparse.Namespace) -> Results:
+    """Return where the results are; UsageError where they cannot be read from here."""
+    if options.results is not None:
+        folder: Path = options.results / (options.namespace or "default") / options.job / "runs"
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: there are no results of this job")
+        return Mounted(folder)
+    within = session.opened(options)
+    job = session.job(within, options.job)
+    claim, bucket = job.spec.results.volume_claim, job.spec.results.s3
+    if claim is not None:
+        raise UsageError(
+            f"the results of {job.name} lie on the claim {claim.name}, in {below(job)}: name its "
+            "root by --results where it is mounted"
+        )
+    if bucket is not None:
+        raise UsageError(
+            f"the results of {job.name} are in a bucket: copy {job.namespace}/{job.name}/runs "
+            "from there, and name the copy's root by --results"
+        )
+    return Landed(Landing(within), job)
 
 
-def refused(committed: list[Manifest]) -> list[Refused]:
+def refused(committed: Sequence[Manifest]) -> list[Refused]:
     """Return the files of which something is refused still."""
     found: dict[tuple[str, str], Refused] = {}
     for manifest in committed:
@@ -83,23 +157,31 @@ def refused(committed: list[Manifest]) -> list[Refused]:
     return [each for each in found.values() if each.reasons or each.quarantine]
 
 
-def rows(runs: Path, committed: list[Manifest], reason: str | None) -> Iterator[dict[str, Any]]:
+def rows(
+    results: Results, committed: Sequence[Manifest], reason: str | None
+) -> Iterator[dict[str, Any]]:
     """Yield the rejected rows of those files, those of a replay in place of the ones before."""
     import pyarrow.parquet as pq
 
     since = {(each.node, each.path): each.since for each in refused(committed)}
     for manifest in committed:
-        path = runs / manifest.run / manifest.node / manifest.attempt / "rejected.parquet"
-        if path.exists():
-            for row in pq.read_table(path).to_pylist():
+        # Each file is a request where they are not here: those without such rows need none.
+        if not any(_has(each, reason) for each in manifest.inputs):
+            continue
+        if content := results.rejected(manifest):
+            for row in pq.read_table(io.BytesIO(content)).to_pylist():
                 first = since.get((manifest.node, row["file"]), "")
                 if manifest.run >= first and reason in (None, row["reason"]):
                     yield {"node": manifest.node, "run": manifest.run, **row}
 
 
+def _has(each: Input, reason: str | None) -> bool:
+    return bool(each.rejected_by_reason if reason is None else each.rejected_by_reason.get(reason))
+
+
 def _list(found: list[Refused], options: argparse.Namespace) -> None:
     if output.wanted(options):
-        output.emit(found, options)
+        output.emit("RefusedFileList", found, options)
         return
     table = Table("NODE", "FILE", "ROWS", "WHY", box=box.SIMPLE_HEAD)
     for each in sorted(found, key=lambda each: (each.node, each.path)):
@@ -111,14 +193,13 @@ def _list(found: list[Refused], options: argparse.Namespace) -> None:
 
 
 def _show(found: list[dict[str, Any]], options: argparse.Namespace) -> None:
-    limit: int = options.limit
+    shown = found[: options.limit]
     if output.wanted(options):
-        output.emit(found[:limit], options)
-        return
-    table = Table("NODE", "FILE", "LINE", "REASON", "DETAIL", "RAW", box=box.SIMPLE_HEAD)
-    for row in found[:limit]:
-        names = ("node", "file", "line", "reason", "detail", "raw")
-        table.add_row(*(str(row[name]) for name in names))
-    output.show(table if found else "no such row")
-    if len(found) > limit:
-        print(f"{len(found) - limit} more (--limit)", file=sys.stderr)
+        output.emit("RejectedRowList", shown, options)
+    else:
+        table = Table(*(name.upper() for name in _COLUMNS), box=box.SIMPLE_HEAD)
+        for row in shown:
+            table.add_row(*(str(row[name]) for name in _COLUMNS))
+        output.show(table if shown else "no such row")
+    if len(found) > len(shown):
+        print("there are more (--limit)", file=sys.stderr)

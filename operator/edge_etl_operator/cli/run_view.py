@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, Literal
 
-import msgspec
-
 from edge_etl_operator import conditions
 from edge_etl_operator.api import EdgeETLJob, NodeStatus, Run, Status
+from edge_etl_operator.cli.output import Part
 
 State = Literal["Done", "Now", "Next", "Failed"]
 
@@ -15,11 +14,7 @@ _ORDER: Final = ("Failed", "Offline", "Pending", "Running", "Succeeded")
 """What needs attention first."""
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A part of the document that ``-o`` prints."""
-
-
-class Progress(_Part, frozen=True, kw_only=True):
+class Progress(Part, frozen=True, kw_only=True):
     """What a pod's log says of how far it is."""
 
     bytes_done: int = 0
@@ -27,7 +22,7 @@ class Progress(_Part, frozen=True, kw_only=True):
     step: str = ""
 
 
-class Stage(_Part, frozen=True, kw_only=True):
+class Stage(Part, frozen=True, kw_only=True):
     """A part of a run on its line of time."""
 
     name: str
@@ -37,7 +32,7 @@ class Stage(_Part, frozen=True, kw_only=True):
     """What it does now."""
 
 
-class NodeView(_Part, frozen=True, kw_only=True):
+class NodeView(Part, frozen=True, kw_only=True):
     """What a node did or does."""
 
     name: str
@@ -61,7 +56,7 @@ class NodeView(_Part, frozen=True, kw_only=True):
         )
 
 
-class RunView(_Part, frozen=True, kw_only=True):
+class RunView(Part, frozen=True, kw_only=True):
     """A job's run on one screen."""
 
     namespace: str

@@ -4,13 +4,12 @@ import argparse
 import sys
 import time
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
-from edge_etl_operator.api import API_VERSION, EdgeETLJob
+from edge_etl_operator.api import EdgeETLJob
 from edge_etl_operator.cli import DONE, output, pod_logs, session
 from edge_etl_operator.cli.run_view import RunView, view
 from edge_etl_operator.cli.session import Session
@@ -27,7 +26,10 @@ def command(options: argparse.Namespace) -> int:
         return _watch(within, options)
     shown = _look(within, options)
     if output.wanted(options):
-        output.emit(_document(shown, single=options.job is not None), options)
+        if options.job is not None:
+            output.emit("RunStatus", shown[0], options)
+        else:
+            output.emit("RunStatusList", shown, options)
     elif options.job is None and not shown:
         where = "any namespace" if options.all_namespaces else f"namespace {within.namespace!r}"
         print(f"there is no EdgeETLJob in {where}", file=sys.stderr)
@@ -75,10 +77,3 @@ def _watch(within: Session, options: argparse.Namespace) -> int:
 
 def _screen(shown: list[RunView], options: argparse.Namespace, *, fits: bool) -> RenderableType:
     return overview(shown) if options.job is None else Group(*(Screen(s, fits=fits) for s in shown))
-
-
-def _document(shown: list[RunView], *, single: bool) -> dict[str, Any]:
-    if single:
-        return {"apiVersion": API_VERSION, "kind": "RunStatus", **msgspec.to_builtins(shown[0])}
-    items = [msgspec.to_builtins(each) for each in shown]
-    return {"apiVersion": API_VERSION, "kind": "RunStatusList", "items": items}

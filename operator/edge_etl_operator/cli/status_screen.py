@@ -24,7 +24,7 @@ _COLOURS: Final = {
     "Suspended": "yellow",
 }
 # A sign and a word beside it: colour alone tells nothing to who does not see it.
-_SIGNS: Final = {"Done": "✔", "Now": "▶", "Failed": "✘", "Next": "·"}
+SIGNS: Final = {"Done": "✔", "Now": "▶", "Failed": "✘", "Next": "·"}
 _STAGE_COLOURS: Final = {"Done": "green", "Now": "cyan", "Failed": "red", "Next": "dim"}
 _WORDS: Final = {"Succeeded": "delivered", "Running": "at work", "Pending": "waits"}
 _BAR: Final = 12
@@ -66,7 +66,7 @@ def overview(shown: list[RunView]) -> Table:
             each.nodes_summary,
             _count(each.rows),
             each.rejected_ratio,
-            _time(each.seconds),
+            length(each.seconds),
             "" if good else each.odd or each.message,
         )
     return table
@@ -83,7 +83,7 @@ def _parts(shown: RunView, room: int | None, *, wide: bool) -> Iterator[Renderab
     if shown.run and shown.start_time:
         yield Text(
             f"run {shown.run}, began {shown.start_time:%Y-%m-%d %H:%M:%S} UTC, "
-            f"{_time(shown.seconds)}",
+            f"{length(shown.seconds)}",
             "dim",
         )
         yield Padding(_line_of_time(shown.stages), (1, 0, 0, 2), expand=False)
@@ -92,9 +92,7 @@ def _parts(shown: RunView, room: int | None, *, wide: bool) -> Iterator[Renderab
         yield _nodes(shown.nodes, room - 3 * len(waiting) if room else None, wide=wide)
         for node in waiting:
             colour = _COLOURS.get(node.phase, "")
-            yield _told(
-                f"{node.name} {_word(node)}", f"{node.reason}: {node.message}", colour, room
-            )
+            yield _told(f"{node.name} {word(node)}", f"{node.reason}: {node.message}", colour, room)
     if shown.rows is not None:
         yield Text(f"table: {shown.rows:,} rows")
     # What a node said is not said twice.
@@ -112,8 +110,8 @@ def _line_of_time(stages: tuple[Stage, ...]) -> Text:
     line = Text()
     for at, stage in enumerate(stages):
         line.append(" ── " if at else "", "dim")
-        line.append(f"{_SIGNS[stage.state]} {stage.name}", _STAGE_COLOURS[stage.state])
-        line.append(f" {_time(stage.seconds)}" if stage.seconds is not None else "", "dim")
+        line.append(f"{SIGNS[stage.state]} {stage.name}", _STAGE_COLOURS[stage.state])
+        line.append(f" {length(stage.seconds)}" if stage.seconds is not None else "", "dim")
         line.append(f" ({stage.step})" if stage.step else "", "dim")
     return line
 
@@ -131,7 +129,7 @@ def _nodes(nodes: tuple[NodeView, ...], room: int | None, *, wide: bool) -> Tabl
         table.add_row(
             node.name,
             _bar(node),
-            Text(_word(node), colour),
+            Text(word(node), colour),
             *((size(node.bytes_read) if node.bytes_read else _to_read(node),) if wide else ()),
             _count(node.rows_read),
             _count(round(node.rows_per_second)) if node.rows_per_second else "",
@@ -160,7 +158,8 @@ def _bar(node: NodeView) -> Text:
     return Text.assemble(("┄" * before, "dim"), ("━" * done, colour), ("┄" * rest, "dim"))
 
 
-def _word(node: NodeView) -> str:
+def word(node: NodeView) -> str:
+    """Say in a word what a node does, and how far it is."""
     at = node.progress
     done = f" {at.bytes_done / at.bytes_total:.0%}" if at and at.bytes_total else ""
     return _WORDS.get(node.phase, node.phase.lower()) + done
@@ -179,8 +178,8 @@ def _count(number: int | None) -> str:
     return "" if number is None else f"{number:,}"
 
 
-def _time(seconds: float | None) -> str:
-    """Write a length of time for people."""
+def length(seconds: float | None) -> str:
+    """Write a length of time for people: ``seconds``, or nothing."""
     if seconds is None:
         return ""
     whole = round(seconds)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from edge_etl_operator import api
-from edge_etl_operator.api import API_VERSION, EdgeETLJob
+from edge_etl_operator.api import EdgeETLJob
 from edge_etl_operator.cli import DONE, FAILED, cluster_view, output, session
 from edge_etl_operator.cli.doctor import (
     job_checks,
@@ -46,8 +46,7 @@ def command(options: argparse.Namespace) -> int:
     job = _job(within, options)
     found += _about(within, job, installed, options)
     if output.wanted(options):
-        document = {"apiVersion": API_VERSION, "kind": "Diagnosis", "problem": failed(found)}
-        output.emit({**document, "checks": [msgspec.to_builtins(each) for each in found]}, options)
+        output.emit("Diagnosis", {"problem": failed(found), "checks": found}, options)
     else:
         screen.show(found, everything=options.all)
     return FAILED if failed(found) else DONE

@@ -5,10 +5,12 @@ from typing import Literal
 
 import msgspec
 
+from edge_etl_operator.cli.output import Part
+
 Result = Literal["ok", "notice", "problem", "unknown"]
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Check(Part, frozen=True, kw_only=True):
     """One thing that was looked at.
 
     ``notice`` is odd and need not be wrong, ``unknown`` could not be looked at.

@@ -16,6 +16,8 @@ ARCHITECTURES: Final = ("arm64", "amd64")
 _MOST_IMAGES: Final = 50
 """Images that a kubelet names (nodeStatusMaxImages)."""
 _MEBIBYTE: Final = 1 << 20
+LEAST_LIMIT: Final = 64 * _MEBIBYTE
+"""What the cleaning pod's limit must leave it (docs/performance.md has what it takes)."""
 
 
 def selected(job: EdgeETLJob, machines: Sequence[MachineNode]) -> list[MachineNode]:
@@ -117,10 +119,6 @@ def _room(node: MachineNode, job: EdgeETLJob) -> Check:
             node.name,
         )
     return ok("memory", said, node.name)
-
-
-LEAST_LIMIT: Final = 64 * _MEBIBYTE
-"""What the cleaning pod's limit must leave it (docs/performance.md has what it takes)."""
 
 
 def _image(node: MachineNode, job: EdgeETLJob, settings: Settings) -> Check | None:

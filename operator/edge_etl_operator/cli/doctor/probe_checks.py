@@ -21,6 +21,11 @@ _MUCH: Final = 0.5
 _COMMA: Final = re.compile(r"'[+-]?\d+,\d+' is not a (double|long)")
 _ZONE: Final = timedelta(minutes=14)
 """A difference from which on a time zone is suspected: they are quarters of an hour apart."""
+_REFUSED: Final = (
+    "Change what refuses it (Pod Security, a quota, your rights); the cleaning pods would meet it "
+    "too."
+)
+_LOOK: Final = "Look at the file, or leave it out by spec.source.include."
 
 
 def checks(answer: Answer, job: EdgeETLJob) -> Iterator[Check]:
@@ -40,12 +45,6 @@ def checks(answer: Answer, job: EdgeETLJob) -> Iterator[Check]:
     yield _files(seen)
     for sample in seen.samples:
         yield from _sample(seen, sample, job)
-
-
-_REFUSED: Final = (
-    "Change what refuses it (Pod Security, a quota, your rights); the cleaning pods would meet it "
-    "too."
-)
 
 
 def _machine(seen: NodeProbe) -> Check:
@@ -201,9 +200,6 @@ def _alike(sample: Sample, job: EdgeETLJob) -> str:
 def _near(name: str, columns: tuple[str, ...] | list[str]) -> list[str]:
     lower = {column.lower(): column for column in columns}
     return [lower[each] for each in difflib.get_close_matches(name.lower(), lower, 1, cutoff=0.6)]
-
-
-_LOOK: Final = "Look at the file, or leave it out by spec.source.include."
 
 
 def _times(seen: NodeProbe, sample: Sample) -> Iterator[Check]:

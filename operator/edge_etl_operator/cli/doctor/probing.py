@@ -27,6 +27,8 @@ _AT_ONCE: Final = 8
 _EVERY_SECONDS: Final = 0.5
 _PATIENCE_SECONDS: Final = 20.0
 """How long a cause may show that goes by itself: a scheduler that is late, a mount that is slow."""
+_AT_ONCE_CLEAR: Final = frozenset({"ImageUnavailable", "SourceMissing"})
+"""Causes that do not go by themselves."""
 
 
 @dataclass(frozen=True)
@@ -92,16 +94,12 @@ def _awaited(within: Session, made: Pod, node: str) -> Answer:
             return Answer(node, said, cause, "", since, datetime.now(UTC))
         passed = time.monotonic() - begun
         if cause := _waits(within, pod):
-            # An image or a directory that is missing does not come by itself.
             if passed > _PATIENCE_SECONDS or cause.reason.code in _AT_ONCE_CLEAR:
                 return Answer(node, cause=cause)
         elif passed > probe.SECONDS:
             fact = f"pod {made.name} did not start within {probe.SECONDS} s"
             return Answer(node, cause=Diagnosis(conditions.UNSCHEDULABLE, fact))
         time.sleep(_EVERY_SECONDS)
-
-
-_AT_ONCE_CLEAR: Final = frozenset({"ImageUnavailable", "SourceMissing"})
 
 
 def _waits(within: Session, pod: Pod) -> Diagnosis | None:

@@ -16,7 +16,6 @@ from edge_etl_operator.settings import Settings
 
 USUAL: Final = "pi-edge-spark"
 """The namespace in which the guide installs the chart."""
-_LABELS: Final = "app.kubernetes.io/part-of=pi-edge-spark,app.kubernetes.io/component="
 _INSTALL: Final = (
     "Install the chart: helm install pi-edge-spark charts/pi-edge-spark --namespace pi-edge-spark "
     "--create-namespace"
@@ -47,7 +46,7 @@ def found(within: Session) -> Release | None:
     Raise ApiError when nothing of it may be read.
     """
     places = (within.namespace, USUAL, None)
-    query = [("labelSelector", f"{_LABELS}operator")]
+    query = [("labelSelector", f"{cluster_view.COMPONENT}operator")]
     deployments = cluster_view.listed_in(
         within.connection, "/apis/apps/v1", "deployments", (None, *places[:2]), query
     )
@@ -75,7 +74,7 @@ def checks(within: Session, release: Release | None) -> Iterator[Check]:
     yield from _runs(within, release, "operator", release.operator)
     landing = release.settings.landing
     if landing is not None:
-        query = [("labelSelector", f"{_LABELS}landing")]
+        query = [("labelSelector", f"{cluster_view.COMPONENT}landing")]
         namespaces: tuple[str | None, ...] = (landing.namespace,)
         deployments = cluster_view.listed_in(
             within.connection, "/apis/apps/v1", "deployments", namespaces, query
