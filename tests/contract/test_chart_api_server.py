@@ -186,7 +186,8 @@ def test_notes_name_the_next_commands(notes: str) -> None:
     assert f"--namespace {NAMESPACE} rollout status deployment/{FULLNAME}-landing" in notes
     assert "kubectl label node NAME pi-edge-spark.io/role=edge" in notes
     assert "sensors: /var/lib/pi-edge-spark/sensors" in notes
-    assert f"kubectl --namespace {NAMESPACE} get edgeetljobs --watch" in notes
+    assert f"kubectl edgeetl doctor --namespace {NAMESPACE} -f manifests/samples/" in notes
+    assert f"kubectl edgeetl status air-quality --namespace {NAMESPACE} --watch" in notes
     assert "results.volumeClaim" not in notes
 
 

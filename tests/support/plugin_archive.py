@@ -5,11 +5,13 @@ side by side, since the names of such files tell the Python that they are for.
 """
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +25,14 @@ PLATFORMS: Final = {
     ("linux", "arm64"): "aarch64-manylinux_2_28",
     ("darwin", "arm64"): "aarch64-apple-darwin",
 }
+# How compiled files begin: ELF has the machine at 18 (elf.h), Mach-O the CPU at 4 (mach/machine.h).
+_HEADS: Final = {
+    ("linux", "amd64"): ((0, b"\x7fELF"), (18, b"\x3e\x00")),
+    ("linux", "arm64"): ((0, b"\x7fELF"), (18, b"\xb7\x00")),
+    ("darwin", "arm64"): ((0, b"\xcf\xfa\xed\xfe"), (4, b"\x0c\x00\x00\x01")),
+}
+_UNIVERSAL: Final = b"\xca\xfe\xba\xbe"
+"""Of a file for several CPUs of a Mac."""
 _LAUNCHER: Final = """\
 #!/bin/sh
 # kubectl's plugin edgeetl: the libraries beside it, run by the machine's Python (3.11 or later).
@@ -49,6 +59,8 @@ def build(folder: Path, url: str) -> None:
         archive = folder / f"kubectl-edgeetl-{system}-{machine}.tar.gz"
         with tempfile.TemporaryDirectory() as work:
             _fill(Path(work), platform)
+            if found := strange(Path(work), system, machine):
+                sys.exit("\n".join(found))
             with tarfile.open(archive, "w:gz") as file:
                 file.add(work, arcname=".", filter=_anybody)
         digests[system, machine] = hashlib.sha256(archive.read_bytes()).hexdigest()
@@ -81,6 +93,23 @@ def manifest(digests: dict[tuple[str, str], str], url: str) -> dict[str, Any]:
             ],
         },
     }
+
+
+def strange(folder: Path, system: str, machine: str) -> list[str]:
+    """Return what is compiled for another machine, or not for all Pythons."""
+    found, tags = [], defaultdict[Path, set[str]](set)
+    for file in sorted(folder.rglob("*.so")):
+        with file.open("rb") as opened:
+            head = opened.read(20)
+        own = all(head[at : at + len(part)] == part for at, part in _HEADS[system, machine])
+        if not own and not (system == "darwin" and head.startswith(_UNIVERSAL)):
+            found.append(f"{file}: not for {system} on {machine}")
+        if tag := re.search(r"\.cpython-3(\d+)", file.name):
+            tags[file.parent / file.name.partition(".")[0]].add(f"3.{tag[1]}")
+    for module, pythons in tags.items():
+        if missing := set(PYTHONS) - pythons:
+            found.append(f"{module}: not for Python {', '.join(sorted(missing))}")
+    return found
 
 
 def _fill(work: Path, platform: str) -> None:

@@ -209,3 +209,18 @@ def test_krews_manifest_names_each_archive_with_its_sum() -> None:
         "bin": "kubectl-edgeetl",
     }
     assert len(made["spec"]["shortDescription"]) <= 50
+
+
+def test_an_archive_of_the_plugin_has_what_its_machine_and_each_python_need(tmp_path: Path) -> None:
+    elf = b"\x7fELF" + bytes(14)
+    for python in ("311", "312", "313"):
+        (tmp_path / f"_yaml.cpython-{python}-aarch64.so").write_bytes(elf + b"\xb7\x00")
+    (tmp_path / "cel.abi3.so").write_bytes(elf + b"\xb7\x00")
+    assert plugin_archive.strange(tmp_path, "linux", "arm64") == []
+    assert len(plugin_archive.strange(tmp_path, "darwin", "arm64")) == 4
+    (tmp_path / "cel.abi3.so").write_bytes(elf + b"\x3e\x00")
+    (tmp_path / "_yaml.cpython-312-aarch64.so").unlink()
+    assert plugin_archive.strange(tmp_path, "linux", "arm64") == [
+        f"{tmp_path / 'cel.abi3.so'}: not for linux on arm64",
+        f"{tmp_path / '_yaml'}: not for Python 3.12",
+    ]

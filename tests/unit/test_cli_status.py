@@ -223,3 +223,8 @@ def test_a_page_says_of_a_run_that_left_no_report_what_became_of_each_pi() -> No
     assert "✘</span> Cleaning 9 s (failed)" in page
     assert "<script" not in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_a_node_whose_try_failed_says_so_without_a_reason_of_its_own() -> None:
+    text = drawn(Screen(seen(job([node("pi-2", "Pending", message="Try 1 failed")]))))
+    assert "pi-2 waits: Try 1 failed" in text

@@ -55,6 +55,11 @@ class NodeView(Part, frozen=True, kw_only=True):
             self.phase in ("Pending", "Running") and bool(self.reason or self.message)
         )
 
+    @property
+    def why(self) -> str:
+        """The reason and the message, as far as there are any."""
+        return ": ".join(part for part in (self.reason, self.message) if part)
+
 
 class RunView(Part, frozen=True, kw_only=True):
     """A job's run on one screen."""

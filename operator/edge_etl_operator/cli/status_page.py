@@ -113,7 +113,7 @@ def _cells(node: NodeView) -> Iterator[tuple[str, str]]:
     yield "number", f"{node.rows_read:,}" if node.rows_read is not None else ""
     yield "number", f"{node.rejected_ratio:.1%}" if node.rejected_ratio is not None else ""
     yield "number", size(node.bytes_read) if node.bytes_read else ""
-    yield "td", f"{node.reason}: {node.message}" if node.message else node.reason
+    yield "td", node.why
 
 
 def _row(cells: Iterable[tuple[str, str]]) -> str:

@@ -92,7 +92,7 @@ def _parts(shown: RunView, room: int | None, *, wide: bool) -> Iterator[Renderab
         yield _nodes(shown.nodes, room - 3 * len(waiting) if room else None, wide=wide)
         for node in waiting:
             colour = _COLOURS.get(node.phase, "")
-            yield _told(f"{node.name} {word(node)}", f"{node.reason}: {node.message}", colour, room)
+            yield _told(f"{node.name} {word(node)}", node.why, colour, room)
     if shown.rows is not None:
         yield Text(f"table: {shown.rows:,} rows")
     # What a node said is not said twice.
