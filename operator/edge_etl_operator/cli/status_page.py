@@ -23,7 +23,7 @@ body { margin: 0 auto; max-width: 64rem; padding: 1rem; color: var(--ink);
 h1 { font-size: 1.7rem; line-height: 1.2; margin: .5rem 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.25rem; margin: 2rem 0 .5rem; padding-top: .5rem;
   border-top: 1px solid var(--line); }
-p, li, td { overflow-wrap: anywhere; }
+p, li { overflow-wrap: anywhere; }
 .soft { color: var(--soft); }
 .failed { color: var(--bad); }
 ol { padding-left: 0; list-style: none; }
@@ -31,13 +31,19 @@ ol li { display: inline-block; margin-right: 1.5rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .8rem .3rem 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--line); }
-thead th { color: var(--soft); font-weight: 500; white-space: nowrap; }
-td.number { text-align: right; white-space: nowrap; }
-td:last-child { min-width: 16rem; }
+  border-bottom: 1px solid var(--line); white-space: nowrap; }
+thead th { color: var(--soft); font-weight: 500; }
+td.number { text-align: right; }
+td.why { min-width: 13rem; white-space: normal; overflow-wrap: anywhere; }
 """
 _HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _STATES: Final = {"Failed": "failed", "Now": "not over", "Next": "not reached"}
+_CELLS: Final = {
+    "th": '<th scope="row">{}</th>',
+    "td": "<td>{}</td>",
+    "why": '<td class="why">{}</td>',
+    "number": '<td class="number">{}</td>',
+}
 _PAGE: Final = Template("""\
 <!DOCTYPE html>
 <html lang="en">
@@ -64,9 +70,9 @@ $odd<h2>Stages</h2>
 <h2>What became of each Pi</h2>
 <div class="scroll" role="region" aria-label="What became of each Pi" tabindex="0">
 <table>
-<thead><tr><th scope="col">Pi</th><th scope="col">State</th><th scope="col">Rows read</th>\
-<th scope="col">Rejected</th><th scope="col">Read</th><th scope="col">Why, and what to do</th></tr>\
-</thead>
+<thead><tr><th scope="col">Pi</th><th scope="col">State</th>\
+<th scope="col">Why, and what to do</th><th scope="col">Rows read</th>\
+<th scope="col">Rejected</th><th scope="col">CSV read</th></tr></thead>
 <tbody>
 $nodes
 </tbody>
@@ -110,14 +116,12 @@ def _cells(node: NodeView) -> Iterator[tuple[str, str]]:
     """Yield what is in the line of a node, each with its kind of cell."""
     yield "th", node.name
     yield "td", word(node)
+    yield "why", node.why
     yield "number", f"{node.rows_read:,}" if node.rows_read is not None else ""
     yield "number", f"{node.rejected_ratio:.1%}" if node.rejected_ratio is not None else ""
     yield "number", size(node.bytes_read) if node.bytes_read else ""
-    yield "td", node.why
 
 
 def _row(cells: Iterable[tuple[str, str]]) -> str:
-    opened = {"th": '<th scope="row">', "td": "<td>", "number": '<td class="number">'}
-    closed = {"th": "</th>", "td": "</td>", "number": "</td>"}
-    content = "".join(f"{opened[kind]}{escape(text)}{closed[kind]}" for kind, text in cells)
+    content = "".join(_CELLS[kind].format(escape(text)) for kind, text in cells)
     return f"<tr>{content}</tr>"
