@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from tests.support.cluster import tools
 from tests.support.cluster.cache import cache_dir, say
@@ -103,11 +104,13 @@ def _tell(cluster: Cluster) -> int:
 {len(cluster.nodes)} nodes are ready. Try:
 
   export KUBECONFIG={cluster.kubeconfig}
-  export PATH={tools.kubectl().parent}:$PATH
+  export PATH={tools.kubectl().parent}:{Path(sys.executable).parent}:$PATH
   kubectl get nodes -L pi-edge-spark.io/role
   kubectl get pods -n {RELEASE} -o wide
   kubectl get edgeetljobs -A
-  kubectl describe edgeetljobs -A
+  kubectl edgeetl doctor air-quality -n {RELEASE}
+  kubectl edgeetl status air-quality -n {RELEASE} --watch
+  kubectl edgeetl report air-quality -n {RELEASE}
 
 Each node's own disk is a folder here; readings go below var/lib/pi-edge-spark:
 """
