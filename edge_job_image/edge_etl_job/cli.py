@@ -35,6 +35,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     work: Path
     results: str
     token_file: Path | None = None
+    ca_file: Path | None = None
     s3_credentials: Path | None = None
     transform: Path | None = None
     summary: Path | None = None
@@ -61,6 +62,7 @@ _REQUIRED: Final[dict[str, tuple[Callable[[str], object], str]]] = {
 }
 _OPTIONS: Final = _REQUIRED | {
     "--token-file": (Path, "token for the landing service"),
+    "--ca-file": (Path, "CA certificate (PEM) of a landing service that speaks HTTPS"),
     "--s3-credentials": (Path, "key to the bucket, as AWS has it"),
     "--transform": (Path, "the job's own rules: clean(frame), for pandas"),
     "--summary": (Path, "file that the summary is written to as well"),
@@ -186,16 +188,14 @@ def _run(options: Run) -> int:
 def _deliver(options: Run, job: "JobDocument") -> "NodeSummary":
     from edge_etl_job.attempt import Task
     from edge_etl_job.results import open_store
+    from edge_etl_job.results.layout import Attempt
     from edge_etl_job.run import run
 
     store = open_store(
         options.results,
-        namespace=job.namespace,
-        job=job.job,
-        run=job.run,
-        node=options.node,
-        attempt=options.attempt,
+        Attempt(job.namespace, job.job, job.run, options.node, options.attempt),
         token_file=options.token_file,
+        ca_file=options.ca_file,
         credentials=options.s3_credentials,
     )
     task = Task(

@@ -50,11 +50,15 @@ class Spark(_Part, frozen=True, kw_only=True):
 
 
 class Landing(_Part, frozen=True, kw_only=True):
-    """The landing service of a namespace: its URL, and the claim that holds its results."""
+    """The landing service of a namespace: its URL, and the claim that holds its results.
+
+    ``ca_secret`` names the Secret whose `ca.crt` pods trust when it speaks HTTPS.
+    """
 
     namespace: str
     url: Annotated[str, Meta(pattern=r"^https?://")]
     claim: str
+    ca_secret: str = ""
 
 
 class Lease(_Part, frozen=True, kw_only=True):

@@ -63,6 +63,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
             "source": "air",
             "config": {"mqtt": {"host": "broker", "topics": [{"pattern": "{sensor_id}"}]}},
         },
+        "landing": {"tlsSecret": "landing-tls"},
         "policy": {"ownCode": False},
         "spark": {"protectFromDrain": True},
         "operator": {"namespaces": [OTHER]},

@@ -117,6 +117,22 @@ def _images() -> list[Effect]:
     ]
 
 
+def _landing_tls() -> list[Effect]:
+    name = "landing.tlsSecret"
+    url = "https://pi-edge-spark-landing.pi-edge-spark.svc:8080"
+    mounted = {"name": "tls", "secret": {"secretName": "own", "defaultMode": 0o440}}
+    folder = "/etc/edge-etl-tls"
+    files = [f"--tls-certificate={folder}/tls.crt", f"--tls-key={folder}/tls.key"]
+    probe = pod(LANDING, "containers", 0, "readinessProbe", "httpGet", "scheme")
+    return [
+        Effect(name, "own", setting("landing", "url"), url),
+        Effect(name, "own", setting("landing", "caSecret"), "own"),
+        Effect(name, "own", volume(LANDING, "tls"), mounted),
+        Effect(name, "own", lambda rendered: container(LANDING, "args")(rendered)[-2:], files),
+        Effect(name, "own", probe, "HTTPS"),
+    ]
+
+
 def _agent() -> list[Effect]:
     config = {"trustClock": True, "rest": {"port": 9000}}
     effects = [
@@ -263,6 +279,7 @@ EFFECTS = [
     Effect("landing.maxFileBytes", 5_000_000_000, argument("--max-file-bytes"), "5000000000"),
     Effect("landing.maxUploads", 4, argument("--max-uploads"), "4"),
     Effect("landing.reserveBytes", 1_000_000_000, argument("--reserve-bytes"), "1000000000"),
+    *_landing_tls(),
     *_placement("landing", LANDING),
     Effect("agent.enabled", True, lambda rendered: AGENT in rendered, True),
     *_agent(),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from edge_etl_job.landing.identity import Identity
 from edge_etl_job.results import ResultError, ResultStore, open_store
+from edge_etl_job.results.layout import Attempt
 
 from tests.support.landing import ACCOUNT, PLACE, Known, audience, manifest, serving, token
 from tests.support.s3_server import TestBucket
@@ -53,13 +54,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
             reviewer.known[its_token] = Identity(user, place["node"], pod)
             token_file = tmp_path / f"token-{len(reviewer.known)}"
             token_file.write_text(its_token + "\n")
-            return open_store(url, token_file=token_file, credentials=None, **place)
+            return open_store(url, Attempt(**place), token_file=token_file)
 
         yield Place(open_landing, below(root))
 
 
 def opened(location: str, credentials: Path | None = None, **changes: str) -> ResultStore:
-    return open_store(location, token_file=None, credentials=credentials, **{**PLACE, **changes})
+    return open_store(location, Attempt(**{**PLACE, **changes}), credentials=credentials)
 
 
 def below(root: Path) -> Callable[[], dict[str, bytes]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from edge_etl_job.results import open_store
+from edge_etl_job.results.layout import Attempt
 from edge_etl_spark import table
 from edge_etl_spark.documents import MergedManifest
 from edge_etl_spark.errors import AggregationError
@@ -46,7 +47,7 @@ def in_bucket(bucket: TestBucket) -> Place:
     table = bucket.folder / "results/garden/air-quality/table"
     key = bucket.server.credentials
     place = {**PLACE, "namespace": "garden", "job": "air-quality"}
-    open_store(bucket.location(), token_file=None, credentials=key, **place).dataset_id()
+    open_store(bucket.location(), Attempt(**place), credentials=key).dataset_id()
     return Place(
         lambda: open_results(bucket.location(), "garden", "air-quality", key),
         lambda: sorted((table / "data").rglob("*.parquet")),

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pyarrow.dataset as ds
 from edge_etl_job.results import open_store
+from edge_etl_job.results.layout import Attempt
 from pyarrow.fs import S3FileSystem
 
 from tests.support.node_results import Job
@@ -45,11 +46,7 @@ class BucketJob(Job):
         manifest = path.read_bytes()
         store = open_store(
             self.location,
-            namespace=self.namespace,
-            job=self.name,
-            run=run,
-            node=node,
-            attempt=attempt,
+            Attempt(self.namespace, self.name, run, node, attempt),
             credentials=self.credentials,
         )
         store.dataset_id()

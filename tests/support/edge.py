@@ -24,6 +24,7 @@ from edge_etl_job.engine_python.clean import PythonEngine
 from edge_etl_job.layout import missing_columns
 from edge_etl_job.reasons import UNREADABLE
 from edge_etl_job.results import ResultStore, open_store
+from edge_etl_job.results.layout import Attempt
 from edge_etl_job.run import run as deliver
 from edge_etl_job.sources import open_regular, why_unreadable
 
@@ -303,15 +304,8 @@ class Pi:
         return deliver(task, store, lambda: PythonEngine(transform), clock)
 
     def store(self, run: str, attempt: str) -> ResultStore:
-        return open_store(
-            str(self.results),
-            namespace="default",
-            job="air-quality",
-            run=run,
-            node=self.node,
-            attempt=attempt,
-            token_file=None,
-        )
+        place = Attempt("default", "air-quality", run, self.node, attempt)
+        return open_store(str(self.results), place)
 
     def write(self, name: str, content: str | bytes) -> Path:
         path = self.source / name

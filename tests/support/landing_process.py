@@ -6,6 +6,7 @@ import http.client
 import json
 import secrets
 import socket
+import ssl
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -136,13 +137,14 @@ class LandingProcess:
     token_file: Path
     options: tuple[str, ...] = ()
     before: tuple[str, ...] = ()  # a command that runs the service
+    ca_file: Path | None = None  # of its certificate, if the options give it one
     port: int = field(default_factory=lambda: _free_port())
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """The URL of the service."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.ca_file else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -209,7 +211,7 @@ class LandingProcess:
         self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b""
     ) -> "Answer":
         """Send a request, its path as it is, and return the answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = self._connection()
         try:
             connection.putrequest(method, path, skip_host=False, skip_accept_encoding=True)
             for name, value in (headers or {}).items():
@@ -219,6 +221,12 @@ class LandingProcess:
             return Answer(answer.status, answer.read(), dict(answer.headers))
         finally:
             connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.ca_file is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        tls = ssl.create_default_context(cafile=self.ca_file)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=tls)
 
     def put(self, path: str, body: bytes, token: str | None, **headers: str | None) -> "Answer":
         """PUT a body as the edge program does; headers can be changed, None leaves one out."""

@@ -12,6 +12,7 @@ import pytest
 from edge_etl_operator import names
 from edge_etl_operator.builders import aggregate, edge, probe
 from edge_etl_operator.documents import Delivery
+from edge_etl_operator.settings import Landing
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -165,6 +166,27 @@ def test_with_the_landing_service_a_pod_has_a_token_for_its_run_and_no_claim() -
     assert "results" not in volumes
     arguments = spec["containers"][0]["args"]
     assert arguments[arguments.index("--results") + 1] == "http://landing:8080"
+
+
+def test_a_pod_sees_of_the_landing_services_secret_the_authority_and_not_the_key() -> None:
+    landing = Landing(
+        namespace="edge",
+        url="https://landing:8080",
+        claim="results",
+        ca_secret="landing-tls",  # noqa: S106  # a name
+    )
+    secure = msgspec.structs.replace(SECRETS, landing=landing)
+    spec = edge.node_job(facts.job(), RUN, facts.node("pi-1"), secure)["spec"]["template"]["spec"]
+    volumes = {each["name"]: each for each in spec["volumes"]}
+    items = [{"key": "ca.crt", "path": "ca.crt"}]
+    assert volumes["token"]["projected"]["sources"][1:] == [
+        {"secret": {"name": "landing-tls", "items": items}}
+    ]
+    arguments = spec["containers"][0]["args"]
+    assert arguments[arguments.index("--results") + 1] == "https://landing:8080"
+    mounts = {each["name"]: each for each in spec["containers"][0]["volumeMounts"]}
+    ca_file = f"{mounts['token']['mountPath']}/ca.crt"
+    assert arguments[arguments.index("--ca-file") + 1] == ca_file
 
 
 def test_with_a_claim_a_pod_has_the_claim_and_no_token() -> None:

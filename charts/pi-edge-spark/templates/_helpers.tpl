@@ -47,6 +47,10 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 {{- end -}}
 
+{{- define "pi-edge-spark.landingHost" -}}
+{{- include "pi-edge-spark.fullname" . }}-landing.{{ .Release.Namespace }}.svc
+{{- end -}}
+
 {{- define "pi-edge-spark.landingClaim" -}}
 {{- .Values.landing.storage.existingClaim | default (printf "%s-results" (include "pi-edge-spark.fullname" .)) -}}
 {{- end -}}
@@ -124,7 +128,10 @@ spark:
 {{- if .Values.landing.enabled }}
 landing:
   namespace: {{ .Release.Namespace }}
-  url: http://{{ $fullname }}-landing.{{ .Release.Namespace }}.svc:{{ int64 .Values.landing.port }}
+  url: {{ .Values.landing.tlsSecret | empty | ternary "http" "https" }}://{{ include "pi-edge-spark.landingHost" . }}:{{ int64 .Values.landing.port }}
+  {{- with .Values.landing.tlsSecret }}
+  caSecret: {{ . }}
+  {{- end }}
   claim: {{ include "pi-edge-spark.landingClaim" . }}
 {{- end }}
 {{- end -}}

@@ -29,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the service account of edge pods, in each job's namespace",
     )
+    parser.add_argument(
+        "--tls-certificate", type=Path, metavar="FILE", help="its chain (PEM): HTTPS, not HTTP"
+    )
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="the certificate's key (PEM)")
     for option, default, text in (
         ("--max-file-bytes", limits.file, "the largest file"),
         ("--max-uploads", limits.uploads, "how many uploads to receive at a time"),

@@ -16,6 +16,7 @@ from edge_etl_job.landing.limits import Limits
 from edge_etl_job.landing.reports import ADDRESS, Reports
 from edge_etl_job.landing.reviewer import ApiServer, CachedReviewer, KubernetesReviewer
 from edge_etl_job.landing.service import Landing
+from edge_etl_job.landing.tls import Certificate
 from edge_etl_job.logs import log
 
 # Within the 30 s that Kubernetes gives a pod: uploads under way may end, new ones go elsewhere.
@@ -34,13 +35,21 @@ def serve(arguments: argparse.Namespace) -> int:
         uploads=arguments.max_uploads,
         reserve=arguments.reserve_bytes,
     )
+    if (arguments.tls_certificate is None) != (arguments.tls_key is None):
+        raise EdgeError("WrongUse", "--tls-certificate and --tls-key need each other")
+    certificate = (
+        Certificate(arguments.tls_certificate, arguments.tls_key) if arguments.tls_key else None
+    )
     landing = Landing(root, CachedReviewer(reviewer), arguments.edge_service_account, limits)
-    asyncio.run(_serve(landing, reviewer, arguments))
+    asyncio.run(_serve(landing, reviewer, certificate, arguments))
     return 0
 
 
 async def _serve(
-    landing: Landing, reviewer: KubernetesReviewer, arguments: argparse.Namespace
+    landing: Landing,
+    reviewer: KubernetesReviewer,
+    certificate: Certificate | None,
+    arguments: argparse.Namespace,
 ) -> None:
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -50,7 +59,11 @@ async def _serve(
         await stack.enter_async_context(reviewer)
         if arguments.reports_port is not None:
             await _listening(stack, reports, ADDRESS, arguments.reports_port)
-        site = await _listening(stack, landing.application(), arguments.host, arguments.port)
+        tls = certificate.context if certificate else None
+        site = await _listening(stack, landing.application(), arguments.host, arguments.port, tls)
+        if certificate:
+            renewing = asyncio.create_task(certificate.renewed())
+            stack.callback(renewing.cancel)
         log.info("serving", extra={"port": arguments.port})
         await ending.wait()
         # aiohttp's own shutdown would ignore what still arrives of the bodies.
@@ -60,13 +73,17 @@ async def _serve(
 
 
 async def _listening(
-    stack: AsyncExitStack, application: web.Application, host: str | None, port: int
+    stack: AsyncExitStack,
+    application: web.Application,
+    host: str | None,
+    port: int,
+    tls: ssl.SSLContext | None = None,
 ) -> web.TCPSite:
     """Serve an application for as long as the stack is open."""
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
     stack.push_async_callback(runner.cleanup)
     await runner.setup()
-    site = web.TCPSite(runner, host, port)
+    site = web.TCPSite(runner, host, port, ssl_context=tls)
     try:
         await site.start()
     except OSError as error:

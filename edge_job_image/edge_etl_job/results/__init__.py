@@ -37,27 +37,23 @@ class ResultStore(Protocol):
 
 def open_store(
     location: str,
+    place: Attempt,
     *,
-    namespace: str,
-    job: str,
-    run: str,
-    node: str,
-    attempt: str,
     token_file: Path | None = None,
+    ca_file: Path | None = None,
     credentials: Path | None = None,
 ) -> ResultStore:
     """Open the results for one attempt: in a directory, at a landing service, or in a bucket.
 
-    The location is a path, an http(s) URL, or ``s3://bucket/prefix?endpoint=…``. Raise ResultError
-    when a name cannot be a part of a path. ``token_file`` holds the token that the landing service
-    asks for, ``credentials`` the key that opens the bucket; a directory needs neither.
+    The location is a path, an http(s) URL, or ``s3://bucket/prefix?endpoint=…``. ``token_file``
+    holds the token that the landing service asks for, ``ca_file`` the authority of its certificate
+    (default: the system's), ``credentials`` the key that opens the bucket; a directory needs none.
     """
-    place = Attempt(namespace=namespace, job=job, run=run, node=node, attempt=attempt)
     if location.startswith(("http://", "https://")):
         # Only pods that deliver over HTTP pay for importing urllib3.
         from edge_etl_job.results.landing_client import LandingStore
 
-        return LandingStore(location, place, token_file)
+        return LandingStore(location, place, token_file, ca_file=ca_file)
     if location.startswith("s3://"):
         from edge_etl_job.results.s3 import Bucket, S3Store
 

@@ -31,6 +31,7 @@ class LandingStore:
         token_file: Path | None,
         retries: Retries = RETRIES,
         sleep: Callable[[float], None] = time.sleep,
+        ca_file: Path | None = None,
     ) -> None:
         self._url = url.rstrip("/")
         self._attempt = attempt
@@ -38,7 +39,15 @@ class LandingStore:
         self._patience = Patience(self._url, LANDING_UNREACHABLE, self._failure, retries, sleep)
         if not urlsplit(url).hostname:
             raise ResultError(LANDING_UNREACHABLE, f"not a URL of a landing service: {url}")
-        self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False, maxsize=1, blocksize=CHUNK)
+        if ca_file is not None and not ca_file.is_file():
+            raise ResultError(LANDING_UNREACHABLE, f"the CA certificate {ca_file} is not there")
+        self._pool = urllib3.PoolManager(
+            timeout=TIMEOUT,
+            retries=False,
+            maxsize=1,
+            blocksize=CHUNK,
+            ca_certs=str(ca_file) if ca_file else None,
+        )
 
     def dataset_id(self) -> str:
         """Return the dataset's id."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, SSLError
 
 from edge_etl_job.results.errors import ResultError
 
@@ -74,6 +74,9 @@ class Patience:
             retry_after = None
             try:
                 answer = send()
+            except SSLError as error:
+                # Another try can mend it: a clock that is not set yet, a certificate's renewal.
+                failure = ResultError(self.unreachable, f"{self.url} is not trusted: {error}")
             except HTTPError as error:
                 failure = ResultError(self.unreachable, f"{self.url} does not answer: {error}")
             else:

@@ -18,7 +18,7 @@ from edge_etl_operator.builders.common import (
 )
 from edge_etl_operator.documents import job_document
 from edge_etl_operator.kube import UNKNOWN_END, Node
-from edge_etl_operator.settings import Settings
+from edge_etl_operator.settings import Landing, Settings
 
 CONTAINER: Final = "edge"
 LASTING: Final = 3
@@ -29,6 +29,7 @@ NODE_NAME: Final = {
 }
 _TOKEN_PATH: Final = "/var/run/secrets/pi-edge-spark"  # noqa: S105  # a path
 _TOKEN_SECONDS: Final = 3600
+_CA: Final = "ca.crt"
 _TRANSFORM: Final = "transform"
 _TRANSFORM_PATH: Final = "/etc/edge-etl-transform"
 
@@ -144,12 +145,8 @@ def _state_owner(settings: Settings) -> dict[str, Any]:
 
 
 def _container(job: EdgeETLJob, run: str, settings: Settings) -> dict[str, Any]:
-    landing = _landing_url(job, settings)
-    results = (
-        ["--results", landing, "--token-file", f"{_TOKEN_PATH}/token"]
-        if landing
-        else results_arguments(job)
-    )
+    landing = _landing(job, settings)
+    results = _landing_arguments(landing) if landing else results_arguments(job)
     place = (
         {"name": "token", "mountPath": _TOKEN_PATH, "readOnly": True}
         if landing
@@ -201,9 +198,8 @@ def edge_image(job: EdgeETLJob, settings: Settings) -> str:
 
 def _volumes(job: EdgeETLJob, run: str, settings: Settings) -> list[dict[str, Any]]:
     state = f"{settings.state_path}/{job.namespace}/{job.name}"
-    results = (
-        _token_volume(job, run) if _landing_url(job, settings) else results_volume(job, settings)
-    )
+    landing = _landing(job, settings)
+    results = _token_volume(job, run, landing) if landing else results_volume(job, settings)
     return [
         {"name": "config", "configMap": {"name": names.edge_config(job.name, run)}},
         source_volume(job, settings),
@@ -223,18 +219,29 @@ def _transform_volume(job: EdgeETLJob) -> list[dict[str, Any]]:
     return [{"name": _TRANSFORM, "configMap": {"name": own.config_map.name, "items": items}}]
 
 
-def _token_volume(job: EdgeETLJob, run: str) -> dict[str, Any]:
-    """Return the token that lets the pod deliver: its audience is this run and nothing else."""
+def _landing(job: EdgeETLJob, settings: Settings) -> Landing | None:
+    """Return the landing service, None when the job uses a claim or a bucket."""
+    return settings.landing if job.spec.results.landing is not None else None
+
+
+def _landing_arguments(landing: Landing) -> list[str]:
+    trusted = ["--ca-file", f"{_TOKEN_PATH}/{_CA}"] if landing.ca_secret else []
+    return ["--results", landing.url, "--token-file", f"{_TOKEN_PATH}/token", *trusted]
+
+
+def _token_volume(job: EdgeETLJob, run: str, landing: Landing) -> dict[str, Any]:
+    """Return the token that lets the pod deliver: its audience is this run and nothing else.
+
+    Beside it lies whom the pod may show it to, if the landing service has a certificate.
+    """
     token = {
         "path": "token",
         "audience": f"{GROUP}/{job.namespace}/{job.name}/{run}",
         "expirationSeconds": _TOKEN_SECONDS,
     }
-    return {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}}
-
-
-def _landing_url(job: EdgeETLJob, settings: Settings) -> str:
-    """Return the landing service's URL, empty when the job uses a claim or a bucket."""
-    if job.spec.results.landing is None or settings.landing is None:
-        return ""
-    return settings.landing.url
+    sources: list[dict[str, Any]] = [{"serviceAccountToken": token}]
+    if landing.ca_secret:
+        # Of the Secret only this file: the key beside it is the service's alone.
+        items = [{"key": _CA, "path": _CA}]
+        sources.append({"secret": {"name": landing.ca_secret, "items": items}})
+    return {"name": "token", "projected": {"sources": sources}}
