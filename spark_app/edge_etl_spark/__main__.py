@@ -1,7 +1,8 @@
 """The command line.
 
-``run`` aggregates once; ``report`` writes the report of a run that is not aggregated; ``executor``
-is how Spark starts its own pods; ``table`` looks after a published table.
+``run`` aggregates once; ``report`` writes the report of a run that is not aggregated, and
+``reports`` finds those that were written; ``executor`` is how Spark starts its own pods; ``table``
+looks after a published table.
 """
 
 import argparse
@@ -9,18 +10,29 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from edge_etl_spark import document as documents
 from edge_etl_spark import executor, logs, report, table_command
 from edge_etl_spark.aggregate import aggregate
 from edge_etl_spark.documents import AggregationReport
-from edge_etl_spark.errors import INTERNAL_ERROR, STOPPED, AggregationError
+from edge_etl_spark.errors import (
+    INTERNAL_ERROR,
+    RESULTS_UNAUTHORIZED,
+    RESULTS_UNAVAILABLE,
+    STOPPED,
+    AggregationError,
+)
 from edge_etl_spark.logs import log
+from edge_etl_spark.results import open_results
 from edge_etl_spark.run_report.writing import Report
+
+_NO_REPORT: Final = frozenset({STOPPED, RESULTS_UNAVAILABLE, RESULTS_UNAUTHORIZED})
+"""What was told to end has little time left; and where nothing can be read, nothing is written."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,7 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     if options.command == "report":
         return _report(options)
-    return _table(options) if options.command == "table" else _run(options)
+    if options.command == "run":
+        return _run(options)
+    return _serve(
+        table_command.run if options.command == "table" else table_command.reports, options
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     page.add_argument("--results", type=Path, required=True, help="the root of the results")
     page.add_argument("--reason", required=True, help="why it is not, in a word")
     page.add_argument("--message", required=True, help="and in a sentence")
+    table_command.add_report_arguments(
+        commands.add_parser("reports", help="print a run's report, or list the runs that have one")
+    )
     commands.add_parser("executor", help="become a Spark executor (started by the driver)")
     table_command.add_arguments(
         commands.add_parser("table", help="look after a published table", prog="edge-etl table")
@@ -64,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
 def _report(options: argparse.Namespace) -> int:
     logs.configure()
     try:
-        page = Report(documents.read(options.document), options.results)
+        document = documents.read(options.document)
+        results = open_results(options.results, document.namespace, document.job)
+        page = Report(document, results)
     except AggregationError as error:
         log.error(error.message, extra={"event": "failed", "reason": error.reason})
         return 1
@@ -73,13 +94,13 @@ def _report(options: argparse.Namespace) -> int:
     return 0 if page.write(failed) else 1
 
 
-def _table(options: argparse.Namespace) -> int:
+def _serve(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
     """Serve a person: what goes wrong is a sentence on standard error."""
     from edge_etl_spark.failures import diagnose
 
     signal.signal(signal.SIGTERM, _stop)
     try:
-        return table_command.run(options)
+        return command(options)
     except (Exception, Terminated) as error:
         known = diagnose(error) if isinstance(error, Exception) else None
         if known is None:
@@ -97,18 +118,17 @@ def _run(options: argparse.Namespace) -> int:
         document = documents.read(options.document)
         run = document.run
         logs.configure(job=f"{document.namespace}/{document.job}", run=run)
-        if not options.results.startswith("s3://"):
-            page = Report(document, Path(options.results))
-            log.addHandler(page.steps)
-        look = page.look if page else None
+        place = (options.results, document.namespace, document.job, options.s3_credentials)
+        page = Report(document, open_results(*place))
+        log.addHandler(page.steps)
         result = aggregate(
-            document, options.results, options.java_home, look, options.s3_credentials
+            document, options.results, options.java_home, page.look, options.s3_credentials
         )
     except (Exception, Terminated) as error:
         result = _failure(run, error)
     code = _summarised(result, options.summary)
-    # What was told to end has little time left; what is done is done, with a report or without.
-    if page and result.reason != STOPPED:
+    # What is done is done, with a report or without.
+    if page and result.reason not in _NO_REPORT:
         with suppress(Terminated):
             page.write(result, options.java_home)
     seconds = round(time.monotonic() - started, 1)

@@ -44,8 +44,8 @@ NOTHING_NEW = "NothingNew"
 _TOLD = 10
 
 
-Look = Callable[["SparkSession", Path, VersionManifest], None]
-"""Is shown a version that was just published, while Spark is there."""
+Look = Callable[["SparkSession", Results, int], None]
+"""Is told of a version that was just published, while Spark is there."""
 
 
 def aggregate(
@@ -178,9 +178,9 @@ def build(
         made = stage.write_application(application) if application else ()
         progress("publish", "publishing the table", days=len(plan.row_days | plan.feature_days))
         manifest = _manifest(document, plan, current, number, late, staged, made)
-        version = results.publish(staging, manifest)
+        results.publish(staging, manifest)
         if look:
-            look(spark, version, manifest)
+            look(spark, results, number)
     return manifest
 
 

@@ -6,6 +6,7 @@ Below ``<prefix>/<namespace>/<job>/``:
     table/data/rows/day=…/<name>.parquet  files of versions; a name is never used again
     table/versions/v000007.json           the version manifest: the commit
     table/current.json                    the newest of them again, for readers
+    reports/<run>.html                    the reports of runs, for people
 
 A version lists its files, so those that did not change are shared by naming them. Version manifests
 are made by a conditional put (``If-None-Match: *``), of which the server lets one win; that is all
@@ -16,9 +17,11 @@ afterwards: no Spark process holds the key, and the client is one library and no
 """
 
 import itertools
+import re
 import shutil
 import tempfile
 import uuid
+import weakref
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -41,11 +44,16 @@ _AT_ONCE: Final = 8
 _DATASET: Final = "dataset.json"
 _VERSIONS: Final = "table/versions"
 _CURRENT: Final = "table/current.json"
+_REPORTS: Final = "reports"
+_REPORT: Final = re.compile(r"([0-9].*)\.html")
 _TRIES: Final = 5
 
 
 class BucketResults:
-    """Results in a bucket; what is fetched lies in a directory until `exclusive` ends."""
+    """Results in a bucket; what is fetched lies in a directory until `exclusive` ends.
+
+    What is fetched outside of it is removed with this object.
+    """
 
     def __init__(
         self, location: str, namespace: str, job: str, credentials: Path | None = None
@@ -53,6 +61,7 @@ class BucketResults:
         self._objects = Objects(location, f"{namespace}/{job}", credentials)
         self.where = self._objects.where
         self._scratch = Path(tempfile.gettempdir()) / f"edge-etl-{uuid.uuid4().hex}"
+        weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
         self._there: set[str] = set()
         """Paths of files that a version lists which was read here."""
 
@@ -144,7 +153,7 @@ class BucketResults:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.hardlink_to(version.directory / path)
 
-    def publish(self, staging: Path, manifest: VersionManifest) -> Path:
+    def publish(self, staging: Path, manifest: VersionManifest) -> None:
         """Upload what is new, then make the version manifest, then lead readers to it."""
         new = [file.path for file in manifest.files if file.path not in self._there]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -163,7 +172,6 @@ class BucketResults:
                 f"another aggregation published {self.where}/{key} first; run again",
             )
         self._point_to(manifest.version, content)
-        return staging
 
     def prune(self, keep: int, grace_seconds: float) -> tuple[int, ...]:
         """Remove manifests of old versions; their files go when it is called the next time.
@@ -192,9 +200,33 @@ class BucketResults:
 
     def delivery(self, run: str, node: str) -> Delivery:
         """Return what a node delivered in a run; FileNotFoundError where it did not."""
-        key = f"manifests/{node}/{run}.json"
-        manifest = manifests.decoded(self._objects.get(key), f"{self.where}/{key}", run, node)
-        return Delivery(manifest, self._scratch / "runs" / run / node / manifest.attempt)
+        where = f"{self.where}/{_manifest_key(run, node)}"
+        manifest = manifests.decoded(self.manifest(run, node), where, run, node)
+        return Delivery(manifest, self.attempt(run, node, manifest.attempt))
+
+    def manifest(self, run: str, node: str) -> bytes:
+        """Read the object."""
+        return self._objects.get(_manifest_key(run, node))
+
+    def attempt(self, run: str, node: str, attempt: str) -> Path:
+        """Return the directory that `fetch` brings the files to."""
+        return self._scratch / "runs" / run / node / attempt
+
+    def reports(self) -> list[str]:
+        """List the objects."""
+        names = (Path(item["path"]).name for item in self._objects.list(_REPORTS))
+        return sorted((match[1] for match in map(_REPORT.fullmatch, names) if match), reverse=True)
+
+    def report(self, run: str) -> bytes:
+        """Read the object."""
+        return self._objects.get(_report_key(run))
+
+    def put_report(self, run: str, html: bytes, keep: int) -> str:
+        """Put the object, which appears as a whole."""
+        key = _report_key(run)
+        self._objects.put(key, html, "text/html; charset=utf-8")
+        self._objects.delete(map(_report_key, self.reports()[keep:]))
+        return f"{self.where}/{key}"
 
     def _point_to(self, number: int, content: bytes) -> None:
         """Lead readers to a version, unless they are led to a newer one meanwhile."""
@@ -221,6 +253,14 @@ class BucketResults:
         key = path.relative_to(self._scratch).as_posix()
         with suppress(FileNotFoundError):
             self._objects.download(key, path)
+
+
+def _manifest_key(run: str, node: str) -> str:
+    return f"manifests/{node}/{run}.json"
+
+
+def _report_key(run: str) -> str:
+    return f"{_REPORTS}/{run}.html"
 
 
 def _version_key(number: int) -> str:

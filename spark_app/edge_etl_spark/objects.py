@@ -87,6 +87,11 @@ class Objects:
         with _explained(self.where):
             obstore.put(self._bucket, key, path, chunk_size=_CHUNK, max_concurrency=1)
 
+    def put(self, key: str, content: bytes, kind: str) -> None:
+        """Make an object of a media type, or put it in the place of one."""
+        with _explained(self.where):
+            obstore.put(self._bucket, key, content, attributes={"Content-Type": kind})
+
     def create(self, key: str, content: bytes) -> bool:
         """Make an object; return False if one is there already."""
         return self.replace(key, content, None)

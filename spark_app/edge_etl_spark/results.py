@@ -63,11 +63,10 @@ class Results(Protocol):
     ) -> None:
         """Let a new version share files of another; if ``readable``, they are in staging then."""
 
-    def publish(self, staging: Path, manifest: VersionManifest) -> Path:
+    def publish(self, staging: Path, manifest: VersionManifest) -> None:
         """Make what the manifest lists the current version; AggregationError if another was first.
 
-        Returns where it can be read, or what of it is new. Files that an earlier version has
-        already need not be in staging after `carry_over`.
+        Files that an earlier version has already need not be in staging after `carry_over`.
         """
 
     def prune(self, keep: int, grace_seconds: float) -> tuple[int, ...]:
@@ -75,6 +74,24 @@ class Results(Protocol):
 
     def event_log(self) -> AbstractContextManager[Path]:
         """Give a directory for Spark's event log, which is kept also when the block fails."""
+
+    def manifest(self, run: str, node: str) -> bytes:
+        """Return what a node committed in a run; FileNotFoundError where it did not."""
+
+    def attempt(self, run: str, node: str, attempt: str) -> Path:
+        """Return the directory of an attempt's files."""
+
+    def reports(self) -> list[str]:
+        """Return the runs that have a report for people, the latest first."""
+
+    def report(self, run: str) -> bytes:
+        """Return the report of a run; FileNotFoundError where it has none."""
+
+    def put_report(self, run: str, html: bytes, keep: int) -> str:
+        """Put the report of a run in its place as a whole, and remove those that are too old.
+
+        Returns the place.
+        """
 
 
 class DirectoryResults:
@@ -146,9 +163,9 @@ class DirectoryResults:
         for path in paths:
             publish.carry_over(version.directory, staging, path)
 
-    def publish(self, staging: Path, manifest: VersionManifest) -> Path:
+    def publish(self, staging: Path, manifest: VersionManifest) -> None:
         """Rename staging to the version."""
-        return publish.publish(self._table, staging, manifest)
+        publish.publish(self._table, staging, manifest)
 
     def prune(self, keep: int, grace_seconds: float) -> tuple[int, ...]:
         """Remove the directories of old versions."""
@@ -159,6 +176,36 @@ class DirectoryResults:
         """Give the directory itself."""
         self._paths.spark_events.mkdir(parents=True, exist_ok=True)
         yield self._paths.spark_events
+
+    def manifest(self, run: str, node: str) -> bytes:
+        """Read it."""
+        return self._paths.manifest(run, node).read_bytes()
+
+    def attempt(self, run: str, node: str, attempt: str) -> Path:
+        """Return where the node wrote it."""
+        return self._paths.manifest(run, node).parent / attempt
+
+    def reports(self) -> list[str]:
+        """List the directory of reports."""
+        return sorted((path.stem for path in self._paths.reports.glob("[0-9]*.html")), reverse=True)
+
+    def report(self, run: str) -> bytes:
+        """Read a file."""
+        return self._report(run).read_bytes()
+
+    def put_report(self, run: str, html: bytes, keep: int) -> str:
+        """Write a file beside its place, and move it there."""
+        path = self._report(run)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(f".{path.name}.new")
+        new.write_bytes(html)
+        new.replace(path)
+        for old in self.reports()[keep:]:
+            self._report(old).unlink(missing_ok=True)
+        return str(path)
+
+    def _report(self, run: str) -> Path:
+        return self._paths.reports / f"{run}.html"
 
 
 def open_results(

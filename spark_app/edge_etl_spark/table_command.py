@@ -1,4 +1,7 @@
-"""``table``: the command line of what looks after a published table (`edge-etl table …`)."""
+"""``table`` and ``reports``: the command lines of who looks after a table or at its runs' reports.
+
+People have them as `edge-etl table` and `edge-etl report`.
+"""
 
 import argparse
 import os
@@ -18,13 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands and their options."""
     commands = parser.add_subparsers(dest="table", required=True, metavar="COMMAND")
     job = argparse.ArgumentParser(add_help=False)
-    job.add_argument(
-        "job",
-        metavar="JOB",
-        help="the job's results: <results>/<namespace>/<job>, or in a bucket: "
-        "s3://bucket/<prefix>/<namespace>/<job>?endpoint=https://host&region=name",
-    )
-    job.add_argument("--s3-credentials", type=Path, help="key to the bucket, as AWS has it")
+    _add_place(job)
     job.add_argument("--json", action="store_true", help="print one JSON document")
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
@@ -47,6 +44,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     again = add("rebuild", "merge all that the nodes ever delivered into a new version")
     again.add_argument("--memory", default="1g", help="of Spark's heap (default: %(default)s)")
     again.add_argument("--java-home", type=Path, help="a Java 17 or 21; found by itself otherwise")
+
+
+def add_report_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``reports``."""
+    _add_place(parser)
+    parser.add_argument("--run", metavar="ID", help="the run; without it they are listed as JSON")
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "job",
+        metavar="JOB",
+        help="the job's results: <results>/<namespace>/<job>, or in a bucket: "
+        "s3://bucket/<prefix>/<namespace>/<job>?endpoint=https://host&region=name",
+    )
+    parser.add_argument("--s3-credentials", type=Path, help="key to the bucket, as AWS has it")
+
+
+def reports(options: argparse.Namespace) -> int:
+    """Print the report of a run, or the runs that have one, the latest first."""
+    results = _results(options.job, options.s3_credentials)
+    runs = results.reports()
+    if not options.run:
+        content = msgspec.json.encode({"runs": runs}) + b"\n"
+    elif options.run in runs:
+        content = results.report(options.run)
+    else:
+        raise AggregationError(
+            DOCUMENT_INVALID, f"{results.where} has no report of a run {options.run}"
+        )
+    sys.stdout.buffer.write(content)
+    return 0
 
 
 def run(options: argparse.Namespace) -> int:

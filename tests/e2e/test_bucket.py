@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +81,26 @@ def test_the_table_in_the_bucket_is_the_one_of_all_readings(
     independent.assert_equal(_published(bucket, JOB, tmp_path), right)
     assert done["rows"] == len(right.rows)
     assert done["nodesSummary"] == "3/3"
+
+
+def test_the_report_is_brought_from_the_bucket_with_the_jobs_own_key(
+    pis: AnyCluster, bucket: TestBucket, tmp_path: Path
+) -> None:
+    done = finished(pis, JOB, timeout=300)
+    program = (sys.executable, "-m", "edge_etl_operator.cli", "report", JOB, "-n", NAMESPACE)
+    ran = subprocess.run(
+        [*program, "--kubeconfig", pis.kubeconfig],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    html = (tmp_path / f"{JOB}-{done['run']['id']}.html").read_text()
+    for node in done["nodes"]:
+        assert f'<th scope="row">{node["name"]}</th>' in html
+    assert '<svg class="chart"' in html
 
 
 def test_the_key_is_a_file_of_the_pods_and_nowhere_else(

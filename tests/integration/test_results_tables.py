@@ -110,6 +110,20 @@ def test_what_was_replaced_lately_stays(place: Place) -> None:
     assert place.open().numbers() == [1, 2, 3, 4, 5]
 
 
+def test_the_latest_reports_stay_and_are_found_again(place: Place) -> None:
+    results = place.open()
+    assert results.reports() == []
+    runs = [f"2026010{day}-000000" for day in range(1, 5)]
+    for run in runs:
+        results.put_report(run, f"<p>{run}".encode(), keep=3)
+    results.put_report(runs[3], b"<p>again", keep=3)
+    results = place.open()
+    assert results.reports() == runs[:0:-1]
+    assert results.report(runs[3]) == b"<p>again"
+    with pytest.raises(FileNotFoundError):
+        results.report(runs[0])
+
+
 def test_of_two_publishers_only_one_makes_a_version(place: Place) -> None:
     publish_version(place.open())
     made = place.open().read(1).manifest

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -128,6 +129,37 @@ def test_what_is_wrong_with_key_bucket_or_server_is_said(
             aggregate(document, location, credentials=credentials)
         assert caught.value.reason == reason
         assert "not-it" not in caught.value.message
+
+
+def test_each_run_leaves_a_report_in_the_bucket(
+    job: BucketJob,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    path, _, query = job.location.partition("?")
+    key = ["--s3-credentials", str(job.credentials)]
+    place = [f"{path}/{job.namespace}/{job.name}?{query}", *key]
+    for day, name in enumerate((FIRST, SECOND), 1):
+        job.deliver(name, "pi-1", readings(day, f"2026-01-0{day}"))
+        document = tmp_path / "document.json"
+        document.write_text(json.dumps(job.document(name, "pi-1") | {"missingNodes": ["pi-9"]}))
+        command = ["--document", str(document), "--results", job.location, *key]
+        assert program.main(["run", *command, "--summary", str(tmp_path / "summary")]) == 0
+    capfdbinary.readouterr()
+    assert program.main(["reports", *place]) == 0
+    assert json.loads(capfdbinary.readouterr().out) == {"runs": [SECOND, FIRST]}
+    assert program.main(["reports", *place, "--run", FIRST]) == 0
+    html = capfdbinary.readouterr().out.decode()
+    assert "pi-9" in html
+    assert html.count('<svg class="chart"') == 2
+    assert "60 rows added" in html
+    assert program.main(["reports", *place, "--run", "../rows"]) == 1
+    assert b"has no report of a run ../rows" in capfdbinary.readouterr().err
+    assert not list(scratch.glob("edge-etl-*")), "what was fetched is gone"
 
 
 def test_the_table_command_works_over_a_bucket(

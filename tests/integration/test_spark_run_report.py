@@ -11,6 +11,7 @@ import pytest
 from edge_etl_spark.aggregate import aggregate
 from edge_etl_spark.documents import AggregationDocument, AggregationReport
 from edge_etl_spark.errors import AggregationError
+from edge_etl_spark.results import DirectoryResults
 from edge_etl_spark.run_report import looking, writing
 from edge_etl_spark.run_report.facts import RunFacts
 from edge_etl_spark.run_report.gathering import gathered
@@ -59,16 +60,16 @@ def run(job: Job, run_id: str, *nodes: str, **changes: Any) -> tuple[str, RunFac
     document = msgspec.json.decode(
         json.dumps(job.document(run_id, *nodes) | changes), type=AggregationDocument
     )
-    report = Report(document, job.root)
+    report = Report(document, job.results)
     try:
         outcome = aggregate(document, job.root, None, report.look)
     except AggregationError as error:
         outcome = AggregationReport(
             run=run_id, succeeded=False, reason=error.reason, message=error.message
         )
-    path = report.write(outcome)
-    assert path == job.directory / "reports" / f"{run_id}.html"
-    return path.read_text(), gathered(document, report.paths, outcome)
+    path = job.directory / "reports" / f"{run_id}.html"
+    assert report.write(outcome) == str(path)
+    return path.read_text(), gathered(document, job.results, outcome)
 
 
 def test_rejected_lines_and_charts_are_those_of_the_files(job: Job) -> None:
@@ -136,12 +137,12 @@ def test_a_report_that_fails_does_not_fail_the_run(
         raise OSError("the disk is full")
 
     monkeypatch.setattr(looking, "features", broken)
-    monkeypatch.setattr(writing, "_placed", broken)
+    monkeypatch.setattr(DirectoryResults, "put_report", broken)
     job.deliver(FIRST, "pi-1", readings(["a"]))
     document = msgspec.json.decode(
         json.dumps(job.document(FIRST, "pi-1")), type=AggregationDocument
     )
-    report = Report(document, job.root)
+    report = Report(document, job.results)
     outcome = aggregate(document, job.root, None, report.look)
     assert outcome.succeeded
     assert report.write(outcome) is None

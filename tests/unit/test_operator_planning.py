@@ -1,5 +1,10 @@
 """The decision, step by step, over facts: what is created, what is said, when a run ends."""
 
+from typing import Any
+
+import pytest
+from edge_etl_operator.policies.spark_size import CLUSTER_BYTES
+
 from tests.support import operator_facts as facts
 from tests.support.operator_facts import World
 
@@ -138,6 +143,22 @@ def test_the_driver_is_made_again_when_it_was_ended_from_outside_but_not_when_it
     world.pod_is(world.driver, "Failed", said, 1).settle()
     assert world.condition("Aggregated") == ("False", "AggregationFailed")
     assert "DiskFull: no space" in world.message("Aggregated")
+
+
+@pytest.mark.parametrize(
+    ("results", "executors"),
+    [
+        ({"volumeClaim": {"name": "shared"}}, True),
+        ({"s3": {"bucket": "readings", "secretRef": {"name": "key"}}}, False),
+    ],
+)
+def test_large_deliveries_get_executors_unless_they_are_in_a_bucket(
+    results: dict[str, Any], *, executors: bool
+) -> None:
+    world = World(facts.spec(results=results)).with_nodes("pi-1").settle()
+    world.deliver("pi-1", bytesWritten=CLUSTER_BYTES).settle()
+    # Only a driver that makes executors talks to the API server.
+    assert world.pods[world.driver]["spec"]["automountServiceAccountToken"] is executors
 
 
 def test_executors_that_cannot_be_placed_are_told() -> None:

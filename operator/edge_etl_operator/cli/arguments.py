@@ -73,8 +73,9 @@ def _of_the_cluster(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     report = commands.add_parser(
         "report",
         help="bring the report of a run: an HTML file to look at",
-        description="Bring the report of a job's latest run, or of another one, from the landing "
-        "service. Needs the right to forward ports of pods (pods/portforward) in its namespace.",
+        description="Bring the report of a job's latest run, or of another one: from the landing "
+        "service, which needs the right to forward ports of pods (pods/portforward) in its "
+        "namespace; or from the job's bucket, which needs the right to read its Secret.",
     )
     options.job(report)
     options.cluster(report)
@@ -85,6 +86,12 @@ def _of_the_cluster(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         "--to", metavar="FILE", help="where to write it (default: JOB-RUN.html); - prints it"
     )
     report.add_argument("--open", action="store_true", help="show it in the browser, too")
+    report.add_argument(
+        "--s3-credentials",
+        type=Path,
+        metavar="FILE",
+        help="another key to the bucket than that of the job's Secret, as AWS has it",
+    )
     report.set_defaults(module="report", cluster=True)
 
     doctor = commands.add_parser(

@@ -1,9 +1,14 @@
-"""`edge-etl report`: the report of a run, brought from the landing service as a file to look at."""
+"""`edge-etl report`: the report of a run, brought as a file to look at.
+
+It comes from the landing service, or from the bucket of the job's results.
+"""
 
 import argparse
 import sys
 import webbrowser
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +17,7 @@ import msgspec
 from edge_etl_operator import conditions
 from edge_etl_operator.api import EdgeETLJob
 from edge_etl_operator.cli import DONE, UsageError, output, session, status_page
+from edge_etl_operator.cli.bucket_reports import BucketReports
 from edge_etl_operator.cli.landing import Landing, below
 from edge_etl_operator.cli.output import Part
 from edge_etl_operator.cli.run_view import view
@@ -38,12 +44,12 @@ def command(options: argparse.Namespace) -> int:
     """Bring a report, or say which there are; UsageError where there is none, and why."""
     within = session.opened(options)
     job = session.job(within, options.job)
-    landing, runs = _there(within, job)
+    bring, runs = _there(within, job, options.s3_credentials)
     if options.list:
         return _listed(runs, options)
     run = _wanted(job, runs, options.run)
-    if landing is not None and run in runs:
-        made_from, content = "results", landing.get(_REPORTS, job, run)
+    if run in runs:
+        made_from, content = "results", bring(run)
     else:
         made_from, content = "status", status_page.page(view(job, datetime.now(UTC))).encode()
         print(
@@ -65,17 +71,24 @@ def command(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _there(within: Session, job: EdgeETLJob) -> tuple[Landing | None, tuple[str, ...]]:
-    """Return the runs that left a report, the latest first, and the service that has them."""
+def _there(
+    within: Session, job: EdgeETLJob, key: Path | None
+) -> tuple[Callable[[str], bytes], tuple[str, ...]]:
+    """Return the runs that left a report, the latest first, and what brings that of a run."""
     if job.spec.results.volume_claim is not None:
         raise UsageError(
             f"the results of {job.name} lie on the claim {job.spec.results.volume_claim.name}, and "
             f"its reports there in {below(job)}/reports: look at them where the claim is mounted"
         )
     if job.spec.results.s3 is not None:
-        return None, ()
+        bucket = BucketReports(within, job, job.spec.results.s3, key)
+        return bucket.report, _runs(bucket.list())
     landing = Landing(within)
-    return landing, msgspec.json.decode(landing.get(_REPORTS, job), type=_Runs).runs
+    return partial(landing.get, _REPORTS, job), _runs(landing.get(_REPORTS, job))
+
+
+def _runs(content: bytes) -> tuple[str, ...]:
+    return msgspec.json.decode(content, type=_Runs).runs
 
 
 def _listed(runs: tuple[str, ...], options: argparse.Namespace) -> int:

@@ -1,9 +1,10 @@
 """Bring together what the documents of a run say of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -16,8 +17,8 @@ from edge_etl_spark.documents import (
     NodeManifest,
 )
 from edge_etl_spark.errors import AggregationError
-from edge_etl_spark.paths import JobPaths
 from edge_etl_spark.plan import FEATURES, ROWS
+from edge_etl_spark.results import Results, latest
 from edge_etl_spark.run_report.facts import (
     NodeFacts,
     NodeState,
@@ -26,18 +27,24 @@ from edge_etl_spark.run_report.facts import (
     RunFacts,
 )
 from edge_etl_spark.run_report.page import EXAMPLES_SHOWN
-from edge_etl_spark.versions import Version, latest_version, read_version
+from edge_etl_spark.versions import Version
 
 _REJECTED = "rejected"
+_Document = TypeVar("_Document", NodeAccount, NodeManifest)
 
 
-def gathered(document: AggregationDocument, paths: JobPaths, report: AggregationReport) -> RunFacts:
+def gathered(
+    document: AggregationDocument, results: Results, report: AggregationReport
+) -> RunFacts:
     """Return the facts that the documents hold; what cannot be read is left out."""
-    own = [_account(paths, document.run, each.node) for each in document.nodes]
-    now, before = _versions(paths, document.run)
-    late = [_account(paths, each.run, each.node) for each in _merged_late(now)]
+    contents = [_committed(results, document.run, each.node) for each in document.nodes]
+    own = _read(contents, NodeAccount)
+    now, before = _versions(results, document.run)
+    late = _read(
+        (_committed(results, each.run, each.node) for each in _merged_late(now)), NodeAccount
+    )
     told = {each.node: each.difference for each in report.quarantined_nodes}
-    drifts = _drifts(document, paths, before) | told
+    drifts = _drifts(_read(contents, NodeManifest), before) | told
     merged = {(each.run, each.node) for each in now.manifest.merged} if now else set()
 
     def state(account: NodeAccount) -> NodeState:
@@ -46,8 +53,8 @@ def gathered(document: AggregationDocument, paths: JobPaths, report: Aggregation
         return "set apart" if waits else "delivered"
 
     nodes = [
-        *(_facts(each, state(each), drifts) for each in own if each),
-        *(_facts(each, "late", drifts) for each in late if each),
+        *(_facts(each, state(each), drifts) for each in own),
+        *(_facts(each, "late", drifts) for each in late),
         *_missing(document, {node.node for node in document.nodes}),
     ]
     return RunFacts(
@@ -63,43 +70,52 @@ def gathered(document: AggregationDocument, paths: JobPaths, report: Aggregation
     )
 
 
-def rejected_files(document: AggregationDocument, paths: JobPaths) -> tuple[Path, ...]:
+def rejected_files(document: AggregationDocument, results: Results) -> tuple[Path, ...]:
     """Return the files of rejected rows from which examples of every reason can be taken.
 
     For each reason those of the nodes that have most of it: a few files, however many nodes.
     """
-    accounts = [_account(paths, document.run, each.node) for each in document.nodes]
-    known = [account for account in accounts if account]
+    contents = (_committed(results, document.run, each.node) for each in document.nodes)
+    known = _read(contents, NodeAccount)
     found: dict[Path, None] = {}
     for reason in sorted({name for account in known for name in account.rejected_by_reason}):
         most = sorted(known, key=lambda each: -each.rejected_by_reason.get(reason, 0))
         for account in most[:EXAMPLES_SHOWN]:
             if account.rejected_by_reason.get(reason):
-                directory = paths.manifest(account.run, account.node).parent / account.attempt
+                directory = results.attempt(account.run, account.node, account.attempt)
                 found |= {
                     directory / file.name: None
                     for file in account.files
                     if file.kind == _REJECTED and file.rows
                 }
+    results.fetch(found)
     return tuple(path for path in found if path.is_file())
 
 
-def _account(paths: JobPaths, run: str, node: str) -> NodeAccount | None:
-    """Return what a node says that it delivered, None when that cannot be read."""
-    try:
-        return msgspec.json.decode(paths.manifest(run, node).read_bytes(), type=NodeAccount)
-    except (OSError, msgspec.DecodeError):
-        return None
+def _committed(results: Results, run: str, node: str) -> bytes:
+    """Return what a node committed in a run, nothing when that cannot be read."""
+    with suppress(OSError, AggregationError):
+        return results.manifest(run, node)
+    return b""
 
 
-def _versions(paths: JobPaths, run: str) -> tuple[Version | None, Version | None]:
+def _read(contents: Iterable[bytes], kind: type[_Document]) -> list[_Document]:
+    """Understand manifests, and leave out those that are none."""
+    found = []
+    for content in contents:
+        with suppress(msgspec.DecodeError):
+            found.append(msgspec.json.decode(content, type=kind))
+    return found
+
+
+def _versions(results: Results, run: str) -> tuple[Version | None, Version | None]:
     """Return the newest version, and the one that the run found."""
     with suppress(AggregationError):
-        now = latest_version(paths.table)
+        now = latest(results)
         if now is None or now.manifest.run != run:
             return now, now
         with suppress(AggregationError):
-            return now, read_version(paths.table, now.manifest.version - 1)
+            return now, results.read(now.manifest.version - 1)
         return now, None
     return None, None
 
@@ -112,15 +128,8 @@ def _merged_late(now: Version | None) -> Sequence[MergedManifest]:
     return [each for each in merged if each.run != now.manifest.run]
 
 
-def _drifts(
-    document: AggregationDocument, paths: JobPaths, before: Version | None
-) -> dict[str, str]:
+def _drifts(manifests: Sequence[NodeManifest], before: Version | None) -> dict[str, str]:
     """Return what differs, of each node of the run that differs from its fleet."""
-    manifests = []
-    for each in document.nodes:
-        with suppress(OSError, msgspec.DecodeError):
-            content = paths.manifest(document.run, each.node).read_bytes()
-            manifests.append(msgspec.json.decode(content, type=NodeManifest))
     found = drift.drifts(manifests, before.manifest if before else None)
     return {each.node: each.difference for each in found}
 

@@ -15,10 +15,12 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as f
 
 from edge_etl_spark.columns import WINDOW_START, feature_schema
-from edge_etl_spark.documents import TableFile, VersionManifest
+from edge_etl_spark.documents import TableFile
 from edge_etl_spark.plan import FEATURES, day_of
+from edge_etl_spark.results import Results
 from edge_etl_spark.run_report.facts import Example, Features, FieldSeries, Point, Series
 from edge_etl_spark.statistics import FIELD, Statistics
+from edge_etl_spark.versions import Version
 from edge_etl_spark.windows import window_seconds
 
 CHARTS: Final = 24
@@ -58,15 +60,18 @@ def examples(spark: SparkSession, files: Sequence[Path]) -> tuple[Example, ...]:
     )
 
 
-def features(spark: SparkSession, directory: Path, manifest: VersionManifest) -> Features | None:
+def features(spark: SparkSession, results: Results, version: Version) -> Features | None:
     """Return the latest windows of a version, of the first groups by name."""
+    manifest = version.manifest
     seconds = window_seconds(manifest.window)
     files = _latest([file for file in manifest.files if file.path.startswith(FEATURES)], seconds)
     if not files:
         return None
     statistics = Statistics(manifest.statistics)
     schema = feature_schema(manifest.fields, manifest.group_by, statistics)
-    table = spark.read.schema(schema).parquet(*(str(directory / file.path) for file in files))
+    paths = [version.directory / file.path for file in files]
+    results.fetch(paths)
+    table = spark.read.schema(schema).parquet(*map(str, paths))
     if sum(file.bytes for file in files) <= _SMALL_BYTES:
         table = table.coalesce(1)  # nothing is shuffled then
     pairs = (

@@ -8,16 +8,14 @@ from edge_etl_spark.documents import (
     AggregationDocument,
     AggregationReport,
     Spark,
-    VersionManifest,
 )
 from edge_etl_spark.errors import APPLICATION_FAILED, SCHEMA_CHANGED, SCHEMA_DRIFT
 from edge_etl_spark.java import java_home
 from edge_etl_spark.logs import log, progress
-from edge_etl_spark.paths import JobPaths
+from edge_etl_spark.results import Results
 from edge_etl_spark.run_report.facts import Example, Features
 from edge_etl_spark.run_report.gathering import gathered, rejected_files
 from edge_etl_spark.run_report.timeline import Steps
-from edge_etl_spark.versions import latest_version
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -34,39 +32,38 @@ class Report:
     """The report of one aggregation, which is told of things as they happen."""
 
     document: AggregationDocument
-    results: Path
+    results: Results
     steps: Steps = field(default_factory=Steps)
     _examples: tuple[Example, ...] | None = None
     _features: Features | None = None
 
-    @property
-    def paths(self) -> JobPaths:
-        """Where the job's files lie."""
-        return JobPaths(self.results, self.document.namespace, self.document.job)
+    def look(self, spark: "SparkSession", results: Results, version: int | None) -> None:
+        """Take from a version what the report shows of it, and from the run's rejected rows.
 
-    def look(self, spark: "SparkSession", directory: Path, manifest: VersionManifest) -> None:
-        """Take from a version what the report shows of it, and from the run's rejected rows."""
+        ``results`` are the report's own, or those of an aggregation, which has fetched much of it.
+        """
         from edge_etl_spark.run_report import looking
 
         progress("report", "collecting what the report shows")
         try:
-            self._examples = looking.examples(spark, rejected_files(self.document, self.paths))
-            self._features = looking.features(spark, directory, manifest)
+            self._examples = looking.examples(spark, rejected_files(self.document, results))
+            if version:
+                self._features = looking.features(spark, results, results.read(version))
         except Exception as error:
             _not_written(error)
 
-    def write(self, outcome: AggregationReport, java: Path | None = None) -> Path | None:
-        """Write the report and return its path; None when that failed, which the log says."""
+    def write(self, outcome: AggregationReport, java: Path | None = None) -> str | None:
+        """Write the report and return its place; None when that failed, which the log says."""
         try:
             return self._write(outcome, java)
         except Exception as error:
             _not_written(error)
             return None
 
-    def _write(self, outcome: AggregationReport, java: Path | None) -> Path:
+    def _write(self, outcome: AggregationReport, java: Path | None) -> str:
         from edge_etl_spark.run_report.page import page
 
-        facts = gathered(self.document, self.paths, outcome)
+        facts = gathered(self.document, self.results, outcome)
         rejected = sum(node.rows_rejected for node in facts.nodes)
         if self._examples is None and rejected and outcome.reason in _STARTS_SPARK:
             self._look_again(java)
@@ -78,32 +75,20 @@ class Report:
             examples_missing=why if rejected else "",
             features=self._features,
         )
-        return _placed(self.paths.reports / f"{self.document.run}.html", page(facts))
+        html = page(facts).encode()
+        place = self.results.put_report(self.document.run, html, KEPT)
+        log.info("the report is written", extra={"event": "report", "path": place})
+        return place
 
     def _look_again(self, java: Path | None) -> None:
         """Start Spark on this machine alone, to read a few files."""
-        from edge_etl_spark.run_report import looking
         from edge_etl_spark.session import session
 
         memory = self.document.spark.conf.get("spark.driver.memory", "1g")
         small = Spark(master="local[1]", conf={"spark.driver.memory": memory})
         with java_home(java), session(small, f"report of {self.document.job}", 0) as spark:
-            current = latest_version(self.paths.table)
-            self._examples = looking.examples(spark, rejected_files(self.document, self.paths))
-            if current:
-                self._features = looking.features(spark, current.directory, current.manifest)
-
-
-def _placed(path: Path, content: str) -> Path:
-    """Put a report in its place at once, as a whole, and remove those that are too old."""
-    path.parent.mkdir(exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(content)
-    new.replace(path)
-    for old in sorted(path.parent.glob("[0-9]*.html"))[:-KEPT]:
-        old.unlink(missing_ok=True)
-    log.info("the report is written", extra={"event": "report", "path": str(path)})
-    return path
+            numbers = self.results.numbers()
+            self.look(spark, self.results, numbers[-1] if numbers else None)
 
 
 def _not_written(error: Exception) -> None:
