@@ -11,6 +11,9 @@ from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
+from edge_etl_operator.api import GROUP
+
+_OURS: Final = f"{GROUP}/"
 UNKNOWN_END: Final = 255
 """containerd's exit code of a container whose end it has not seen: a power cut."""
 
@@ -41,6 +44,16 @@ class Metadata(Part, frozen=True, kw_only=True):
     def owned_by(self, uid: str) -> bool:
         """Tell whether the object with a UID is an owner."""
         return any(owner.uid == uid for owner in self.owner_references)
+
+
+class OwnMetadata(Metadata, frozen=True, kw_only=True):
+    """Metadata of what belongs to a run: of its labels those that say to which one."""
+
+    def __post_init__(self) -> None:
+        own = {
+            key: sys.intern(value) for key, value in self.labels.items() if key.startswith(_OURS)
+        }
+        msgspec.structs.force_setattr(self, "labels", own)
 
 
 class Condition(Part, frozen=True, kw_only=True):
@@ -116,7 +129,7 @@ class JobState(Part, frozen=True, kw_only=True):
 class Job(Part, frozen=True, kw_only=True):
     """A Kubernetes Job."""
 
-    metadata: Metadata
+    metadata: OwnMetadata
     status: JobState = JobState()
 
     @property
@@ -232,7 +245,7 @@ class PodState(Part, frozen=True, kw_only=True):
 class Pod(Part, frozen=True, kw_only=True):
     """A pod."""
 
-    metadata: Metadata
+    metadata: OwnMetadata
     spec: PodSpec = PodSpec()
     status: PodState = PodState()
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from edge_etl_operator.documents import aggregation_report, node_summary
-from edge_etl_operator.kube import Event, Job, Metadata
+from edge_etl_operator.kube import Event, Job, OwnMetadata
 from edge_etl_operator.policies import diagnosis
 
 from tests.support import operator_facts as facts
@@ -130,7 +130,7 @@ def test_the_latest_warning_counts() -> None:
     ],
 )
 def test_a_job_without_a_pod_says_who_refused_it(message: str, reason: str) -> None:
-    job = Job(metadata=Metadata(name="air-1"))
+    job = Job(metadata=OwnMetadata(name="air-1"))
     assert diagnosis.refused(job, []) is None
     found = diagnosis.refused(job, [facts.warning("FailedCreate", message)])
     assert found is not None
