@@ -8,7 +8,7 @@ from tests.support.surviving import die, shared
 
 
 def test_the_table_is_whole_whenever_the_driver_dies(pis: AnyCluster, tmp_path: Path) -> None:
-    job = shared(pis, tmp_path)
+    job = shared(pis, "killed", tmp_path)
     job.apply(1)
     job.succeeds()
     lives = die(job, list(MOMENTS))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.cluster import AnyCluster, until
-from tests.support.jobs import NAMESPACE, Object, objects, signal
+from tests.support.jobs import NAMESPACE, Object, kill, objects, processes
 
 PROGRAM = "edge_etl_spark run"
 _CHOSEN_BY_KUBERNETES = ("nodeName", "priority", "preemptionPolicy", "serviceAccount")
@@ -56,7 +56,7 @@ class Life:
 Moment = Callable[[Life], bool]
 
 MOMENTS: dict[str, Moment] = {
-    "it runs": lambda life: life.seen()["status"]["phase"] == "Running",
+    "it runs": lambda _life: True,
     "it starts Spark": lambda life: life.staged("**"),
     "it asks for executors": lambda life: bool(life.executors("Pending", "Running")),
     "its executors run": lambda life: len(life.executors("Running")) == 2,
@@ -100,16 +100,17 @@ class Drivers:
         self.cluster.apply(_pod(of, name), namespace=NAMESPACE)
         return Life(self.cluster, name, self.table, begins_with, dead)
 
-    def kill(self, life: Life, moment: str) -> Object:
+    def die(self, life: Life, moment: str) -> Object:
         """Kill a driver with -9 as soon as a moment of its life has come; return its dead pod."""
-        pod = until(lambda: _placed(life.seen()), f"{life.pod} has a node", timeout=60)
-        until(lambda: MOMENTS[moment](life), f"{life.pod}: {moment}", timeout=240, every=0.005)
-        signal(self.cluster, pod, "KILL", PROGRAM)
+        pod = until(lambda: _runs(life.seen()), f"{life.pod} runs", timeout=120, every=0.05)
+        pids = until(lambda: processes(self.cluster, pod, PROGRAM), f"{life.pod} begins")
+        until(lambda: MOMENTS[moment](life), f"{life.pod}: {moment}", timeout=240, every=0.002)
+        kill(self.cluster, pod, pids)
         return until(lambda: _ended(life.seen()), f"{life.pod} ends", timeout=60)
 
 
-def _placed(pod: Object) -> Object:
-    return pod if pod["spec"].get("nodeName") else {}
+def _runs(pod: Object) -> Object:
+    return pod if pod["status"]["phase"] not in ("Pending", "Unknown") else {}
 
 
 def _ended(pod: Object) -> Object:

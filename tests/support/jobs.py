@@ -85,11 +85,17 @@ def objects(cluster: AnyCluster, kind: str, job: str, stage: str = "") -> list[O
     return found
 
 
-def signal(cluster: AnyCluster, pod: Object, number: str, program: str) -> None:
-    """Send a signal to a pod's processes whose command line holds `program`."""
-    found = f"for pid in $(pgrep -f '{program}'); do "
-    mine = f"grep -q {pod['metadata']['uid']} /proc/$pid/cgroup && kill -{number} $pid; done; true"
-    cluster.node(pod["spec"]["nodeName"]).run("sh", "-c", found + mine)
+def processes(cluster: AnyCluster, pod: Object, program: str) -> list[str]:
+    """Return a pod's processes whose command line holds `program`, as its node counts them."""
+    mine = f"grep -q {pod['metadata']['uid']} /proc/$pid/cgroup && echo $pid"
+    found = f"for pid in $(pgrep -f '{program}'); do {mine}; done; true"
+    return cluster.node(pod["spec"]["nodeName"]).run("sh", "-c", found).split()
+
+
+def kill(cluster: AnyCluster, pod: Object, pids: list[str]) -> None:
+    """End processes of a pod with -9; some may have ended by themselves."""
+    node = cluster.node(pod["spec"]["nodeName"])
+    node.run("sh", "-c", f"kill -KILL {' '.join(pids)} 2>/dev/null; true")
 
 
 def results(cluster: AnyCluster, job: str) -> Path:

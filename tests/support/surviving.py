@@ -99,35 +99,34 @@ def claim(cluster: AnyCluster, name: str, path: str | Path, node: str = "") -> N
     cluster.apply({**named, "kind": "PersistentVolumeClaim", "spec": wanted}, namespace=NAMESPACE)
 
 
-def shared(cluster: AnyCluster, root: Path) -> Survivor:
-    """Return a job with two executors, on a claim that each node can mount."""
+def shared(cluster: AnyCluster, name: str, root: Path) -> Survivor:
+    """Return a job with two executors, on a claim of its own that each node can mount."""
     root.chmod(0o777)
-    claim(cluster, "everywhere", root)
+    claim(cluster, name, root)
     spec = {
-        "results": {"volumeClaim": {"name": "everywhere"}},
+        "results": {"volumeClaim": {"name": name}},
         "aggregate": {"mode": "Cluster", "executor": {"instances": 2}},
     }
     patterns = [f"{day}*.csv" for day in DAYS]
-    return Survivor(cluster, "everywhere", root / NAMESPACE / "everywhere", patterns, spec=spec)
+    return Survivor(cluster, name, root / NAMESPACE / name, patterns, spec=spec)
 
 
 def die(job: Survivor, moments: Sequence[str]) -> dict[str, Life]:
     """Let drivers die over the job's second deliveries, at each of some moments in their order.
 
-    After each death the table must be whole. The first is the driver that the operator makes; the
-    last comes to publishing, so that the second version is there in the end.
+    After each death the table must be whole. The first is the driver that the operator makes.
     """
     drivers = Drivers(job.cluster, job.name, job.table)
     job.apply(2)
     lives = {moments[0]: drivers.own(begins_with=1)}
-    own = drivers.kill(lives[moments[0]], moments[0])
+    own = drivers.die(lives[moments[0]], moments[0])
     said = job.fails()
     assert said["reason"] == "AggregationFailed"
     assert "137" in said["message"]
     _look(job, lives[moments[0]], moments[0], own)
     for number, moment in enumerate(moments[1:], 2):
-        life = lives[moment] = drivers.again(own, f"driver-{number}", begins_with=1)
-        _look(job, life, moment, drivers.kill(life, moment))
+        life = lives[moment] = drivers.again(own, f"{job.name}-{number}", begins_with=1)
+        _look(job, life, moment, drivers.die(life, moment))
         # Its executors go with it.
         gone = ("--force", "--grace-period=0", "--wait=false", "-n", NAMESPACE)
         job.cluster.kubectl("delete", "pod", life.pod, *gone)
