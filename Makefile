@@ -7,7 +7,7 @@ UV := .tools/bin/uv
 RUN := $(UV) run --no-sync
 ENGINE := edge_job_image/engine
 CARGO := cargo
-# One worker has the real cluster, the others run the tests that need none.
+# Two workers begin with a real cluster each, the others with the tests that need none.
 WORKERS ?= $(shell n=$$(nproc); echo $$((n < 3 ? n : 3)))
 HAVE_CARGO := $(shell command -v $(CARGO))
 CACHE := $(or $(PI_EDGE_SPARK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pi-edge-spark)

@@ -1,5 +1,6 @@
 """Fixtures over real clusters; `tests/conftest.py` offers them to every test."""
 
+import os
 import secrets
 import sys
 from collections.abc import Iterator
@@ -46,7 +47,8 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[AnyCluster]:
     if reason := unavailable():
         pytest.skip(reason)
     chart_wanted = any("release" in getattr(t, "fixturenames", ()) for t in request.session.items)
-    with Cluster(nodes=3, images=prepare(project=chart_wanted)) as own:
+    name = os.environ.get("PYTEST_XDIST_WORKER", "test")
+    with Cluster(nodes=3, images=prepare(project=chart_wanted), name=name) as own:
         yield own
         if request.session.testsfailed:
             say(f"evidence of the failures is in {own.keep_evidence()}")

@@ -1,22 +1,32 @@
 """How the tests are shared out where `pytest -n` has several workers."""
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+ROUGH: Final = ("test_agent", "test_clock", "test_unattended")
+"""Files of about half of the time that real clusters take: those that are rough with the services
+and the nodes of theirs. The other half has a cluster beside them."""
 
-class OneCluster(LoadScopeScheduling):  # type: ignore[misc]
-    """Keep a file's tests on one worker, and all that need the one real cluster on another."""
+ALONE: Final = ("test_cluster_ends", "test_images")
+"""Files that start what they need themselves."""
+
+
+class FewClusters(LoadScopeScheduling):  # type: ignore[misc]
+    """Keep a file's tests on one worker, and on two workers all that share a real cluster."""
 
     def _split_scope(self, nodeid: str) -> str:
         """Return the name of what `nodeid` stays together with."""
         file = nodeid.partition("::")[0]
-        return "e2e" if Path(file).parts[1] == "e2e" else file
+        if Path(file).parts[1] != "e2e" or Path(file).stem in ALONE:
+            return file
+        return "e2e, rough" if Path(file).stem in ROUGH else "e2e"
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneCluster | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FewClusters | None:
     """Share the tests out so, where the command line says `--dist loadscope`."""
-    return OneCluster(config, log) if config.getvalue("dist") == "loadscope" else None
+    return FewClusters(config, log) if config.getvalue("dist") == "loadscope" else None

@@ -93,9 +93,9 @@ class State:
 
     def keep_logs(self) -> Path:
         """Copy the logs of services and pods to where they outlive the cluster."""
-        kept = cache_dir() / "last-failure"
+        kept = cache_dir() / "last-failure" / self.name
         shutil.rmtree(kept, ignore_errors=True)
-        kept.mkdir()
+        kept.mkdir(parents=True)
         patterns = ("logs/*.log", "nodes/*/logs/*.log", "nodes/*/disk/var/log/pods/*/*/*.log")
         for log in (log for pattern in patterns for log in self.folder.glob(pattern)):
             copy = kept / log.relative_to(self.folder)
