@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,26 @@ NODES = ("pi-1", "pi-2", "pi-3")
 
 
 @pytest.fixture(scope="module")
-def done(pis: AnyCluster) -> Object:
+def locally(
+    folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, "subprocess.Popen[bytes]"]]:
+    """Begin a local run over the same files, and give where its results will be."""
+    to = tmp_path_factory.mktemp("local")
+    nodes = [word for node in NODES for word in ("--node", f"{node}={folders[node]}")]
+    command = [
+        *(sys.executable, "-m", "edge_etl_operator.cli", "local", "run", str(SAMPLE)),
+        *(*nodes, "--results", str(to), "--json"),
+    ]
+    with (
+        (to / "log").open("wb") as log,
+        subprocess.Popen(command, stdout=log, stderr=log) as running,
+    ):
+        yield to, running
+        running.terminate()
+
+
+@pytest.fixture(scope="module")
+def done(pis: AnyCluster, locally: object) -> Object:
     """Apply the sample as it is written, and wait as a user would."""
     pis.kubectl("apply", "-n", NAMESPACE, "-f", SAMPLE)
     return finished(pis, JOB, timeout=300)
@@ -88,15 +108,11 @@ def test_the_table_is_what_pandas_computes_from_the_raw_files(
 
 
 def test_the_table_is_what_a_local_run_gives(
-    pis: AnyCluster, done: Object, folders: dict[str, Path], tmp_path: Path
+    pis: AnyCluster, done: Object, locally: tuple[Path, "subprocess.Popen[bytes]"]
 ) -> None:
-    nodes = [word for node in NODES for word in ("--node", f"{node}={folders[node]}")]
-    command = [
-        *(sys.executable, "-m", "edge_etl_operator.cli", "local", "run", str(SAMPLE)),
-        *(*nodes, "--results", str(tmp_path), "--json"),
-    ]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    (job,) = (path.parent for path in tmp_path.glob("*/*/table"))
+    to, running = locally
+    assert running.wait(300) == 0, (to / "log").read_text()
+    (job,) = (path.parent for path in to.glob("*/*/table"))
     independent.assert_equal(independent.published(job), independent.published(results(pis, JOB)))
 
 

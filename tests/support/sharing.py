@@ -7,7 +7,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-ROUGH: Final = ("test_agent", "test_clock", "test_unattended")
+ROUGH: Final = ("test_agent", "test_clock", "test_cluster", "test_unattended")
 """Files of about half of the time that real clusters take: those that are rough with the services
 and the nodes of theirs. The other half has a cluster beside them."""
 
