@@ -17,7 +17,7 @@ from tests.support.cluster.images import project_images
 from tests.support.cluster.install import install_chart
 from tests.support.cluster.node_config import address
 from tests.support.jobs import NAMESPACE, SOURCES, VALUES, Object, results, status
-from tests.support.playing import ask, away_from_the_operator, shown
+from tests.support.playing import ask, away_from_the_operator, patch, shown
 
 JOB = "readings"
 AGENTS = ("-l", "app.kubernetes.io/component=agent", "-n", NAMESPACE)
@@ -33,6 +33,7 @@ def job() -> Object:
             "nodes": {
                 "selector": {"matchLabels": {"pi-edge-spark.io/role": "edge"}}, "minSuccess": 1,
             },
+            "schedule": "* * * * *",
             "source": {"name": "agents", "include": ["agent/**/*.csv"]},
             "schema": {"fields": fields},
             "key": ["sensor_id", "timestamp"],
@@ -43,7 +44,7 @@ def job() -> Object:
 
 @pytest.fixture(scope="module")
 def site(pis: AnyCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """Run a broker beside the cluster, and an agent on each node."""
+    """Run a broker beside the cluster, an agent on each node, and a job every minute."""
     assert isinstance(pis, Cluster)
     folder = tmp_path_factory.mktemp("site")
     with Broker(folder / "broker", address="0.0.0.0") as broker:  # noqa: S104
@@ -80,7 +81,7 @@ def stored(pis: AnyCluster) -> list[str]:
 
 
 def merged(pis: AnyCluster) -> list[str]:
-    """Ask for a run, wait until it is over, and return what is in the table then."""
+    """Ask for a run before its minute, wait for its end, and return what is in the table then."""
     before = status(pis, JOB).get("run", {}).get("id", "")
     ask(pis, JOB, f"after-{before}")
 
@@ -121,6 +122,7 @@ def test_the_table_holds_what_was_sent_while_pis_come_and_go(
         until(lambda: len(merged(pis)) >= len(sent), "all rows", timeout=400)
     finally:
         shown(pis, JOB)
+    patch(pis, JOB, suspend=True)
     found = stored(pis)
     print(f"{len(sent)} readings sent, {len(found)} rows, {len(set(found))} different")
     assert sorted(found) == sorted(sent)
