@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support import sharing
 from tests.support.cluster import addons, archive, binaries, buildah, node_config, packages
-from tests.support.cluster.cache import digest, locked, replaced
+from tests.support.cluster.cache import REPOSITORY, digest, locked, replaced
 from tests.support.cluster.control_plane import CLUSTER_DNS
-from tests.support.cluster.external import NotAvailableError, named_by_user
+from tests.support.cluster.external import KUBECONFIG, NotAvailableError, named_by_user
 from tests.support.cluster.images import Image
 from tests.support.cluster.install import image_values
 from tests.support.cluster.network import GATEWAY
@@ -144,6 +145,18 @@ def test_an_external_cluster_is_named_completely_or_not_at_all() -> None:
     assert named_by_user({}) is None
     with pytest.raises(ValueError, match="PI_EDGE_SPARK_CONTEXT"):
         named_by_user({"PI_EDGE_SPARK_KUBECONFIG": "/some/where"})
+
+
+def test_files_are_shared_out_over_two_clusters_and_over_one_that_is_named() -> None:
+    files = [f"tests/e2e/{path.name}" for path in (REPOSITORY / "tests/e2e").glob("test_*.py")]
+    assert {*sharing.ROUGH, *sharing.ALONE} <= {Path(file).stem for file in files}
+    alone = {f"tests/e2e/{name}.py" for name in sharing.ALONE}
+
+    def scopes(environment: dict[str, str]) -> set[str]:
+        return {sharing.together(f"{file}::test_it", environment) for file in files}
+
+    assert scopes({}) == {"rough e2e", "e2e", *alone}
+    assert scopes({KUBECONFIG: "own"}) == {"e2e", *alone}
 
 
 def test_an_external_cluster_has_no_power_switch() -> None:
