@@ -247,10 +247,9 @@ def _conditions(findings: Sequence[Finding], generation: int, now: datetime) -> 
 def _degraded(odd: Sequence[tuple[Reason, str]]) -> Finding:
     if not odd:
         return _AS_EXPECTED
-    (first, fact), others = odd[0], odd[1:]
-    # The remedy of the first comes by its reason, those of the others are written out before.
-    told = " ".join([*(f"{reason.about(text)}" for reason, text in others), fact])
-    return Finding(conditions.DEGRADED, "True", first, told)
+    # Each with its own remedy, so that the reason, which is the first's, has none to add.
+    told = " ".join(reason.about(fact) for reason, fact in odd)
+    return Finding(conditions.DEGRADED, "True", Reason(odd[0][0].code), told)
 
 
 def _counted(job: EdgeETLJob, run: Run, nodes: Sequence[NodeStatus]) -> Status:

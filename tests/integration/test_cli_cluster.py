@@ -142,7 +142,9 @@ def test_without_rights_the_cluster_refuses_and_doctor_says_what_is_missing(site
     said = plugin(site, "status", "-n", site.namespace, kubeconfig=guest, code=3)
     assert "cannot list resource" in said
     assert "Have an administrator grant it" in said
-    told = plugin(site, "doctor", "-n", site.namespace, "-o", "json", kubeconfig=guest, code=1)
+    words = ("doctor", "air", "-n", site.namespace, "-o", "json")
+    told = plugin(site, *words, kubeconfig=guest, code=1)
+    assert "air cannot be read, so its Pis were not looked at" in told
     checks = json.loads(told)["checks"]
     refused = [each for each in checks if each["name"] == "permissions"]
     assert "you may not get, list, create, update edgeetljobs" in refused[0]["message"]

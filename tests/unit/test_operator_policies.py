@@ -180,6 +180,9 @@ def delivered(name: str, **changes: Any) -> NodeStatus:
     return NodeStatus(name=name, phase="Succeeded", **full)
 
 
+EARLY = {"timestamp_in_future": 7}
+
+
 @pytest.mark.parametrize(
     ("states", "left_out", "expected"),
     [
@@ -197,9 +200,19 @@ def delivered(name: str, **changes: Any) -> NodeStatus:
         ([delivered("a", rows_read=10, rows_rejected=4)], {}, []),
         ([delivered("a", rows_read=10, rows_rejected=5)], {}, ["MostlyRejected"]),
         (
-            [delivered("a", rows_read=9, rejected_by_reason={"timestamp_in_future": 1})],
+            [delivered("a", rows_read=9, rejected_by_reason=EARLY)],
             {},
             ["TimesInFuture"],
+        ),
+        (
+            [delivered("a", rows_read=9, rows_rejected=9, rejected_by_reason=EARLY)],
+            {},
+            ["TimesInFuture"],
+        ),
+        (
+            [delivered("a", rows_read=9, rows_rejected=9, columns_missing=("pm10",))],
+            {},
+            ["MostlyRejected", "FieldNotFound"],
         ),
         ([NodeStatus(name="a", phase="Running")], {"cordoned": ("c",)}, ["NodesCordoned"]),
         ([delivered("a")], {"tainted": ("c",), "chosen": ("d",)}, ["NodesTainted", "NodesJoined"]),

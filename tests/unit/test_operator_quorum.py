@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from edge_etl_operator import conditions
 from edge_etl_operator.api import NodeStatus
 from edge_etl_operator.policies import absence, late, quorum
 from edge_etl_operator.policies.quorum import Tally, Verdict
@@ -346,6 +347,16 @@ def test_by_default_late_nodes_wait_for_the_next_run() -> None:
     world.annotations = {"pi-edge-spark.io/run-now": "1"}
     world.settle()
     assert world.status["run"]["nodes"] == [*FOUR, "pi-5"]
+
+
+def test_of_several_oddities_the_first_is_the_reason_and_begins_the_message() -> None:
+    world = four().settle().with_nodes("pi-5").settle()
+    world.deliver(*FOUR, rowsRead=10, rowsRejected=9).settle()
+    assert world.condition("Degraded") == ("True", "MostlyRejected")
+    told = world.message("Degraded")
+    assert told.startswith("Most rows are rejected.")
+    assert told.endswith(conditions.NODES_JOINED.remedy)
+    assert told.count(conditions.MOSTLY_REJECTED.remedy) == 1
 
 
 def test_who_joins_during_a_run_is_told() -> None:

@@ -1,6 +1,6 @@
 """What is odd about what the nodes delivered, although nothing failed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from edge_etl_operator import conditions
@@ -10,6 +10,7 @@ from edge_etl_operator.documents import Drift
 from edge_etl_operator.policies.nodes import Choice
 
 _MISSING = frozenset({"Failed", "Offline"})
+_IN_FUTURE = "timestamp_in_future"
 _SHOWN = 12
 _TOLD = 5
 
@@ -51,7 +52,7 @@ def oddities(
     """
     done = [node for node in nodes if node.phase == "Succeeded"]
     readers = [node for node in done if node.files_read]
-    found: list[tuple[Reason, str]] = []
+    found = list(_rejected(done))
     if missing := _missing_everywhere(readers):
         columns = sorted({column for node in readers for column in node.columns_seen})
         fields = {field.name: field.columns for field in job.spec.schema.fields}
@@ -70,17 +71,6 @@ def oddities(
         more = len(quarantined) - _TOLD
         fact = f"Files were quarantined. {told}" + (f"; and {more} more nodes" if more > 0 else "")
         found.append((conditions.FILES_QUARANTINED, fact))
-    early = [node for node in done if node.rejected_by_reason.get("timestamp_in_future")]
-    if early:
-        told = ", ".join(
-            f"{node.name} ({node.rejected_by_reason['timestamp_in_future']} rows)"
-            for node in early[:_SHOWN]
-        )
-        found.append((conditions.TIMES_IN_FUTURE, f"Readings of the future are rejected: {told}"))
-    if mostly := [node for node in done if _mostly_rejected(node)]:
-        told = "; ".join(f"{node.name}: {node.message}" for node in mostly[:_TOLD])
-        others = f"; and {len(mostly) - _TOLD} more nodes" if len(mostly) > _TOLD else ""
-        found.append((conditions.MOSTLY_REJECTED, f"Most rows are rejected. {told}{others}"))
     if empty := [node.name for node in done if node.reason == conditions.NO_FILES.code]:
         found.append((conditions.NO_FILES, f"No file matches on {_listed(empty)}"))
     missing = [f"{node.name} ({node.phase})" for node in nodes if node.phase in _MISSING]
@@ -95,8 +85,22 @@ def oddities(
     return found
 
 
-def _mostly_rejected(node: NodeStatus) -> bool:
-    return bool(node.rows_read) and 2 * (node.rows_rejected or 0) >= (node.rows_read or 0)
+def _rejected(done: Sequence[NodeStatus]) -> Iterator[tuple[Reason, str]]:
+    """Yield why much of what was read is not in the table."""
+    early = {node.name: node.rejected_by_reason.get(_IN_FUTURE, 0) for node in done}
+    if any(early.values()):
+        told = [f"{name} ({rows} rows)" for name, rows in early.items() if rows]
+        yield conditions.TIMES_IN_FUTURE, f"Readings of the future are rejected: {_listed(told)}"
+    # What is of the future has its remedy already.
+    mostly = [
+        node
+        for node in done
+        if node.rows_read and 2 * ((node.rows_rejected or 0) - early[node.name]) >= node.rows_read
+    ]
+    if mostly:
+        told = [f"{node.name}: {node.message}" for node in mostly[:_TOLD]]
+        others = f"; and {len(mostly) - _TOLD} more nodes" if len(mostly) > _TOLD else ""
+        yield conditions.MOSTLY_REJECTED, f"Most rows are rejected. {'; '.join(told)}{others}"
 
 
 def _missing_everywhere(readers: Sequence[NodeStatus]) -> list[str]:

@@ -53,17 +53,22 @@ def command(options: argparse.Namespace) -> int:
 
 
 def _job(within: Session, options: argparse.Namespace) -> EdgeETLJob | None:
-    """Return the job that is meant; None when none is named and there is not just one."""
+    """Return the job that is meant.
+
+    None when it cannot be read, or when none is named and there is not just one.
+    """
     if options.file is not None:
         job = api.parse(load_job(options.file))
         metadata = msgspec.structs.replace(job.metadata, namespace=within.namespace)
         return msgspec.structs.replace(job, metadata=metadata)
-    if options.job is not None:
-        return session.job(within, options.job)
     try:
+        if options.job is not None:
+            return session.job(within, options.job)
         jobs = session.jobs(within.connection, within.namespace)
-    except ApiError:
-        return None  # the checks say so
+    except ApiError as error:
+        if error.status in (0, 401):
+            raise
+        return None  # the checks of permissions or of the resource say why
     return jobs[0] if len(jobs) == 1 else None
 
 
@@ -74,6 +79,10 @@ def _about(
     options: argparse.Namespace,
 ) -> Iterator[Check]:
     """Look at a job and its nodes."""
+    if job is None and options.job is not None:
+        said = f"{options.job} cannot be read, so its Pis were not looked at"
+        yield unknown("job", said, "Do first what the other checks say.")
+        return
     if job is None:
         yield notice(
             "job",
