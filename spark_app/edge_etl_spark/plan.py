@@ -15,6 +15,7 @@ from edge_etl_spark.documents import (
 )
 from edge_etl_spark.errors import SCHEMA_CHANGED, AggregationError
 from edge_etl_spark.manifests import Delivery
+from edge_etl_spark.parts import RowFile, RowPart, parts_of_days, whole
 from edge_etl_spark.versions import Version
 from edge_etl_spark.windows import covered_days, start_days, window_seconds
 
@@ -38,16 +39,13 @@ class MergePlan:
     """The table's columns after this run: the document's, then those only older rows have."""
     deliveries: tuple[Delivery, ...]
     """What is merged now, ordered by run and node."""
-    new_rows: tuple[Path, ...]
+    row_parts: tuple[RowPart, ...]
+    """The rows that are merged: all of the row days, and those that can hold a key of theirs."""
     new_features: tuple[States, ...]
     row_days: frozenset[str]
     """Days whose rows are written again."""
     feature_days: frozenset[str]
     """Days whose windows are written again."""
-    old_rows: tuple[Path, ...]
-    """Rows of the current version on the row days."""
-    old_key_rows: tuple[Path, ...]
-    """Rows of the current version in which a key of a new row can stand already."""
     old_window_rows: tuple[Path, ...]
     """Rows of the current version on other days that lie in windows of the feature days."""
     old_features: tuple[Path, ...]
@@ -58,21 +56,26 @@ class MergePlan:
     """All windows of the feature days are computed from rows; no state is merged."""
     recompute_duplicates: bool
     """Windows that lost a duplicate can be computed again from rows."""
-    rows_delivered: int
-    rows_touched: int
-    """Rows of the current version on the row days."""
     bytes_read: int
     """Compressed size of what Spark reads."""
 
     @property
     def old_files(self) -> tuple[Path, ...]:
         """All that is read of the current version."""
-        return (
-            *self.old_rows,
-            *self.old_key_rows,
-            *self.old_window_rows,
-            *self.old_features,
-        )
+        rows = (file.path for part in self.row_parts for file in (*part.old, *part.known))
+        return (*rows, *self.old_window_rows, *self.old_features)
+
+    @property
+    def new_rows(self) -> tuple[Path, ...]:
+        """The nodes' files, in the order in which the first row of a key is kept."""
+        paths = (file.path for part in self.row_parts for file in part.new)
+        # run, node, attempt, file: there is one attempt of each run and node
+        return tuple(sorted(paths, key=lambda path: path.parts[-4:]))
+
+    @property
+    def rows_delivered(self) -> int:
+        """Rows of the nodes' files."""
+        return sum(file.rows for part in self.row_parts for file in part.new)
 
 
 def table_fields(
@@ -160,19 +163,15 @@ def nothing_to_merge(document: AggregationDocument, current: Version) -> MergePl
     return MergePlan(
         fields=table_fields(document, current.manifest),
         deliveries=(),
-        new_rows=(),
+        row_parts=(),
         new_features=(),
         row_days=frozenset(),
         feature_days=frozenset(),
-        old_rows=(),
-        old_key_rows=(),
         old_window_rows=(),
         old_features=(),
         carried=tuple(file for file in current.manifest.files if is_part(file)),
         features_from_rows=False,
         recompute_duplicates=False,
-        rows_delivered=0,
-        rows_touched=0,
         bytes_read=sum(file.bytes for file in current.manifest.files),
     )
 
@@ -218,31 +217,29 @@ def make_plan(
         feature_days |= _union(start_days(day, window) for day in _days(manifest, ROWS))
 
     near_days = _union(covered_days(day, window) for day in feature_days) - row_days
-    key_days = row_days if TIMESTAMP in document.key else _days(manifest, ROWS) | row_days
     files = _Files(current)
     old_rows = files.of(ROWS, row_days)
-    old_key_rows = files.of(ROWS, key_days)
+    by_day = TIMESTAMP in document.key
+    known_rows = () if by_day else files.of(ROWS, _days(manifest, ROWS) - row_days)
+    read = [RowFile(file.day or "", path, file.rows, file.bytes) for file, path in rows]
+    old, known = files.rows(old_rows), files.rows(known_rows)
     old_window_rows = files.of(ROWS, near_days)
     old_features = files.of(FEATURES, feature_days)
     touched = {*old_rows, *old_features}
     return MergePlan(
         fields=fields,
         deliveries=tuple(pending),
-        new_rows=tuple(path for _, path in rows),
+        row_parts=parts_of_days(read, old) if by_day else whole(read, old, known),
         new_features=_states(pending) if features else (),
         row_days=frozenset(row_days),
         feature_days=frozenset(feature_days),
-        old_rows=files.paths(old_rows),
-        old_key_rows=files.paths(old_key_rows),
         old_window_rows=files.paths(old_window_rows),
         old_features=files.paths(old_features),
         carried=tuple(file for file in files.all if file not in touched),
         features_from_rows=features_from_rows,
         recompute_duplicates=ROWS in document.ship,
-        rows_delivered=sum(file.rows for file, _ in rows),
-        rows_touched=sum(file.rows for file in old_rows),
         bytes_read=sum(file.bytes for file, _ in (*rows, *features))
-        + sum(file.bytes for file in {*touched, *old_key_rows, *old_window_rows}),
+        + sum(file.bytes for file in {*touched, *known_rows, *old_window_rows}),
     )
 
 
@@ -279,6 +276,12 @@ class _Files:
     def of(self, kind: str, days: Collection[str]) -> tuple[TableFile, ...]:
         return tuple(
             file for file in self.all if file.path.startswith(f"{kind}/") and day_of(file) in days
+        )
+
+    def rows(self, files: Sequence[TableFile]) -> tuple[RowFile, ...]:
+        return tuple(
+            RowFile(day_of(file), self._directory / file.path, file.rows, file.bytes)
+            for file in files
         )
 
     def paths(self, files: Sequence[TableFile]) -> tuple[Path, ...]:

@@ -1,65 +1,83 @@
 """Rows: which of the delivered ones are new, as functions from DataFrames to DataFrames."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
+from pathlib import Path
 from typing import Final
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as f
+from pyspark.sql.types import IntegerType, StructType
 
 # No field can have these names: a field's name holds no @.
-_ORDER: Final = "@order"
+ORDER: Final = "@order"
+"""The number of a row's file in the order of deliveries; of rows of the table, one of these two."""
+OF_TABLE: Final = -1
+OF_OTHER_DAYS: Final = -2
+_ROW: Final = "@row"
 _NUMBER: Final = "@number"
 
 
-def with_delivery_order(delivered: DataFrame) -> DataFrame:
-    """Add to rows read from the nodes' files the place of each: run, node, file, row.
+def numbered(
+    spark: SparkSession, schema: StructType, files: Mapping[Path, int], links: Path
+) -> DataFrame:
+    """Read nodes' files with the number of each, and a row's place in it.
 
-    There is one delivery for each run and node, so the path's end says which one a row came by.
-    With spaces, which sort before all that a name can hold, ``pi-1`` comes before ``pi-1-a``.
+    Spark takes the number from the path of a link, which costs nothing for each row.
     """
-    delivery = f.substring_index("_metadata.file_path", "/", -4)
-    order = f.struct(f.translate(delivery, "/", " "), "_metadata.row_index")
-    return delivered.withColumn(_ORDER, order)
+    named = []
+    for path, number in files.items():
+        link = links / f"{ORDER}={number}" / path.name
+        if not link.is_symlink():
+            link.parent.mkdir(parents=True)
+            link.symlink_to(path.absolute())
+        named.append(str(link))
+    reader = spark.read.schema(StructType([*schema.fields]).add(ORDER, IntegerType()))
+    delivered = reader.option("basePath", str(links)).parquet(*named)
+    return delivered.withColumn(_ROW, f.col("_metadata.row_index"))
+
+
+def of_table(rows: DataFrame, order: int = OF_TABLE) -> DataFrame:
+    """Add to rows of the table what `numbered` ones have."""
+    return rows.withColumns({ORDER: f.lit(order), _ROW: f.lit(0).cast("long")})
 
 
 def with_labels(
-    delivered: DataFrame, columns: Sequence[str], labels: Mapping[str, Mapping[str, str]]
+    delivered: DataFrame,
+    columns: Iterable[str],
+    nodes: Sequence[str],
+    labels: Mapping[str, Mapping[str, str]],
 ) -> DataFrame:
-    """Fill columns of what nodes delivered with each node's label; null where it has none.
+    """Fill columns with each node's label; null where it has none.
 
-    The node is in the file's path: ``<run>/<node>/<attempt>/<file>``.
+    ``nodes`` are those of the numbered files.
     """
-    node = f.element_at(f.split("_metadata.file_path", "/"), -3)
+    number = f.col(ORDER) + 1
     for column in columns:
-        known = {name: of[column] for name, of in labels.items() if column in of}
-        value = (
-            f.create_map(*(f.lit(part) for pair in sorted(known.items()) for part in pair))[node]
-            if known
-            else f.lit(None).cast("string")
-        )
-        delivered = delivered.withColumn(column, value)
+        known = (f.lit(labels.get(node, {}).get(column)).cast("string") for node in nodes)
+        delivered = delivered.withColumn(column, f.element_at(f.array(*known), number))
     return delivered
 
 
-def split_duplicates(
-    ordered: DataFrame, known: DataFrame | None, key: Sequence[str]
-) -> tuple[DataFrame, DataFrame]:
-    """Split delivered rows into those that are new to the table, and the duplicates.
+def ranked(rows: DataFrame, key: Sequence[str]) -> DataFrame:
+    """Give the rows of each key numbers: the table's first, then in the order of their files.
 
-    Of rows with the same key the first in delivery order is kept, unless ``known`` (rows that are
-    in the table already) holds the key. Nulls in a key are equal to one another.
+    They are sorted by the key. Nulls in a key are equal to one another.
     """
-    first = Window.partitionBy(*key).orderBy(_ORDER)
-    numbered = ordered.withColumn(_NUMBER, f.row_number().over(first)).drop(_ORDER)
-    kept = numbered.where(f.col(_NUMBER) == 1).drop(_NUMBER)
-    repeated = numbered.where(f.col(_NUMBER) > 1).drop(_NUMBER)
-    if known is None:
-        return kept, repeated
-    return (
-        matching(kept, known, key, "left_anti"),
-        repeated.unionByName(matching(kept, known, key, "left_semi")),
-    )
+    first = Window.partitionBy(*key).orderBy(ORDER, _ROW)
+    return rows.withColumn(_NUMBER, f.row_number().over(first))
+
+
+def kept(ranked: DataFrame) -> DataFrame:
+    """Return the rows of the table, and of the others the first of each key."""
+    is_first = (f.col(_NUMBER) == 1) & (f.col(ORDER) >= 0)
+    return ranked.where((f.col(ORDER) == OF_TABLE) | is_first).drop(ORDER, _ROW, _NUMBER)
+
+
+def repeated(ranked: DataFrame) -> DataFrame:
+    """Return the delivered rows that are not kept."""
+    is_repeated = (f.col(_NUMBER) > 1) & (f.col(ORDER) >= 0)
+    return ranked.where(is_repeated).drop(ORDER, _ROW, _NUMBER)
 
 
 def matching(left: DataFrame, right: DataFrame, columns: Sequence[str], how: str) -> DataFrame:

@@ -1,10 +1,13 @@
 """The Spark work of one aggregation: from a plan to the new version's files in staging."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql.types import StructType
@@ -23,12 +26,19 @@ from edge_etl_spark.documents import AggregationDocument, Application, TableFile
 from edge_etl_spark.errors import RESULTS_CORRUPT, AggregationError
 from edge_etl_spark.logs import progress
 from edge_etl_spark.manifests import measure
-from edge_etl_spark.plan import FEATURES, ROWS, MergePlan, States, day_of
+from edge_etl_spark.parts import RowPart
+from edge_etl_spark.plan import FEATURES, ROWS, MergePlan, States
+from edge_etl_spark.session import cores
 from edge_etl_spark.statistics import FIELD, Statistics
-from edge_etl_spark.windows import window_seconds
+from edge_etl_spark.windows import covered_days, window_seconds
 
 SMALL_BYTES: Final = 2 * 1024 * 1024
 """Compressed Parquet that one task does sooner than several: about 300,000 readings."""
+
+ALONE_BYTES: Final = 32 * 1024 * 1024
+"""Compressed Parquet of days that one task merges sooner than several would shuffle it."""
+_BROADCAST_PLACES: Final = 50_000
+"""Windows and groups that each task can hold: some 5 MB."""
 
 
 @dataclass(frozen=True)
@@ -65,48 +75,77 @@ class Stage:
 
     def write(self) -> Staged:
         """Write the touched days of rows and features; return what was written."""
-        row_files = self._write_rows()
-        added = sum(file.rows for file in row_files) - self.plan.rows_touched
-        duplicates = self.plan.rows_delivered - added
-        if added < 0 or duplicates < 0:
+        row_files, lessened = self._write_rows()
+        parts = self.plan.row_parts
+        duplicates = sum(part.rows for part in parts) - sum(file.rows for file in row_files)
+        delivered = self.plan.rows_delivered
+        if not 0 <= duplicates <= delivered:
             raise AggregationError(
                 RESULTS_CORRUPT,
-                f"{self.plan.rows_delivered} rows were delivered by the manifests' count, but "
-                f"{added} were added to the table; a file holds other rows than its manifest says",
+                f"{delivered} rows were delivered by the manifests' count, but "
+                f"{delivered - duplicates} were added to the table; a file holds other rows than "
+                "its manifest says",
             )
-        feature_files = self._write_features(bool(duplicates))
-        return Staged(row_files + feature_files, added, duplicates)
+        feature_files = self._write_features(lessened)
+        return Staged(row_files + feature_files, delivered - duplicates, duplicates)
 
-    def _write_rows(self) -> tuple[TableFile, ...]:
+    def _write_rows(self) -> tuple[tuple[TableFile, ...], list[RowPart]]:
+        """Write the rows, as many parts at a time as there are cores.
+
+        Returns also the parts that lost duplicates.
+        """
         if not self.plan.row_days:
-            return ()
+            return (), []
         progress("rows", "merging the rows", rows=self.plan.rows_delivered)
-        parts = [self._read_rows(self.plan.old_rows)]
-        if self.plan.new_rows:
-            parts.append(self._split_duplicates()[0])
-        table = _union([part for part in parts if part is not None])
-        return self._write(ROWS, table, TIMESTAMP, [TIMESTAMP, *self.document.key])
+        parts = self.plan.row_parts
+        with ThreadPoolExecutor(cores(self.document.spark)) as pool:
+            try:
+                written = list(pool.map(self._write_part, parts))
+            except BaseException:
+                self.spark.sparkContext.cancelAllJobs()
+                raise
+        lessened = [
+            part
+            for part, files in zip(parts, written, strict=True)
+            if sum(file.rows for file in files) < part.rows
+        ]
+        return tuple(file for files in written for file in files), lessened
 
-    def _split_duplicates(self) -> tuple[DataFrame, DataFrame]:
-        delivered = self.spark.read.schema(row_schema(self.plan.fields)).parquet(
-            *map(str, self.plan.new_rows)
-        )
-        ordered = rows.with_delivery_order(self._labelled(delivered))
-        if self._small:
-            ordered = ordered.coalesce(1)
-        known = self._read_rows(self.plan.old_key_rows)
-        return rows.split_duplicates(ordered, known, self.document.key)
+    def _write_part(self, part: RowPart) -> tuple[TableFile, ...]:
+        table = rows.kept(self._ranked(part))
+        order = [DAY, TIMESTAMP, *self.document.key]
+        return self._write(ROWS, table, order, part.days, alone=part.bytes <= ALONE_BYTES)
 
-    def _write_features(self, duplicates: bool) -> tuple[TableFile, ...]:
+    def _ranked(self, part: RowPart) -> DataFrame:
+        """Return all rows of a part, numbered within their keys, with their day."""
+        schema, key = row_schema(self.plan.fields), self.document.key
+        paths = [file.path for file in part.new]
+        tables = [self._delivered(paths, schema)] if paths else []
+        if part.old:
+            tables.append(rows.of_table(self._parquet([file.path for file in part.old], schema)))
+        if part.known:
+            known = self._parquet([file.path for file in part.known], schema).select(*key)
+            tables.append(rows.of_table(known, rows.OF_OTHER_DAYS))
+        table = _union(tables).withColumn(DAY, f.to_date(TIMESTAMP))
+        if part.bytes <= ALONE_BYTES:
+            table = table.coalesce(1)
+        # In the order of the table: then nothing is sorted twice.
+        by_time = [DAY, TIMESTAMP] if TIMESTAMP in key else []
+        return rows.ranked(table, [*dict.fromkeys((*by_time, *key))])
+
+    def _write_features(self, lessened: Sequence[RowPart]) -> tuple[TableFile, ...]:
         if not self.plan.feature_days:
             return ()
-        progress("features", "merging the features", days=len(self.plan.feature_days))
-        states = self._states(duplicates)
-        group_by = self.document.group_by
-        table = features.finished(states, self._windows)
-        return self._write(FEATURES, table, WINDOW_START, [WINDOW_START, *group_by, FIELD])
+        days = self.plan.feature_days
+        progress("features", "merging the features", days=len(days))
+        states = features.finished(self._states(lessened), self._windows)
+        table = states.withColumn(DAY, f.to_date(WINDOW_START))
+        if self._small:
+            table = table.coalesce(1)
+        order = [DAY, WINDOW_START, *self.document.group_by, FIELD]
+        return self._write(FEATURES, table, order, days, alone=self._small)
 
-    def _states(self, duplicates: bool) -> DataFrame:
+    def _states(self, lessened: Sequence[RowPart]) -> DataFrame:
         windows = self._windows
         if self.plan.features_from_rows:
             states = features.from_rows(self._table_rows(), windows)
@@ -119,14 +158,23 @@ class Stage:
         merged = features.merge(states.coalesce(1) if self._small else states, windows)
         if not self.plan.recompute_duplicates:
             return merged
-        places = features.inexact(merged, windows) if windows.statistics.percents else None
-        if duplicates:
-            removed = self._split_duplicates()[1]
-            repeated = features.windows_of(removed, windows.seconds, windows.group_by)
-            places = places.union(repeated).distinct() if places else repeated
-        if places is None:
+        found = [features.inexact(merged, windows)] if windows.statistics.percents else []
+        if lessened:
+            removed = _union([rows.repeated(self._ranked(part)) for part in lessened])
+            found.append(features.windows_of(removed, windows.seconds, windows.group_by))
+        return self._recomputed(merged, _union(found).distinct()) if found else merged
+
+    def _recomputed(self, merged: DataFrame, places: DataFrame) -> DataFrame:
+        """Compute windows and groups again from rows, of the days that have such ones alone."""
+        windows = self._windows
+        places = places.persist(StorageLevel.DISK_ONLY)
+        counts = places.groupBy(f.to_date(WINDOW_START).cast("string").alias(DAY)).count().collect()
+        if not counts:
             return merged
-        return features.recompute(merged, self._table_rows(), places, windows)
+        if sum(row["count"] for row in counts) <= _BROADCAST_PLACES:
+            places = f.broadcast(places)
+        days = set[str]().union(*(covered_days(row[DAY], windows.seconds) for row in counts))
+        return features.recompute(merged, self._table_rows(days), places, windows)
 
     @property
     def _windows(self) -> features.Windows:
@@ -140,26 +188,50 @@ class Stage:
     def _delivered_states(self, files: States) -> DataFrame:
         windows = self._windows
         schema = feature_schema(windows.fields, files.group_by, windows.statistics)
-        delivered = self.spark.read.schema(schema).parquet(*map(str, files.paths))
-        return features.coarser(self._labelled(delivered), windows)
+        return features.coarser(self._delivered(files.paths, schema), windows)
 
-    def _labelled(self, delivered: DataFrame) -> DataFrame:
-        return rows.with_labels(delivered, self.document.label_columns, self.document.node_labels)
+    def _delivered(self, paths: Sequence[Path], schema: StructType) -> DataFrame:
+        """Read nodes' files, with the number and the node's labels of each."""
+        numbers = {path: self._numbers[path] for path in paths}
+        links = self._work / "delivered"
+        nodes = [path.parts[-3] for path in self._numbers]
+        document = self.document
+        return rows.with_labels(
+            rows.numbered(self.spark, schema, numbers, links),
+            document.label_columns,
+            nodes,
+            document.node_labels,
+        )
 
-    def _table_rows(self) -> DataFrame:
-        """Return the new version's rows in all windows of the feature days."""
+    @cached_property
+    def _numbers(self) -> dict[Path, int]:
+        """The delivered files in the order of run, node, file; those of rows are the first."""
+        states = (path for files in self.plan.new_features for path in files.paths)
+        return {path: number for number, path in enumerate((*self.plan.new_rows, *states))}
+
+    @property
+    def _work(self) -> Path:
+        """What is beside the staging directory goes away with it."""
+        return self.staging.with_name(f"{self.staging.name}.work")
+
+    def _table_rows(self, days: Collection[str] | None = None) -> DataFrame:
+        """Return the new version's rows in all windows of the feature days, or those of days."""
         staged = sorted((self.staging / ROWS).rglob("*.parquet"))
-        schema = row_schema(self.plan.fields)
-        return self._read((*staged, *self.plan.old_window_rows), schema)
-
-    def _read_rows(self, paths: Sequence[Path]) -> DataFrame | None:
-        return self._read(paths, row_schema(self.plan.fields)) if paths else None
+        paths = [
+            path
+            for path in (*staged, *self.plan.old_window_rows)
+            if days is None or path.parent.name.removeprefix(f"{DAY}=") in days
+        ]
+        return self._read(paths, row_schema(self.plan.fields))
 
     def _read(self, paths: Sequence[Path], schema: StructType) -> DataFrame:
         if not paths:
             return self.spark.createDataFrame([], schema)
-        table = self.spark.read.schema(schema).parquet(*map(str, paths))
+        table = self._parquet(paths, schema)
         return table.coalesce(1) if self._small else table
+
+    def _parquet(self, paths: Sequence[Path], schema: StructType) -> DataFrame:
+        return self.spark.read.schema(schema).parquet(*map(str, paths))
 
     @property
     def _small(self) -> bool:
@@ -167,23 +239,33 @@ class Stage:
         return self.plan.bytes_read <= SMALL_BYTES
 
     def _write(
-        self, kind: str, table: DataFrame, time: str, order: Sequence[str]
+        self,
+        kind: str,
+        table: DataFrame,
+        order: Sequence[str],
+        days: Collection[str],
+        *,
+        alone: bool,
     ) -> tuple[TableFile, ...]:
-        """Write one file for each day (more for a large day), sorted, and list the files."""
-        target = self.staging / kind
-        dated = table.withColumn(DAY, f.date_format(time, "yyyy-MM-dd"))
+        """Write one file for each day (more for a large day), sorted, and list the files.
+
+        If ``alone``, the table is one task's already.
+        """
         # Adaptive execution splits a large day and lets small days share a task.
-        balanced = dated.coalesce(1) if self._small else dated.hint("rebalance", f.col(DAY))
-        ordered = balanced.sortWithinPartitions(DAY, *dict.fromkeys(order))
-        ordered.write.partitionBy(DAY).parquet(str(target))
-        files = tuple(self.listed(target))
-        planned = self.plan.row_days if kind == ROWS else self.plan.feature_days
-        if stray := {day_of(file) for file in files} - planned:
+        balanced = table if alone else table.hint("rebalance", f.col(DAY))
+        written = self._work / f"{kind}-{min(days)}"
+        ordered = balanced.sortWithinPartitions(*dict.fromkeys(order))
+        ordered.write.partitionBy(DAY).parquet(str(written))
+        # Parts of the rows are written at the same time, each day by one of them.
+        target = self.staging / kind
+        target.mkdir(exist_ok=True)
+        found = [path.rename(target / path.name) for path in sorted(written.glob(f"{DAY}=*"))]
+        if stray := {path.name.removeprefix(f"{DAY}=") for path in found} - set(days):
             raise AggregationError(
                 RESULTS_CORRUPT,
                 f"the delivered {kind} hold the day {min(stray)}, which no manifest names",
             )
-        return files
+        return tuple(file for path in found for file in self.listed(path))
 
     def listed(self, target: Path) -> Iterator[TableFile]:
         """Count the rows of what was really written, by the files' footers: no Spark job."""

@@ -31,51 +31,63 @@ def row_frame(spark: SparkSession, readings: Sequence[tuple[str, str | None, Any
     return spark.createDataFrame(clean, row_schema(FIELDS))
 
 
-def ordered(spark: SparkSession, *deliveries: Sequence[tuple[str, str | None, Any]]) -> DataFrame:
-    """Return deliveries as they would be read, in their order."""
-    parts = [
-        row_frame(spark, readings).withColumn(
-            "@order", f.struct(f.lit(number), f.monotonically_increasing_id())
-        )
-        for number, readings in enumerate(deliveries)
-    ]
-    table = parts[0]
-    for part in parts[1:]:
-        table = table.unionByName(part)
-    return table
+def ordered(
+    spark: SparkSession,
+    known: Sequence[tuple[str, str | None, Any]],
+    *deliveries: Sequence[tuple[str, str | None, Any]],
+) -> DataFrame:
+    """Return rows of the table and deliveries, numbered as they would be read."""
+    table = rows.of_table(row_frame(spark, known))
+    for number, readings in enumerate(deliveries):
+        numbered = {"@order": f.lit(number), "@row": f.monotonically_increasing_id()}
+        table = table.unionByName(row_frame(spark, readings).withColumns(numbered))
+    return rows.ranked(table, KEY)
 
 
 def values(table: DataFrame) -> list[float]:
     return sorted(row["pm10"] for row in table.collect())
 
 
+NOON, ONE = "2026-01-01T12:00:00Z", "2026-01-01T13:00:00Z"
+
+
 def test_of_rows_with_the_same_key_the_first_delivery_is_kept(spark: SparkSession) -> None:
-    noon, one = "2026-01-01T12:00:00Z", "2026-01-01T13:00:00Z"
-    delivered = ordered(
-        spark, [(noon, "a", 1.0), (one, "a", 2.0)], [(noon, "a", 3.0), (noon, "b", 4.0)]
+    ranked = ordered(
+        spark, [], [(NOON, "a", 1.0), (ONE, "a", 2.0)], [(NOON, "a", 3.0), (NOON, "b", 4.0)]
     )
-    kept, removed = rows.split_duplicates(delivered, None, KEY)
-    assert values(kept) == [1.0, 2.0, 4.0]
-    assert values(removed) == [3.0]
+    assert values(rows.kept(ranked)) == [1.0, 2.0, 4.0]
+    assert values(rows.repeated(ranked)) == [3.0]
 
 
 def test_a_row_whose_key_the_table_holds_is_a_duplicate(spark: SparkSession) -> None:
-    noon, one = "2026-01-01T12:00:00Z", "2026-01-01T13:00:00Z"
-    known = row_frame(spark, [(noon, "a", 9.0)])
-    delivered = ordered(spark, [(noon, "a", 1.0), (one, "a", 2.0)], [(noon, "a", 3.0)])
-    kept, removed = rows.split_duplicates(delivered, known, KEY)
-    assert values(kept) == [2.0]
-    assert values(removed) == [1.0, 3.0]
+    ranked = ordered(
+        spark, [(NOON, "a", 9.0)], [(NOON, "a", 1.0), (ONE, "a", 2.0)], [(NOON, "a", 3.0)]
+    )
+    assert values(rows.kept(ranked)) == [2.0, 9.0]
+    assert values(rows.repeated(ranked)) == [1.0, 3.0]
+
+
+def test_rows_that_the_table_holds_stay_though_their_key_is_another_now(
+    spark: SparkSession,
+) -> None:
+    ranked = ordered(spark, [(NOON, "a", 8.0), (NOON, "a", 9.0)], [(NOON, "a", 1.0)])
+    assert values(rows.kept(ranked)) == [8.0, 9.0]
+    assert values(rows.repeated(ranked)) == [1.0]
+
+
+def test_rows_of_other_days_only_say_which_keys_are_known(spark: SparkSession) -> None:
+    known = rows.of_table(row_frame(spark, [(NOON, "a", 9.0)]), rows.OF_OTHER_DAYS)
+    new = {"@order": f.lit(0), "@row": f.monotonically_increasing_id()}
+    delivered = row_frame(spark, [(ONE, "a", 1.0), (ONE, "b", 2.0)]).withColumns(new)
+    ranked = rows.ranked(known.unionByName(delivered), ["sensor_id"])
+    assert values(rows.kept(ranked)) == [2.0]
+    assert values(rows.repeated(ranked)) == [1.0]
 
 
 def test_nulls_in_a_key_are_equal(spark: SparkSession) -> None:
-    noon = "2026-01-01T12:00:00Z"
-    known = row_frame(spark, [(noon, None, 9.0)])
-    kept, removed = rows.split_duplicates(
-        ordered(spark, [(noon, None, 1.0), (noon, "a", 2.0)]), known, KEY
-    )
-    assert values(kept) == [2.0]
-    assert values(removed) == [1.0]
+    ranked = ordered(spark, [(NOON, None, 9.0)], [(NOON, None, 1.0), (NOON, "a", 2.0)])
+    assert values(rows.kept(ranked)) == [2.0, 9.0]
+    assert values(rows.repeated(ranked)) == [1.0]
 
 
 @pytest.mark.parametrize(
@@ -154,21 +166,22 @@ def test_the_deviation_of_a_single_value_is_null(spark: SparkSession) -> None:
     assert (row["count"], row["m2"], row["stddev"]) == (1, 0.0, None)
 
 
-def test_rows_are_ordered_by_run_then_node_then_file_then_row(
+def test_rows_are_ordered_by_the_number_of_their_file_then_by_row(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    """Node names that begin alike must not be ordered by what follows them in the path."""
     job = Job(tmp_path / "results dir")
-    noon, next_day = "2026-01-01T12:00:00Z", "2026-01-02T12:00:00Z"
-    deliveries = [("20260101-000000", "pi-1"), ("20260101-000000", "pi-1-a"),
-                  ("20260101-000000", "pi-1.b"), ("20260101-000000", "pi-10"),
-                  ("20260102-000000", "pi-0")]  # fmt: skip
-    for number, (run, node) in enumerate(deliveries):
+    for number, node in enumerate(("pi-1", "pi-1-a", "pi-1.b")):
         offset = 10.0 * number
-        readings = [(noon, "a", offset), (noon, "b", offset + 1), (next_day, "a", offset + 2)]
-        job.deliver(run, node, frame(readings))
-    paths = sorted(map(str, tmp_path.rglob("rows-*.parquet")), reverse=True)
-    delivered = spark.read.schema(row_schema(FIELDS)).parquet(*paths)
-    in_order = rows.with_delivery_order(delivered).orderBy("@order")
-    expected = [10.0 * number + row for number in range(len(deliveries)) for row in range(3)]
-    assert [row["pm10"] for row in in_order.collect()] == expected
+        readings = [(NOON, "a", offset), (NOON, "b", offset + 1), (ONE, "a", offset + 2)]
+        job.deliver("20260101-000000", node, frame(readings))
+    paths = sorted(tmp_path.rglob("rows-*.parquet"), key=lambda path: path.parts)
+    numbers = {path: number for number, path in enumerate(paths)}
+    backwards = dict(sorted(numbers.items(), reverse=True))
+    read = rows.numbered(spark, row_schema(FIELDS), backwards, tmp_path / "links")
+    expected = [10.0 * number + row for number in range(3) for row in range(3)]
+    assert [row["pm10"] for row in read.orderBy("@order", "@row").collect()] == expected
+
+    nodes = [path.parts[-3] for path in paths]
+    labelled = rows.with_labels(read, ["site"], nodes, {"pi-1-a": {"site": "roof"}})
+    sites = {row["pm10"] // 10: row["site"] for row in labelled.collect()}
+    assert sites == {0: None, 1: "roof", 2: None}

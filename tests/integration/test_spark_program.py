@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
 import pytest
-from edge_etl_spark import staging
+from edge_etl_spark import parts, staging
 from edge_etl_spark import table as tools
 from edge_etl_spark.aggregate import aggregate
 from edge_etl_spark.documents import AggregationDocument, AggregationReport, Spark, VersionManifest
@@ -68,13 +68,16 @@ def version(job: Job) -> VersionManifest:
     return msgspec.json.decode(content, type=VersionManifest)
 
 
-@pytest.mark.parametrize("tasks", ["one", "several"])
+@pytest.mark.parametrize("tasks", ["one", "a part for each day", "several"])
 def test_runs_that_repeat_overlap_and_come_late_give_the_table_of_all_first_rows(
     job: Job, tasks: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pis deliver the same keys with other values; the first by run and node stays."""
     if tasks == "several":
         monkeypatch.setattr(staging, "SMALL_BYTES", 0)
+        monkeypatch.setattr(staging, "ALONE_BYTES", 0)
+    if tasks == "a part for each day":
+        monkeypatch.setattr(parts, "PART_BYTES", 0)
     one = readings(1, "2026-01-01T00:00:00")
     two = readings(2, "2026-01-01T10:40:00")  # same sensors and times as pi-1's from then on
     job.deliver(FIRST, "pi-1", one)

@@ -10,6 +10,7 @@ import pytest
 from edge_etl_spark import manifests
 from edge_etl_spark.documents import AggregationDocument, TableFile
 from edge_etl_spark.errors import AggregationError
+from edge_etl_spark.parts import PART_BYTES, RowFile, parts_of_days, whole
 from edge_etl_spark.paths import JobPaths
 from edge_etl_spark.plan import MergePlan, make_plan
 from edge_etl_spark.versions import Version
@@ -76,17 +77,22 @@ def must(made: MergePlan | None) -> MergePlan:
     return made
 
 
-def names(paths: tuple[Path, ...]) -> list[str]:
+def names(files: tuple[Path | RowFile, ...]) -> list[str]:
+    paths = (file.path if isinstance(file, RowFile) else file for file in files)
     return [path.as_posix() for path in paths]
 
 
 def test_only_days_that_were_delivered_are_touched(job: Job) -> None:
     made = must(plan(job, table(job), "02", "04"))
     assert made.row_days == made.feature_days == {"2026-01-02", "2026-01-04"}
-    assert names(made.old_rows) == names(made.old_key_rows) == ["v1/rows/day=2026-01-02/a.parquet"]
+    (part,) = made.row_parts
+    assert part.days == made.row_days
+    assert names(part.old) == ["v1/rows/day=2026-01-02/a.parquet"]
+    assert [file.day for file in part.new] == ["2026-01-02", "2026-01-04"]
+    assert not part.known
     assert names(made.old_features) == ["v1/features/day=2026-01-02/a.parquet"]
     assert {file.path[-20:-10] for file in made.carried} == {"2026-01-01", "2026-01-03"}
-    assert (made.rows_delivered, made.rows_touched) == (2, 10)
+    assert (made.rows_delivered, part.rows) == (2, 12)
     assert not made.features_from_rows
 
 
@@ -99,8 +105,9 @@ def test_a_delivery_without_rows_is_nothing_to_merge(job: Job) -> None:
 
 def test_a_key_without_the_timestamp_is_looked_for_in_all_days(job: Job) -> None:
     made = must(plan(dataclasses.replace(job, key=["sensor_id"]), table(job), "02"))
-    assert len(made.old_key_rows) == 3
-    assert len(made.old_rows) == 1
+    (part,) = made.row_parts
+    assert [file.day for file in part.old] == ["2026-01-02"]
+    assert [file.day for file in part.known] == ["2026-01-01", "2026-01-03"]
     (states,) = made.new_features
     delivered = sum(path.stat().st_size for path in (*made.new_rows, *states.paths))
     assert made.bytes_read == delivered + 3 * 100 + 100, "three days of rows, one of features"
@@ -216,3 +223,35 @@ def test_a_delivery_without_states_fits_any_windows(job: Job) -> None:
     before = dataclasses.replace(job, window="2h", ship=("features",))
     before.deliver(EARLIER, "pi-2", readings())
     assert not must(plan(dataclasses.replace(job, ship=("features",)), None, "02")).new_rows
+
+
+def row_file(day: int, number: int, size: int) -> RowFile:
+    return RowFile(f"2026-01-{day:02}", Path(f"{number}"), 1, size)
+
+
+def test_neighbouring_days_share_a_part_up_to_a_size_and_no_day_is_divided() -> None:
+    half = PART_BYTES // 2
+    new = [row_file(3, 0, half), row_file(1, 1, half), row_file(2, 2, half // 2),
+           row_file(3, 3, PART_BYTES), row_file(4, 4, 1)]  # fmt: skip
+    old = [row_file(2, 5, half // 2), row_file(5, 6, half)]
+    parts = parts_of_days(new, old)
+    assert [sorted(int(day[-2:]) for day in part.days) for part in parts] == [[1, 2], [3], [4, 5]]
+    assert [[int(file.path.name) for file in (*part.new, *part.old)] for part in parts] == [
+        [1, 2, 5], [0, 3], [4, 6]
+    ]  # fmt: skip
+    assert not parts_of_days([], [])
+    assert not whole([], [], old)
+
+
+def test_files_are_in_the_order_of_run_node_and_file(job: Job) -> None:
+    """Node names that begin alike must not be ordered by what follows them in the path."""
+    deliveries = [("20260101-000000", "pi-1"), ("20260101-000000", "pi-1-a"),
+                  ("20260101-000000", "pi-1.b"), ("20260101-000000", "pi-10"),
+                  ("20260102-000000", "pi-0")]  # fmt: skip
+    for run, node in deliveries:
+        job.deliver(run, node, readings("02", "01"))
+    found = manifests.discover(JobPaths(job.root, job.namespace, job.name))
+    made = must(make_plan(document(job), None, found))
+    assert [(*path.parts[-4:-2], path.name[-10:-8]) for path in made.new_rows] == [
+        (run, node, day) for run, node in deliveries for day in ("01", "02")
+    ]
