@@ -22,12 +22,12 @@ import shutil
 import tempfile
 import uuid
 import weakref
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -47,6 +47,8 @@ _CURRENT: Final = "table/current.json"
 _REPORTS: Final = "reports"
 _REPORT: Final = re.compile(r"([0-9].*)\.html")
 _TRIES: Final = 5
+_Of = TypeVar("_Of")
+_Made = TypeVar("_Made")
 
 
 class BucketResults:
@@ -74,14 +76,11 @@ class BucketResults:
             run = name.removesuffix(".json")
             if (run, node) not in known:
                 found.append((run, node))
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return tuple(pool.map(lambda of: self.delivery(*of), sorted(found)))
+        return _at_once(lambda of: self.delivery(*of), sorted(found))
 
     def fetch(self, paths: Iterable[Path]) -> None:
         """Download files to the scratch directory."""
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for _ in pool.map(self._download, dict.fromkeys(paths)):
-                pass
+        _at_once(self._download, dict.fromkeys(paths))
 
     @contextmanager
     def exclusive(self, wait_seconds: float = 60) -> Iterator[None]:
@@ -156,11 +155,7 @@ class BucketResults:
     def publish(self, staging: Path, manifest: VersionManifest) -> None:
         """Upload what is new, then make the version manifest, then lead readers to it."""
         new = [file.path for file in manifest.files if file.path not in self._there]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for _ in pool.map(
-                lambda path: self._objects.upload(f"{DATA}/{path}", staging / path), new
-            ):
-                pass
+        _at_once(lambda path: self._objects.upload(f"{DATA}/{path}", staging / path), new)
         self._require_conditions()
         content = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
         key = _version_key(manifest.version)
@@ -261,6 +256,12 @@ def _manifest_key(run: str, node: str) -> str:
 
 def _report_key(run: str) -> str:
     return f"{_REPORTS}/{run}.html"
+
+
+def _at_once(do: Callable[[_Of], _Made], items: Iterable[_Of]) -> tuple[_Made, ...]:
+    """Do the same with each of some things, several at a time."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return tuple(pool.map(do, items))
 
 
 def _version_key(number: int) -> str:

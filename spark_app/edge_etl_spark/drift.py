@@ -7,9 +7,9 @@ manifests, so it is found again in each aggregation for as long as it is so.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
-from edge_etl_spark.documents import Drift, NodeManifest, VersionManifest
+from edge_etl_spark.documents import Drift, VersionManifest
 
 INVALID: Final = "invalid_value"
 """The edge program's reason of a row with a value that is not of its field's type."""
@@ -18,8 +18,32 @@ _SHOWN: Final = 6
 _LONGEST: Final = 240
 
 
+class Delivered(Protocol):
+    """What is looked at of a node's manifest."""
+
+    @property
+    def node(self) -> str:
+        """Who delivered."""
+
+    @property
+    def rows_read(self) -> int:
+        """Of which `rejected_by_reason` counts the rejected ones."""
+
+    @property
+    def rejected_by_reason(self) -> Mapping[str, int]:
+        """How many rows were rejected."""
+
+    @property
+    def columns_missing(self) -> Sequence[str]:
+        """The fields that no file had a column for."""
+
+    @property
+    def columns_seen(self) -> Sequence[str]:
+        """The columns of the files that are no field's."""
+
+
 def drifts(
-    deliveries: Iterable[NodeManifest],
+    deliveries: Iterable[Delivered],
     current: VersionManifest | None,
     fields: Callable[[str], str] = lambda node: "",
 ) -> tuple[Drift, ...]:
@@ -31,7 +55,7 @@ def drifts(
     The fleet are the nodes that deliver rows now. A field is the fleet's when more than half of
     them have it; where there are only one or two nodes, also when the table had it before.
     """
-    nodes: defaultdict[str, list[NodeManifest]] = defaultdict(list)
+    nodes: defaultdict[str, list[Delivered]] = defaultdict(list)
     for manifest in deliveries:
         if manifest.rows_read:
             nodes[manifest.node].append(manifest)
@@ -53,7 +77,7 @@ def drifts(
 
 
 def fields_had(
-    fields: Iterable[str], deliveries: Iterable[NodeManifest], before: VersionManifest | None
+    fields: Iterable[str], deliveries: Iterable[Delivered], before: VersionManifest | None
 ) -> tuple[str, ...]:
     """Return the fields that some node has had a column for, up to now."""
     had = set(before.fields_had) if before else set()
@@ -64,7 +88,7 @@ def fields_had(
     return tuple(sorted(had))
 
 
-def _lacking(own: Sequence[NodeManifest]) -> set[str]:
+def _lacking(own: Sequence[Delivered]) -> set[str]:
     """Return the fields that no file of a node had a column for."""
     lacking = set(own[0].columns_missing)
     for manifest in own[1:]:
@@ -84,7 +108,7 @@ def _expected(lacking: Mapping[str, set[str]], current: VersionManifest | None) 
     return expected
 
 
-def _invalid(own: Sequence[NodeManifest]) -> float:
+def _invalid(own: Sequence[Delivered]) -> float:
     read = sum(manifest.rows_read for manifest in own)
     return sum(manifest.rejected_by_reason.get(INVALID, 0) for manifest in own) / read
 
@@ -95,7 +119,7 @@ def _types(share: float, fields: str) -> str:
     return f"{told}: {fields}" if fields else told
 
 
-def _columns(node: str, missing: Sequence[str], nodes: Mapping[str, Sequence[NodeManifest]]) -> str:
+def _columns(node: str, missing: Sequence[str], nodes: Mapping[str, Sequence[Delivered]]) -> str:
     """Name the fields without a column, and the columns that only this node has."""
     own = _seen(nodes[node])
     others = set[str]().union(*(_seen(each) for name, each in nodes.items() if name != node))
@@ -104,5 +128,5 @@ def _columns(node: str, missing: Sequence[str], nodes: Mapping[str, Sequence[Nod
     return f"no column for {', '.join(missing[:_SHOWN])}{instead}"
 
 
-def _seen(own: Sequence[NodeManifest]) -> set[str]:
+def _seen(own: Sequence[Delivered]) -> set[str]:
     return set[str]().union(*(manifest.columns_seen for manifest in own))

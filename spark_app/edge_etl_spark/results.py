@@ -208,14 +208,19 @@ class DirectoryResults:
         return self._paths.reports / f"{run}.html"
 
 
+def in_bucket(location: str | Path) -> bool:
+    """Tell whether a place of results is a bucket: ``s3://bucket/prefix?endpoint=…``."""
+    return str(location).startswith("s3://")
+
+
 def open_results(
     location: str | Path, namespace: str, job: str, credentials: Path | None = None
 ) -> Results:
-    """Open a job's results below a directory or in a bucket (``s3://bucket/prefix?endpoint=…``).
+    """Open a job's results below a directory or in a bucket (`in_bucket`).
 
     ``credentials`` is the file with the key to the bucket.
     """
-    if str(location).startswith("s3://"):
+    if in_bucket(location):
         # Only who has results in a bucket loads the library.
         from edge_etl_spark.bucket import BucketResults
 

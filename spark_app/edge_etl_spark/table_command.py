@@ -14,7 +14,7 @@ import msgspec
 from edge_etl_spark import table
 from edge_etl_spark.documents import Spark
 from edge_etl_spark.errors import DOCUMENT_INVALID, AggregationError
-from edge_etl_spark.results import Results, open_results
+from edge_etl_spark.results import Results, in_bucket, open_results
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _results(place: str, credentials: Path | None) -> Results:
-    if place.startswith("s3://"):
+    if in_bucket(place):
         path, question, query = place.partition("?")
         root, namespace, job = path.rstrip("/").rsplit("/", 2)
         return open_results(f"{root}{question}{query}", namespace, job, credentials)

@@ -38,15 +38,6 @@ def version_numbers(table: Path) -> list[int]:
     return sorted(int(match[1]) for match in matches if match)
 
 
-def latest_version(table: Path) -> Version | None:
-    """Return the newest version, or None if nothing was published yet.
-
-    Raises AggregationError (TableCorrupt) when its manifest cannot be read.
-    """
-    numbers = version_numbers(table)
-    return read_version(table, numbers[-1]) if numbers else None
-
-
 def read_version(table: Path, number: int) -> Version:
     """Return a published version; AggregationError (TableCorrupt) without a good manifest."""
     directory = table / "versions" / version_name(number)

@@ -10,10 +10,12 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from statistics import median
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -55,13 +57,14 @@ class Bench:
         folder.mkdir(parents=True)
         return folder
 
-    def run(self, *command: str | Path) -> usage.Usage:
+    def run(self, *command: str | Path, log: str = "log") -> usage.Usage:
         """Run a program."""
-        return usage.run(command, self.cores, self.folder)
+        return usage.run(command, self.cores, self.folder / log)
 
     def aggregate(self, job: Job, run: str, nodes: Sequence[str], heap: str) -> usage.Usage:
         """Run the aggregation as the driver's pod does."""
         document = job.document(run, *nodes, master=f"local[{len(self.cores)}]")
+        document["statistics"] = edge.document(run)["features"]["statistics"]
         document["spark"]["conf"] = {"spark.driver.memory": heap}
         path = self.folder / "aggregation.json"
         path.write_text(json.dumps(document))
@@ -164,7 +167,8 @@ def pipeline(bench: Bench) -> dict[str, Any]:
             readings.write(raw / node, bench.megabytes / len(NODES), seed=number + 1)
             for path in (raw / node).iterdir():
                 path.write_text(path.read_text().replace(";aq", f";{node}-aq"))
-    theirs = bench.run(*PLAIN, "clean", raw, bench.fresh("plain") / "out")
+    plain = bench.fresh("plain") / "out"
+    theirs = bench.run(*PLAIN, "clean", raw, plain)
     run = "20260101-000000"
     took = {}
     shipped = {}
@@ -176,15 +180,14 @@ def pipeline(bench: Bench) -> dict[str, Any]:
         document = edge.document(run)
         document["results"] = {"ship": list(ship)}
         (bench.folder / "job.json").write_text(json.dumps(document))
-        at_edge = [clean(bench, raw, node, job.root) for node in NODES]
+        at_edge = clean(bench, raw, job.root)
         shipped[name] = size(job.directory / "runs")
         used = bench.aggregate(job, run, NODES, "512m")
         took[name] = usage.Usage(
-            sum(each.seconds for each in (*at_edge, used)),
-            sum(each.cpu for each in (*at_edge, used)),
-            used.mebibytes,
+            at_edge.seconds + used.seconds, at_edge.cpu + used.cpu, used.mebibytes
         )
         memory = max(memory, used.mebibytes)
+        same_tables(job.table / "current", plain, ship)
     sent = size(raw)
     both, alone = "rows+features", "features"
     return {
@@ -204,16 +207,50 @@ def pipeline(bench: Bench) -> dict[str, Any]:
     }
 
 
-def clean(bench: Bench, raw: Path, node: str, results: Path) -> usage.Usage:
-    """Run the edge program for a node."""
-    places = [
-        part for name in ("state", "work") for part in (f"--{name}", bench.fresh(f"{node}-{name}"))
-    ]
-    return bench.run(
-        *EDGE, "--job", bench.folder / "job.json", "--node", node, "--attempt", "a1",
-        "--source", raw / node, *places, "--results", results,
-        "--summary", bench.folder / "summary",
-    )  # fmt: skip
+def clean(bench: Bench, raw: Path, results: Path) -> usage.Usage:
+    """Run the edge programs of all nodes, which share the cores."""
+
+    def node(name: str) -> usage.Usage:
+        places = [
+            part for of in ("state", "work") for part in (f"--{of}", bench.fresh(f"{name}-{of}"))
+        ]
+        return bench.run(
+            *EDGE, "--job", bench.folder / "job.json", "--node", name, "--attempt", "a1",
+            "--source", raw / name, *places, "--results", results,
+            "--summary", bench.folder / f"{name}-summary", log=f"{name}-log",
+        )  # fmt: skip
+
+    begin = perf_counter()
+    with ThreadPoolExecutor(len(NODES)) as pool:
+        used = list(pool.map(node, NODES))
+    return usage.Usage(
+        perf_counter() - begin,
+        sum(each.cpu for each in used),
+        sum(each.mebibytes for each in used),
+    )
+
+
+def same_tables(ours: Path, theirs: Path, kinds: Sequence[str]) -> None:
+    """Fail unless both tables have the same rows, and the same features but for rounding."""
+    for kind, time in (("rows", "timestamp"), ("features", "window_start")):
+        if kind not in kinds:
+            continue
+        columns = pq.read_schema(next((theirs / kind).rglob("*.parquet"))).names
+        one, other = (
+            pq.read_table(folder / kind, columns=columns).sort_by(
+                [(name, "ascending") for name in (time, "sensor_id", "field") if name in columns]
+            )
+            for folder in (ours, theirs)
+        )
+        for name in columns:
+            mine, right = (table[name].combine_chunks() for table in (one, other))
+            same = (
+                np.allclose(mine, right, rtol=1e-9, equal_nan=True)
+                if kind == "features" and pa.types.is_floating(right.type)
+                else mine.equals(right.cast(mine.type))
+            )
+            if not same:
+                raise RuntimeError(f"the {name} of the {kind} is not that of plain PySpark")
 
 
 _MEMORY = ((50, "512m", 2), (5, "512m", 1), (50, "512m", 1), (100, "512m", 2), (50, "1g", 2))

@@ -69,7 +69,7 @@ def run(job: Job, run_id: str, *nodes: str, **changes: Any) -> tuple[str, RunFac
         )
     path = job.directory / "reports" / f"{run_id}.html"
     assert report.write(outcome) == str(path)
-    return path.read_text(), gathered(document, job.results, outcome)
+    return path.read_text(), gathered(document, job.results, report.accounts, outcome)
 
 
 def test_rejected_lines_and_charts_are_those_of_the_files(job: Job) -> None:

@@ -15,7 +15,8 @@ from edge_etl_spark.aggregate import aggregate
 from edge_etl_spark.document import with_label_columns
 from edge_etl_spark.documents import AggregationDocument, AggregationReport
 from edge_etl_spark.errors import AggregationError
-from edge_etl_spark.versions import Version, latest_version
+from edge_etl_spark.results import latest
+from edge_etl_spark.versions import Version
 
 from tests.support.node_results import Job, frame, states
 
@@ -45,7 +46,7 @@ def run(job: Job, run_id: str, nodes: Sequence[str], **changes: Any) -> Aggregat
 
 
 def current(job: Job) -> Version:
-    found = latest_version(job.table)
+    found = latest(job.results)
     assert found is not None
     return found
 

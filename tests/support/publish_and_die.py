@@ -17,17 +17,24 @@ from typing import Any
 
 from edge_etl_spark import publish, versions
 from edge_etl_spark.documents import TableFile, VersionManifest
+from edge_etl_spark.versions import Version
 
 from tests.support.version_manifests import version_manifest
 
 KEPT_DAY, NEW_DAY = "rows/day=2026-01-01/kept.parquet", "rows/day=2026-01-02/new.parquet"
 
 
+def newest(table: Path) -> Version | None:
+    """Return the version with the highest number."""
+    numbers = versions.version_numbers(table)
+    return versions.read_version(table, numbers[-1]) if numbers else None
+
+
 def publish_next(table: Path) -> int:
     """Publish a version that shares one file with the version before, and has one of its own."""
     with publish.exclusive(table, wait_seconds=0):
         publish.recover(table)
-        current = versions.latest_version(table)
+        current = newest(table)
         number = current.manifest.version + 1 if current else 1
         staging = publish.new_staging(table, f"20260101-{number:06d}")
         new = staging / NEW_DAY

@@ -11,7 +11,7 @@ import pytest
 from edge_etl_spark import publish, versions
 from edge_etl_spark.errors import AggregationError
 
-from tests.support.publish_and_die import KEPT_DAY, NEW_DAY, manifest, publish_next
+from tests.support.publish_and_die import KEPT_DAY, NEW_DAY, manifest, newest, publish_next
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def seen(directory: Path) -> int:
 
 def test_the_first_version_is_number_one(tmp_path: Path) -> None:
     table = tmp_path / "table"
-    assert versions.latest_version(table) is None
+    assert newest(table) is None
     publish_next(table)
     assert str((table / "current").readlink()) == "versions/v000001"
     assert seen(table / "current") == 1
@@ -79,7 +79,7 @@ def test_a_version_without_its_manifest_is_said_to_be_broken(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(AggregationError, match="to go back to the version before") as caught:
-        versions.latest_version(table)
+        newest(table)
     assert caught.value.reason == "TableCorrupt"
 
 

@@ -16,6 +16,7 @@ from edge_etl_spark.errors import AggregationError
 from edge_etl_spark.results import open_results
 
 from tests.support import publish_many
+from tests.support.publish_and_die import newest
 
 Command = Callable[..., tuple[int, Any]]
 
@@ -93,7 +94,7 @@ def test_a_rollback_publishes_the_old_content_and_keeps_later_runs_from_taking_i
     _merge(job / "table", newer)
     code, (line,) = command("rollback", "--to", "2")
     assert (code, line["version"], line["setAside"]) == (0, 6, ["20260101-000009/pi-9"])
-    back = versions.latest_version(job / "table")
+    back = newest(job / "table")
     old = versions.read_version(job / "table", 2)
     assert back is not None
     assert back.manifest.files == old.manifest.files
@@ -105,7 +106,7 @@ def test_a_rollback_publishes_the_old_content_and_keeps_later_runs_from_taking_i
 
 def _merge(directory: Path, item: MergedManifest) -> None:
     """Publish a version that has merged one more delivery."""
-    before = versions.latest_version(directory)
+    before = newest(directory)
     assert before is not None
     staging = publish.new_staging(directory, "merge")
     for file in before.manifest.files:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
@@ -14,7 +13,6 @@ from edge_etl_spark.documents import (
     AggregationReport,
     MergedManifest,
     NodeAccount,
-    NodeManifest,
 )
 from edge_etl_spark.errors import AggregationError
 from edge_etl_spark.plan import FEATURES, ROWS
@@ -30,21 +28,25 @@ from edge_etl_spark.run_report.page import EXAMPLES_SHOWN
 from edge_etl_spark.versions import Version
 
 _REJECTED = "rejected"
-_Document = TypeVar("_Document", NodeAccount, NodeManifest)
+
+
+def accounts(document: AggregationDocument, results: Results) -> tuple[NodeAccount, ...]:
+    """Return what the run's nodes say that they delivered, as far as that can be read."""
+    return _accounts(results, ((document.run, each.node) for each in document.nodes))
 
 
 def gathered(
-    document: AggregationDocument, results: Results, report: AggregationReport
+    document: AggregationDocument,
+    results: Results,
+    own: Sequence[NodeAccount],
+    report: AggregationReport,
 ) -> RunFacts:
-    """Return the facts that the documents hold; what cannot be read is left out."""
-    contents = [_committed(results, document.run, each.node) for each in document.nodes]
-    own = _read(contents, NodeAccount)
+    """Return the facts that the documents hold, with the `accounts` of the run's nodes."""
     now, before = _versions(results, document.run)
-    late = _read(
-        (_committed(results, each.run, each.node) for each in _merged_late(now)), NodeAccount
-    )
+    late = _accounts(results, ((each.run, each.node) for each in _merged_late(now)))
     told = {each.node: each.difference for each in report.quarantined_nodes}
-    drifts = _drifts(_read(contents, NodeManifest), before) | told
+    differing = drift.drifts(own, before.manifest if before else None)
+    drifts = {each.node: each.difference for each in differing} | told
     merged = {(each.run, each.node) for each in now.manifest.merged} if now else set()
 
     def state(account: NodeAccount) -> NodeState:
@@ -70,13 +72,11 @@ def gathered(
     )
 
 
-def rejected_files(document: AggregationDocument, results: Results) -> tuple[Path, ...]:
+def rejected_files(results: Results, known: Sequence[NodeAccount]) -> tuple[Path, ...]:
     """Return the files of rejected rows from which examples of every reason can be taken.
 
     For each reason those of the nodes that have most of it: a few files, however many nodes.
     """
-    contents = (_committed(results, document.run, each.node) for each in document.nodes)
-    known = _read(contents, NodeAccount)
     found: dict[Path, None] = {}
     for reason in sorted({name for account in known for name in account.rejected_by_reason}):
         most = sorted(known, key=lambda each: -each.rejected_by_reason.get(reason, 0))
@@ -92,20 +92,13 @@ def rejected_files(document: AggregationDocument, results: Results) -> tuple[Pat
     return tuple(path for path in found if path.is_file())
 
 
-def _committed(results: Results, run: str, node: str) -> bytes:
-    """Return what a node committed in a run, nothing when that cannot be read."""
-    with suppress(OSError, AggregationError):
-        return results.manifest(run, node)
-    return b""
-
-
-def _read(contents: Iterable[bytes], kind: type[_Document]) -> list[_Document]:
-    """Understand manifests, and leave out those that are none."""
+def _accounts(results: Results, of: Iterable[tuple[str, str]]) -> tuple[NodeAccount, ...]:
     found = []
-    for content in contents:
-        with suppress(msgspec.DecodeError):
-            found.append(msgspec.json.decode(content, type=kind))
-    return found
+    for run, node in of:
+        with suppress(OSError, AggregationError, msgspec.DecodeError):
+            content = results.manifest(run, node)
+            found.append(msgspec.json.decode(content, type=NodeAccount))
+    return tuple(found)
 
 
 def _versions(results: Results, run: str) -> tuple[Version | None, Version | None]:
@@ -126,12 +119,6 @@ def _merged_late(now: Version | None) -> Sequence[MergedManifest]:
         return ()
     merged = now.manifest.merged[-now.manifest.manifests_merged :]
     return [each for each in merged if each.run != now.manifest.run]
-
-
-def _drifts(manifests: Sequence[NodeManifest], before: Version | None) -> dict[str, str]:
-    """Return what differs, of each node of the run that differs from its fleet."""
-    found = drift.drifts(manifests, before.manifest if before else None)
-    return {each.node: each.difference for each in found}
 
 
 def _missing(document: AggregationDocument, delivered: set[str]) -> Iterator[NodeFacts]:

@@ -1,12 +1,14 @@
 """Write the report of a run. Whatever is wrong with it, the run goes on as if it were not there."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edge_etl_spark.documents import (
     AggregationDocument,
     AggregationReport,
+    NodeAccount,
     Spark,
 )
 from edge_etl_spark.errors import APPLICATION_FAILED, SCHEMA_CHANGED, SCHEMA_DRIFT
@@ -14,7 +16,7 @@ from edge_etl_spark.java import java_home
 from edge_etl_spark.logs import log, progress
 from edge_etl_spark.results import Results
 from edge_etl_spark.run_report.facts import Example, Features
-from edge_etl_spark.run_report.gathering import gathered, rejected_files
+from edge_etl_spark.run_report.gathering import accounts, gathered, rejected_files
 from edge_etl_spark.run_report.timeline import Steps
 
 if TYPE_CHECKING:
@@ -37,6 +39,11 @@ class Report:
     _examples: tuple[Example, ...] | None = None
     _features: Features | None = None
 
+    @cached_property
+    def accounts(self) -> tuple[NodeAccount, ...]:
+        """What the run's nodes say that they delivered."""
+        return accounts(self.document, self.results)
+
     def look(self, spark: "SparkSession", results: Results, version: int | None) -> None:
         """Take from a version what the report shows of it, and from the run's rejected rows.
 
@@ -46,7 +53,7 @@ class Report:
 
         progress("report", "collecting what the report shows")
         try:
-            self._examples = looking.examples(spark, rejected_files(self.document, results))
+            self._examples = looking.examples(spark, rejected_files(results, self.accounts))
             if version:
                 self._features = looking.features(spark, results, results.read(version))
         except Exception as error:
@@ -63,7 +70,7 @@ class Report:
     def _write(self, outcome: AggregationReport, java: Path | None) -> str:
         from edge_etl_spark.run_report.page import page
 
-        facts = gathered(self.document, self.results, outcome)
+        facts = gathered(self.document, self.results, self.accounts, outcome)
         rejected = sum(node.rows_rejected for node in facts.nodes)
         if self._examples is None and rejected and outcome.reason in _STARTS_SPARK:
             self._look_again(java)

@@ -26,9 +26,8 @@ class Usage:
     """The most memory at one moment, pages that are shared counted once (PSS)."""
 
 
-def run(command: Sequence[str | Path], cores: Collection[int], folder: Path) -> Usage:
+def run(command: Sequence[str | Path], cores: Collection[int], log: Path) -> Usage:
     """Run a program to its end; raise with its log if it fails."""
-    log = folder / "log"
     with log.open("wb") as output:
         begin = perf_counter()
         process = subprocess.Popen(
