@@ -87,7 +87,8 @@ class Intake:
         self,
         options: str,
         respond: Callable[
-            [str, str, str, str | None, bytes], tuple[int, list[tuple[str, str]], bytes]
+            [str, str, str, str | None, bytes],
+            tuple[int, list[tuple[str, str]], bytes | PathLike[str]],
         ],
     ) -> int:
         """Serve HTTP as the options (JSON) say, and return the port; OSError when it cannot be.

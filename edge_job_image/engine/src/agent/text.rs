@@ -2,71 +2,41 @@
 
 use std::collections::HashSet;
 
+use csv::{ReaderBuilder, StringRecord};
+
 use super::batch::{Batch, Draft};
 use super::refusal::Refusal;
 
 /// Reads a header and rows, separated by commas; no cell has a line break.
 pub fn csv(body: &[u8], batch: &mut Batch) -> Result<(), Refusal> {
-    let mut rows = text(body)?.lines().filter(|line| !line.is_empty());
-    let Some(header) = rows.next() else { return Ok(()) };
-    let header = cells(header).map_err(|error| Refusal::bad(format!("the header: {error}")))?;
-    let header: Vec<&str> = header.iter().map(|name| name.trim()).collect();
+    let mut rows =
+        ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text(body)?.as_bytes());
+    let broken = |error| Refusal::bad(format!("this is not CSV: {error}"));
+    let (mut header, mut row) = (StringRecord::new(), StringRecord::new());
+    rows.read_record(&mut header).map_err(broken)?;
+    header.trim();
     if header.iter().collect::<HashSet<_>>().len() < header.len() {
         return Err(Refusal::bad("a column is named twice in the header"));
     }
-    for (number, row) in rows.enumerate() {
-        row_of(row, &header, batch).map_err(|error| Refusal::bad(error).of(number + 1))?;
+    let mut number = 0;
+    while rows.read_record(&mut row).map_err(broken)? {
+        number += 1;
+        reading_of(&row, &header, batch).map_err(|error| Refusal::bad(error).of(number))?;
     }
     Ok(())
 }
 
-fn row_of(row: &str, header: &[&str], batch: &mut Batch) -> Result<(), String> {
-    let cells = cells(row)?;
-    if cells.len() != header.len() {
-        return Err(format!("{} fields, {} in the header", cells.len(), header.len()));
+fn reading_of(row: &StringRecord, header: &StringRecord, batch: &mut Batch) -> Result<(), String> {
+    if row.len() != header.len() {
+        return Err(format!("{} fields, {} in the header", row.len(), header.len()));
     }
     let mut draft = Draft::new(batch).map_err(|refusal| refusal.message)?;
-    for (name, cell) in header.iter().zip(&cells) {
+    for (name, cell) in header.iter().zip(row) {
         if !cell.is_empty() {
             draft.put(name, cell)?;
         }
     }
     draft.end()
-}
-
-/// The cells of a line (RFC 4180).
-fn cells(line: &str) -> Result<Vec<String>, String> {
-    let mut cells = Vec::new();
-    let mut rest = line;
-    loop {
-        let mut cell = String::new();
-        if let Some(quoted) = rest.strip_prefix('"') {
-            rest = quoted;
-            loop {
-                let (part, behind) =
-                    rest.split_once('"').ok_or("this is not CSV: a quotation mark has no end")?;
-                cell.push_str(part);
-                let Some(more) = behind.strip_prefix('"') else {
-                    rest = behind;
-                    break;
-                };
-                cell.push('"');
-                rest = more;
-            }
-            if !rest.is_empty() && !rest.starts_with(',') {
-                return Err("this is not CSV: text stands behind a quotation mark".to_owned());
-            }
-        } else {
-            let end = rest.find(',').unwrap_or(rest.len());
-            cell.push_str(&rest[..end]);
-            rest = &rest[end..];
-        }
-        cells.push(cell);
-        match rest.strip_prefix(',') {
-            Some(more) => rest = more,
-            None => return Ok(cells),
-        }
-    }
 }
 
 /// Reads points (docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol).
