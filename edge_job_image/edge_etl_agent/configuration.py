@@ -91,12 +91,26 @@ class Storage(Section, frozen=True):
     """How many of either there may be, so that no sender fills the disk with names."""
 
 
+class Tasks(Section, frozen=True):
+    """The edge program at the request of others: for a Pi that is in no cluster."""
+
+    directory: str
+    """Where tasks, their results and the ledgers lie; of this agent alone."""
+    sources: Annotated[dict[str, str], msgspec.Meta(min_length=1)]
+    """The directories that tasks may read, by the names that jobs have for them."""
+    most: Count = 16
+    """Tasks that wait, run, or succeeded and were not removed yet: more are refused."""
+    deadline_seconds: Count = 3_600
+    """A program that works longer is ended."""
+
+
 class Configuration(Section, frozen=True):
     """The whole document."""
 
     rest: Rest = Rest()
     mqtt: Mqtt | None = None
     storage: Storage = Storage()
+    tasks: Tasks | None = None
     trust_clock: bool = False
     """Dates readings also while no time server sets the clock: for a Pi with a battery."""
 

@@ -2,6 +2,9 @@
 
 from typing import Any, Final
 
+from edge_etl_agent import openapi_tasks
+from edge_etl_agent.openapi_parts import answer, ref, refusal, refused
+
 REFUSALS: Final = {
     400: ("BadReading", "No reading, and what is wrong with which record."),
     401: ("Unauthenticated", "No known token, or one that has expired; or no client certificate."),
@@ -37,6 +40,7 @@ def document() -> dict[str, Any]:
             "/write": {"post": _line_protocol("db")},
             "/api/v2/write": {"post": _line_protocol("bucket")},
             "/v1/streams": {"get": _streams()},
+            **openapi_tasks.paths(),
             "/healthz": {"get": _text("Whether the process is alive.")},
             "/readyz": {"get": _text("Whether it takes readings.", 503)},
             "/metrics": {"get": _text("Metrics for Prometheus.")},
@@ -44,10 +48,13 @@ def document() -> dict[str, Any]:
         },
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": _schemas(),
-            "responses": {str(status): _refusal(*why) for status, why in REFUSALS.items()},
+            "schemas": _schemas() | openapi_tasks.schemas(),
+            "responses": {
+                str(status): refusal(*why)
+                for status, why in (REFUSALS | openapi_tasks.REFUSALS).items()
+            },
         },
-    }
+    }  # fmt: skip
 
 
 def _readings() -> dict[str, Any]:
@@ -67,15 +74,15 @@ def _readings() -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": {"$ref": "#/components/schemas/Readings"}},
+                "application/json": {"schema": ref("Readings")},
                 "application/x-ndjson": _example('{"sensor_id": "roof-1", "t": 21.5}\n'),
                 "text/csv": _example("sensor_id,t\nroof-1,21.5\n"),
                 "text/plain": _example("air,sensor_id=roof-1 t=21.5 1772366400000000000\n"),
             },
         },
         "responses": {
-            "200": _json("They are on the disk.", {"$ref": "#/components/schemas/Stored"}),
-            **_refused(*_SENT),
+            "200": answer("They are on the disk.", ref("Stored")),
+            **refused(*_SENT),
         },
     }
 
@@ -86,17 +93,17 @@ def _line_protocol(parameter: str) -> dict[str, Any]:
         "summary": "Store InfluxDB line protocol, as Telegraf sends it.",
         "parameters": [_query(parameter, "The stream.")],
         "requestBody": {"required": True, "content": {"text/plain": _example("air t=21.5\n")}},
-        "responses": {"204": {"description": "It is on the disk."}, **_refused(*_SENT)},
+        "responses": {"204": {"description": "It is on the disk."}, **refused(*_SENT)},
     }
 
 
 def _streams() -> dict[str, Any]:
-    streams = {"type": "array", "items": {"$ref": "#/components/schemas/Stream"}}
-    answer = {"type": "object", "required": ["streams"], "properties": {"streams": streams}}
+    streams = {"type": "array", "items": ref("Stream")}
+    found = {"type": "object", "required": ["streams"], "properties": {"streams": streams}}
     return {
         "operationId": "listStreams",
         "summary": "What has been stored since the agent started.",
-        "responses": {"200": _json("All streams.", answer), **_refused(401)},
+        "responses": {"200": answer("All streams.", found), **refused(401)},
     }
 
 
@@ -105,7 +112,7 @@ def _text(summary: str, *refusals: int) -> dict[str, Any]:
     return {
         "summary": summary,
         "security": [{}],
-        "responses": {"200": {"description": summary, "content": content}, **_refused(*refusals)},
+        "responses": {"200": {"description": summary, "content": content}, **refused(*refusals)},
     }
 
 
@@ -113,7 +120,7 @@ def _description() -> dict[str, Any]:
     return {
         "summary": "This document.",
         "security": [{}],
-        "responses": {"200": _json("This document.", {"type": "object"})},
+        "responses": {"200": answer("This document.", {"type": "object"})},
     }
 
 
@@ -132,7 +139,7 @@ def _schemas() -> dict[str, Any]:
         "additionalProperties": {"type": ["string", "number", "boolean", "null", "object"]},
         "examples": [{"sensor_id": "roof-1", "temperature": 21.5}],
     }
-    one = {"$ref": "#/components/schemas/Reading"}
+    one = ref("Reading")
     number = {"type": "integer", "minimum": 0}
     return {
         "Reading": reading,
@@ -178,15 +185,3 @@ def _query(name: str, description: str) -> dict[str, Any]:
 
 def _example(text: str) -> dict[str, Any]:
     return {"schema": {"type": "string"}, "example": text}
-
-
-def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
-
-
-def _refusal(reason: str, text: str) -> dict[str, Any]:
-    return _json(f"{reason}: {text}", {"$ref": "#/components/schemas/Refusal"})
-
-
-def _refused(*statuses: int) -> dict[str, Any]:
-    return {str(each): {"$ref": f"#/components/responses/{each}"} for each in statuses}

@@ -3,6 +3,7 @@
 import argparse
 import fcntl
 import os
+import re
 import resource
 import signal
 from collections.abc import Iterator
@@ -17,12 +18,15 @@ from edge_etl_job.logs import log
 
 from edge_etl_agent.budget import Budget
 from edge_etl_agent.clock import Clock
-from edge_etl_agent.configuration import Configuration, load
+from edge_etl_agent.configuration import CONFIG_INVALID, Configuration, load
 from edge_etl_agent.metrics import Counters
 from edge_etl_agent.service import Service
 from edge_etl_agent.store import Store
+from edge_etl_agent.task_queue import TaskQueue
+from edge_etl_agent.task_service import TaskService
 from edge_etl_agent.tokens import Tokens
 
+_NODE: Final = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 _WAIT_SECONDS: Final = 0.25
 """How long a signal may have to wait until it is noticed."""
 
@@ -43,7 +47,8 @@ def serve(options: argparse.Namespace) -> None:
             from edge_etl_agent.mqtt import Subscriber
 
             subscriber = Subscriber(configuration.mqtt, options.node, store.root, intake, counters)
-        _listen(intake, Service(store, counters), configuration, options.host)
+        tasks = _tasks(options.node, configuration, tokens, parts)
+        _listen(intake, Service(store, counters, tasks), configuration, options.host)
         ending = _Ending(intake)
         if subscriber:
             parts.enter_context(subscriber)
@@ -86,10 +91,40 @@ def _listen(
     log.info("serving", extra={"event": "serving", "port": port})
 
 
+def _tasks(
+    node: str, configuration: Configuration, tokens: Tokens, parts: ExitStack
+) -> TaskService | None:
+    """Begin with the tasks, if there are to be any."""
+    settings, rest = configuration.tasks, configuration.rest
+    if settings is None:
+        return None
+    if tokens.tokens is None and rest.client_ca_file is None:
+        message = "tasks: not without --tokens or rest.clientCaFile: anybody could have them run"
+        raise EdgeError(CONFIG_INVALID, message)
+    if not re.fullmatch(_NODE, node):
+        message = f"--node {node!r}: tasks need this Pi's name: a-z, 0-9, - and ."
+        raise EdgeError(CONFIG_INVALID, message)
+    folders = {"directory": settings.directory} | {
+        f"sources.{name}": path for name, path in settings.sources.items()
+    }
+    for name, folder in folders.items():
+        if not Path(folder).is_absolute() or not Path(folder).is_dir():
+            raise EdgeError(CONFIG_INVALID, f"tasks.{name}: {folder} is no absolute directory")
+    if not os.access(settings.directory, os.W_OK | os.X_OK):
+        message = f"tasks.directory: {settings.directory} may not be written by this user"
+        raise EdgeError(CONFIG_INVALID, message)
+    parts.enter_context(_alone(Path(settings.directory)))
+    queue = TaskQueue(settings, node, configuration.storage.reserve_bytes)
+    return TaskService(parts.enter_context(queue), tokens)
+
+
 def _store(options: argparse.Namespace, configuration: Configuration) -> Store:
     clock = Clock(trusted=lambda: True) if configuration.trust_clock else Clock()
     source = options.source or options.directory
-    budget = Budget(options.directory, source, options.state, configuration.storage)
+    state = options.state
+    if state is None and configuration.tasks:
+        state = Path(configuration.tasks.directory) / "state"
+    budget = Budget(options.directory, source, state, configuration.storage)
     return Store(options.directory, configuration.storage, clock, budget)
 
 

@@ -70,5 +70,11 @@ class Tokens:
         return None if self.tokens is None else [token.known() for token in self.tokens]
 
     def may_run_tasks(self, name: str | None) -> bool:
-        """Say whether the caller of this name may have the edge program run."""
-        return any(token.tasks and token.name == name for token in self.tokens or ())
+        """Say whether the caller of this name may have the edge program run.
+
+        Without tokens the intake lets only who has shown a certificate come so far: the agent does
+        not start with tasks otherwise.
+        """
+        if self.tokens is None:
+            return True
+        return any(token.tasks and token.name == name for token in self.tokens)

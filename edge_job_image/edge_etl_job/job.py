@@ -29,14 +29,19 @@ def load_job(path: Path) -> JobDocument:
         content = path.read_bytes()
     except OSError as error:
         raise EdgeError(JOB_INVALID, f"{path.name}: cannot be read: {error.strerror}") from error
+    return parsed(content, path.name)
+
+
+def parsed(content: bytes, name: str) -> JobDocument:
+    """Return the job document that some bytes are; ``name`` is what a person calls them."""
     try:
         job = msgspec.json.decode(content, type=JobDocument)
     except msgspec.ValidationError as error:
-        raise EdgeError(JOB_INVALID, f"{path.name}: {_located(content, error)}") from error
+        raise EdgeError(JOB_INVALID, f"{name}: {_located(content, error)}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise EdgeError(JOB_INVALID, f"{path.name}: not JSON: {error}") from error
+        raise EdgeError(JOB_INVALID, f"{name}: not JSON: {error}") from error
     if problems := list(check(job)):
-        raise EdgeError(JOB_INVALID, f"{path.name}: " + "; ".join(problems))
+        raise EdgeError(JOB_INVALID, f"{name}: " + "; ".join(problems))
     return job
 
 

@@ -10,28 +10,33 @@ from pathlib import Path
 
 import pytest
 from edge_etl_agent.openapi import REFUSALS, document
+from edge_etl_agent.refusals import OF_TASKS
 from edge_etl_engine import STATUS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.agent import JSON, AgentProcess
+from tests.support.tasks import BEARER, TOKEN, TaskAgent
 
 ROOT = Path(__file__).parents[2]
-TOKENS = [{"name": "all", "token": "a" * 32}]
-BEARER = {"Authorization": "Bearer " + "a" * 32}
 
 
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
     root = tmp_path_factory.mktemp("agent")
-    with AgentProcess(root, {"rest": {"silenceSeconds": 5}}, TOKENS) as agent:
+    agent = TaskAgent(root)
+    agent.tokens = [{"name": "all", "token": TOKEN, "tasks": True}]
+    agent.configuration["rest"] = {"silenceSeconds": 5}
+    with agent:
         yield agent
 
 
 def test_it_serves_its_description(agent: AgentProcess) -> None:
     answer = agent.request("GET", "/openapi.json")
-    assert answer.document == document()
+    assert answer.document == json.loads(json.dumps(document()))
     assert {reason: status for status, (reason, _) in REFUSALS.items() if status != 405} == STATUS
+    responses = answer.document["components"]["responses"]
+    assert {f"{status}-{reason}" for reason, status in OF_TASKS.items()} <= responses.keys()
 
 
 def test_schemathesis_finds_nothing_that_the_description_does_not_say(

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.support.cluster import packages
 from tests.support.cluster.kube import until
@@ -56,7 +56,7 @@ class AgentProcess:
     def source(self) -> Path:
         return self.root / "source"
 
-    def __enter__(self) -> "AgentProcess":
+    def __enter__(self) -> Self:
         self.source.mkdir(parents=True, exist_ok=True)
         self.start()
         return self
