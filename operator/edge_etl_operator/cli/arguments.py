@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from edge_etl_operator.cli import options
+from edge_etl_operator.cli import here_arguments, options
 
 EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 the run failed, or doctor found a problem; 2 wrong usage or wrong "
@@ -174,7 +174,10 @@ def _of_files(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     completion.set_defaults(module="completion")
     local = commands.add_parser("local", help="work on this machine, without a cluster")
-    _local(local.add_subparsers(dest="local", required=True, metavar="COMMAND"))
+    here_arguments.add_local(local.add_subparsers(dest="local", required=True, metavar="COMMAND"))
+    remote = commands.add_parser("remote", help="work with edge agents, without a cluster")
+    within = remote.add_subparsers(dest="remote", required=True, metavar="COMMAND")
+    here_arguments.add_remote(within)
 
 
 def _quarantine(parser: argparse.ArgumentParser) -> None:
@@ -206,58 +209,3 @@ def _quarantine(parser: argparse.ArgumentParser) -> None:
     )
     options.asking(replay)
     replay.set_defaults(module="cluster_run", cluster=True)
-
-
-def _local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    run = commands.add_parser(
-        "run",
-        help="run an EdgeETLJob on this machine",
-        description="Run an EdgeETLJob on this machine: the same programs as processes instead of "
-        "pods, one directory in the place of each node, Spark in local mode. As on a cluster, a "
-        "second run reads only what is new. It runs once and at once, whatever spec.schedule and "
-        "spec.suspend say.",
-    )
-    run.add_argument("job", type=Path, metavar="JOB.yaml")
-    run.add_argument(
-        "--node",
-        action="append",
-        required=True,
-        metavar="NAME=DIR",
-        help="a node, and the directory that stands for its source; may be given many times "
-        "(spec.nodes.selector has no meaning here)",
-    )
-    run.add_argument(
-        "--results",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="where the results and the table go",
-    )
-    run.add_argument(
-        "--state",
-        type=Path,
-        metavar="DIR",
-        help="where the nodes' ledgers and logs lie (default: .state in the results)",
-    )
-    run.add_argument(
-        "--transform",
-        type=Path,
-        metavar="FILE",
-        help="the file that stands for the ConfigMap of spec.edge.transform",
-    )
-    run.add_argument(
-        "--application",
-        type=Path,
-        metavar="FILE",
-        help="the file that stands for the ConfigMap of spec.aggregate.application",
-    )
-    run.add_argument(
-        "--replay",
-        action="store_true",
-        help="also read again what was rejected or quarantined before: by the rules of now",
-    )
-    options.output(run)
-    run.add_argument(
-        "--show", type=int, default=0, metavar="N", help="print the first N rows of the table"
-    )
-    run.set_defaults(module="local")

@@ -1,4 +1,4 @@
-"""One run of a job on this machine: nodes in parallel, then the aggregation.
+"""One run that is driven from this machine: its nodes in parallel, then the aggregation here.
 
 The seams are those of a cluster: the same JSON documents go to the same programs, results lie as
 in ``docs/contracts/README.md``, and the ledgers make the next run read only what is new.
@@ -9,12 +9,11 @@ import os
 import shutil
 import tempfile
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -30,29 +29,46 @@ from edge_etl_operator.documents import (
     NodeSummary,
     aggregation_document,
     aggregation_report,
-    job_document,
-    node_summary,
 )
 
-EDGE: Final = "edge_etl_job"
 DEADLINE: Final = "DeadlineExceeded"
 CRASHED: Final = "Crashed"
 
 
 @dataclass(frozen=True)
-class LocalRun:
+class Deliveries:
+    """What became of the nodes, in the order of their names' arguments."""
+
+    nodes: tuple[NodeSummary, ...]
+    refusal: str = ""
+    """Why nothing is to be merged; empty when it is."""
+
+
+class Nodes(Protocol):
+    """The nodes of a run, and what has them deliver into its results."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of document that tells of such a run."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all nodes."""
+
+    async def deliver(self, work: "Work") -> Deliveries:
+        """Have all nodes deliver what is new; what they deliver is committed as in a cluster."""
+
+
+@dataclass(frozen=True)
+class HereRun:
     """What is to be run; ``state`` is the job's own directory for ledgers and logs."""
 
     job: EdgeETLJob
-    nodes: dict[str, Path]
+    nodes: Nodes
     results: Path
     state: Path
-    transform: Path | None = None
-    """The file that stands for the ConfigMap of ``spec.edge.transform``."""
     application: Path | None = None
     """The file that stands for the ConfigMap of ``spec.aggregate.application``."""
-    replay: bool = False
-    """Whether what was rejected is read again."""
     cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
 
     @property
@@ -78,12 +94,14 @@ class LocalRun:
         aggregation = None
         try:
             with tempfile.TemporaryDirectory(prefix="work-", dir=self.state) as scratch:
-                work = _Work(self, run, Path(scratch), display)
-                nodes = await work.clean()
-                if all(node.succeeded for node in nodes):
-                    aggregation = await work.aggregate(nodes)
+                work = Work(self, run, Path(scratch), display)
+                for name in self.nodes.names:
+                    display.node(name)
+                done = await self.nodes.deliver(work)
+                if done.refusal:
+                    await work.report(done)
                 else:
-                    await work.report(nodes)
+                    aggregation = await work.aggregate(done)
         finally:
             self._remove_uncommitted(run)
         return Outcome(
@@ -91,15 +109,17 @@ class LocalRun:
             run=run,
             results=self.results,
             seconds=time.monotonic() - started,
-            nodes=tuple(nodes),
+            nodes=done.nodes,
             aggregation=aggregation,
+            kind=self.nodes.kind,
+            refusal=done.refusal,
             report=self.report(run),
-            logs={name: self.log(name) for name in (*self.nodes, "aggregation")},
+            logs={name: self.log(name) for name in (*self.nodes.names, "aggregation")},
         )
 
     def _remove_uncommitted(self, run: str) -> None:
         """Remove what no manifest lists: every program of the run has ended."""
-        for node in self.nodes:
+        for node in self.nodes.names:
             directory = self.runs / run / node
             if directory.exists() and not (directory / "manifest.json").exists():
                 shutil.rmtree(directory)
@@ -108,76 +128,18 @@ class LocalRun:
 
 
 @dataclass(frozen=True)
-class _Work:
-    """A run that is going on."""
+class Work:
+    """A run that is going on; what lies in ``scratch`` goes with its end."""
 
-    plan: LocalRun
+    plan: HereRun
     run: str
     scratch: Path
     display: Display
 
-    async def clean(self) -> list[NodeSummary]:
-        """Run the edge program for all nodes, as many at once as there are cores."""
-        # A node hears each request once: the run's id is one that none has heard.
-        replay = self.run if self.plan.replay else ""
-        document = self._document("job.json", job_document(self.plan.job, self.run, replay))
-        slots = asyncio.Semaphore(self.plan.cores)
-
-        async def node(name: str) -> NodeSummary:
-            async with slots:
-                return await self._clean_node(name, document)
-
-        for name in self.plan.nodes:
-            self.display.node(name)
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(node(name)) for name in self.plan.nodes]
-        return [task.result() for task in tasks]
-
-    async def _clean_node(self, name: str, document: Path) -> NodeSummary:
-        attempt = str(uuid.uuid4())
-        work, summary = self._directory(name), self.scratch / f"{name}.summary"
-        state = self.plan.state / "nodes" / name
-        state.mkdir(parents=True, exist_ok=True)
-        paths = {
-            "--job": document,
-            "--source": self.plan.nodes[name],
-            "--state": state,
-            "--work": work,
-            "--results": self.plan.results,
-            "--summary": summary,
-        }
-        if self.plan.transform is not None:
-            paths["--transform"] = self.plan.transform
-        arguments = ["run", "--node", name, "--attempt", attempt]
-        arguments += [str(part) for pair in paths.items() for part in pair]
-
-        def on_event(event: dict[str, Any]) -> None:
-            if event.get("event") == "progress":
-                self.display.read(name, int(event["bytesDone"]), int(event["bytesTotal"]))
-
-        reason, message = await self._program(
-            Program(EDGE, tuple(arguments), self.plan.log(name), work),
-            on_event,
-            self.plan.job.spec.nodes.active_deadline_seconds,
-        )
-        said = node_summary(_text(summary))
-        if said is None or (reason and said.succeeded):
-            said = NodeSummary(
-                kind="NodeSummary",
-                run=self.run,
-                node=name,
-                attempt=attempt,
-                succeeded=False,
-                reason=reason or CRASHED,
-                message=f"{message}; its log is {self.plan.log(name)}",
-            )
-        self.display.node_done(said)
-        return said
-
-    async def aggregate(self, nodes: list[NodeSummary]) -> AggregationReport:
+    async def aggregate(self, done: Deliveries) -> AggregationReport:
         """Run the aggregation with Spark in local mode."""
-        work, summary = self._directory("spark"), self.scratch / "report"
-        document = self._aggregation_document(nodes, work)
+        work, summary = self.directory("spark"), self.scratch / "report"
+        document = self._aggregation_document(done.nodes, work)
         paths = {"--document": document, "--results": self.plan.results, "--summary": summary}
         arguments = ["run", *(str(part) for pair in paths.items() for part in pair)]
 
@@ -186,12 +148,12 @@ class _Work:
                 self.display.aggregation(str(event.get("message", "")))
 
         log = self.plan.log("aggregation")
-        reason, message = await self._program(
+        reason, message = await self.program(
             Program(SPARK, tuple(arguments), log, work),
             on_event,
             self.plan.job.spec.active_deadline_seconds,
         )
-        said = aggregation_report(_text(summary))
+        said = aggregation_report(text_of(summary))
         if said is None or (reason and said.succeeded):
             said = AggregationReport(
                 kind="AggregationReport",
@@ -202,26 +164,25 @@ class _Work:
             )
         return said
 
-    async def report(self, nodes: list[NodeSummary]) -> None:
+    async def report(self, done: Deliveries) -> None:
         """Have the report written of a run whose nodes failed, without any aggregation."""
-        work = self._directory("spark")
+        work = self.directory("spark")
         paths = {
-            "--document": self._aggregation_document(nodes, work),
+            "--document": self._aggregation_document(done.nodes, work),
             "--results": self.plan.results,
         }
-        failed = ", ".join(node.node for node in nodes if not node.succeeded)
         arguments = ["report", *(str(part) for pair in paths.items() for part in pair)]
         arguments += [
             "--reason",
             "NodesFailed",
             "--message",
-            f"nothing was merged: {failed} failed",
+            f"nothing was merged: {done.refusal}",
         ]
         log = self.plan.log("aggregation")
         program = Program(SPARK, tuple(arguments), log, work)
-        await self._program(program, lambda _: None, self.plan.job.spec.active_deadline_seconds)
+        await self.program(program, lambda _: None, self.plan.job.spec.active_deadline_seconds)
 
-    def _aggregation_document(self, nodes: list[NodeSummary], work: Path) -> Path:
+    def _aggregation_document(self, nodes: tuple[NodeSummary, ...], work: Path) -> Path:
         own = self.plan.application
         content = aggregation_document(
             self.plan.job,
@@ -237,9 +198,9 @@ class _Work:
             },
             application={"path": str(own), "name": str(own)} if own else None,
         )
-        return self._document("aggregation.json", content)
+        return self.document("aggregation.json", content)
 
-    async def _program(
+    async def program(
         self, what: Program, on_event: Callable[[dict[str, Any]], None], seconds: int
     ) -> tuple[str, str]:
         """Run a program; return why it failed, as reason and message, both empty if it did not."""
@@ -250,16 +211,19 @@ class _Work:
             return DEADLINE, f"did not end within {seconds} s"
         return (CRASHED, str(ending)) if ending.code else ("", "")
 
-    def _directory(self, name: str) -> Path:
+    def directory(self, name: str) -> Path:
+        """Make a directory of the run's own."""
         directory = self.scratch / name
         directory.mkdir()
         return directory
 
-    def _document(self, name: str, content: dict[str, Any]) -> Path:
+    def document(self, name: str, content: dict[str, Any]) -> Path:
+        """Write a JSON document for a program."""
         path = self.scratch / name
         path.write_bytes(msgspec.json.encode(content))
         return path
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Return what a program wrote, nothing if it did not."""
     return path.read_text() if path.exists() else ""

@@ -1,4 +1,4 @@
-"""What a local run did, for people and as JSON."""
+"""What a run that was driven from here did, for people and as JSON."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,6 +28,10 @@ class Outcome:
     seconds: float
     nodes: tuple[NodeSummary, ...]
     aggregation: AggregationReport | None
+    kind: str = "LocalRun"
+    """The kind of document that tells of it."""
+    refusal: str = ""
+    """Why nothing was merged, where the nodes are the reason."""
     report: Path | None = None
     """The report for people."""
     logs: dict[str, Path] = field(default_factory=dict)
@@ -79,6 +83,8 @@ def show(outcome: Outcome, console: Console) -> None:
         console.print(
             Text("failed: ", style="red").append(failure, style="default"), soft_wrap=True
         )
+    if outcome.refusal:
+        console.print(Text(f"nothing was merged: {outcome.refusal}"), soft_wrap=True)
     report = outcome.aggregation
     if report is None or not report.succeeded:
         logs = sorted({str(_near(path.parent)) for path in outcome.logs.values()})

@@ -18,6 +18,9 @@ class Display(Protocol):
     def read(self, name: str, done: int, total: int) -> None:
         """Say how many bytes a node has read, of how many."""
 
+    def away(self, name: str, why: str) -> None:
+        """Say that a node is out of reach."""
+
     def node_done(self, summary: NodeSummary) -> None:
         """Say that a node has ended."""
 
@@ -44,6 +47,10 @@ class Lines:
 
     def read(self, name: str, done: int, total: int) -> None:
         """Lines say only what has ended."""
+
+    def away(self, name: str, why: str) -> None:
+        """Say that a node is out of reach."""
+        self._say(f"{name}: offline: {why}")
 
     def node_done(self, summary: NodeSummary) -> None:
         """Say that a node has ended."""
@@ -81,7 +88,11 @@ class Bars:
 
     def read(self, name: str, done: int, total: int) -> None:
         """Move the node's bar."""
-        self.bars.update(self.tasks[name], completed=done, total=total, size=size(total))
+        self.bars.update(self.tasks[name], completed=done, total=total, size=size(total), note="")
+
+    def away(self, name: str, why: str) -> None:
+        """Say beside the node's bar that it is out of reach."""
+        self.bars.update(self.tasks[name], note="offline")
 
     def node_done(self, summary: NodeSummary) -> None:
         """Fill the node's bar, or say beside it what went wrong."""
