@@ -64,6 +64,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
             "config": {"mqtt": {"host": "broker", "topics": [{"pattern": "{sensor_id}"}]}},
         },
         "landing": {"tlsSecret": "landing-tls"},
+        "broker": {
+            "enabled": True,
+            "tlsSecret": "tls",
+            "usersSecret": "users",
+            "access": [{"user": "zigbee", "topics": ["readwrite zigbee2mqtt/#"]}],
+        },
         "policy": {"ownCode": False},
         "spark": {"protectFromDrain": True},
         "operator": {"namespaces": [OTHER]},
@@ -198,10 +204,9 @@ def test_pods_have_the_restricted_shape(server: ApiServer, notes: str) -> None:
     server.kubectl(
         "label", "namespace", restricted, "pod-security.kubernetes.io/enforce=restricted"
     )
-    server.helm(
-        "install", RELEASE, chart.CHART, "--namespace", restricted, "--set", "crd.enabled=false"
-    )
-    for component in ("operator", "landing"):
+    values = "crd.enabled=false,broker.enabled=true,broker.tlsSecret=a,broker.usersSecret=b"
+    server.helm("install", RELEASE, chart.CHART, "--namespace", restricted, "--set", values)
+    for component in ("operator", "landing", "broker"):
         deployment = server.get("deployment", "-n", restricted, f"{FULLNAME}-{component}")
         pod = {"apiVersion": "v1", "kind": "Pod", **deployment["spec"]["template"]}
         pod["metadata"]["name"] = component

@@ -15,6 +15,7 @@ from edge_etl_operator.builders import aggregate, edge
 
 from tests.support import chart
 from tests.support import operator_facts as facts
+from tests.support.chart_broker import BROKER, SECRETS
 from tests.support.chart_objects import AGENT, LANDING, OPERATOR, Objects, rendered
 
 HOME, FARM = chart.RELEASE, "farm"
@@ -22,6 +23,7 @@ VALUES: dict[str, Any] = {
     "networkPolicies": {"enabled": True},
     "agent": {"enabled": True, "config": {"mqtt": {"host": "broker", "topics": []}}},
     "operator": {"namespaces": [FARM]},
+    "broker": {**SECRETS, "port": 1883},
 }
 
 
@@ -36,9 +38,9 @@ class Place:
     labels: Mapping[str, str] | None = None
 
 
-def _template(objects: Objects, name: tuple[str, str], port: int) -> Place:
+def _template(objects: Objects, name: tuple[str, str], port: int, port_name: str = "http") -> Place:
     labels = objects[name]["spec"]["template"]["metadata"]["labels"]
-    return Place(labels["app.kubernetes.io/component"], port, "http", HOME, labels)
+    return Place(labels["app.kubernetes.io/component"], port, port_name, HOME, labels)
 
 
 def _of_a_job(namespace: str) -> Iterator[Place]:
@@ -59,13 +61,14 @@ def _places(objects: Objects) -> dict[str, Place]:
         _template(objects, OPERATOR, 8080),
         _template(objects, LANDING, 8080),
         _template(objects, AGENT, 8090),
+        _template(objects, BROKER, 1883, "mqtts"),
         Place("test", 0, "", HOME, test),
         *_of_a_job(HOME),
         Place("stranger", 8080, "http", HOME, stranger),
         Place("prometheus", 9090, "http", "monitoring", stranger),
         Place("dns", 53, "dns", "kube-system", {"k8s-app": "kube-dns"}),
         Place("API server", 6443),
-        Place("broker", 1883),
+        Place("broker elsewhere", 1883),
         Place("internet", 80),
     ]
     places = {each.name: each for each in found}
@@ -127,7 +130,9 @@ def _reaches(policies: list[Any], source: Place, target: Place) -> bool:
     )
 
 
-PROGRAMS = ("operator", "landing", "agent", "test", "edge", "driver", "executor")
+PROGRAMS = ("operator", "landing", "agent", "broker", "test", "edge", "driver", "executor")
+CALLERS = tuple(each for each in PROGRAMS if each != "broker")
+OUTSIDE = ("stranger", "internet", "API server", "broker elsewhere", "dns", "prometheus")
 INTERESTING = {
     # Spark among its own, of one namespace.
     *product(("driver", "executor"), ("driver", "executor")),
@@ -135,12 +140,12 @@ INTERESTING = {
     ("edge", "landing"),
     *product(("prometheus", "test"), ("operator", "landing", "agent")),
     # Sensors, which may be anywhere.
-    *((each, "agent") for each in ("stranger", "internet", "API server", "broker", "dns")),
+    *product(OUTSIDE, ("agent", "broker")),
     # DNS, and who talks to the API server.
-    *((each, "dns") for each in (*PROGRAMS, f"{FARM} edge", f"{FARM} driver", f"{FARM} executor")),
+    *((each, "dns") for each in (*CALLERS, f"{FARM} edge", f"{FARM} driver", f"{FARM} executor")),
     *((each, "API server") for each in ("operator", "landing", "test", "driver", "executor")),
     *((f"{FARM} {each}", "API server") for each in ("driver", "executor")),
-    ("agent", "broker"),
+    *product(("agent",), ("broker", "broker elsewhere")),
 }
 
 

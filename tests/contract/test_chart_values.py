@@ -12,6 +12,8 @@ from edge_etl_agent import configuration as agent_configuration
 from edge_etl_operator.settings import load
 
 from tests.support import chart
+from tests.support.chart_broker import BROKER, BROKER_EFFECTS, WITH_BROKER
+from tests.support.chart_broker import SECRETS as BROKER_SECRETS
 from tests.support.chart_extras import EXTRAS
 from tests.support.chart_objects import (
     AGENT,
@@ -283,6 +285,8 @@ EFFECTS = [
     *_placement("landing", LANDING),
     Effect("agent.enabled", True, lambda rendered: AGENT in rendered, True),
     *_agent(),
+    *(replace(effect, given=WITH_BROKER) for effect in _placement("broker", BROKER)),
+    *BROKER_EFFECTS,
     Effect("crd.enabled", False, lambda rendered: CRD in rendered, False),
     Effect("crd.keep", False, lambda rendered: rendered[CRD]["metadata"].get("annotations"), None),
 ]
@@ -415,6 +419,14 @@ WRONG_VALUES = [
     ({"landing": {"storage": {"size": "ten"}}}, "/landing/storage/size"),
     ({"landing": {"storage": {"accessMode": "ReadOnlyMany"}}}, "/landing/storage/accessMode"),
     ({"fullnameOverride": "x" * 51}, "/fullnameOverride"),
+    ({"broker": {"enabled": True}}, "broker.tlsSecret: name a Secret"),
+    ({"broker": {**BROKER_SECRETS, "usersSecret": ""}}, "broker.usersSecret: name a Secret"),
+    (
+        {"broker": {"access": [{"user": "a\nuser b", "topics": ["read x"]}]}},
+        "/broker/access/0/user",
+    ),
+    ({"broker": {"access": [{"user": "a", "topics": ["x"]}]}}, "/broker/access/0/topics/0"),
+    ({"broker": {"patterns": ["write a\ntopic write #"]}}, "/broker/patterns/0"),
     ({"sources": [{"name": "a"}]}, "missing property 'path'"),
     ({"sources": [{"name": "a", "path": "/srv/a", "mode": "rw"}]}, "'mode' not allowed"),
     ({"sources": [{"name": "Sensors", "path": "/srv/a"}]}, "/sources/0/name"),

@@ -164,18 +164,24 @@ class Broker:
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> "Broker":
+    def __enter__(self) -> Self:
         if not _mosquitto():
             packages.install("mosquitto")
         self.root.mkdir(parents=True, exist_ok=True)
-        (self.root / "mosquitto.conf").write_text(
-            f"user {getpass.getuser()}\nlistener {self.port} {self.address}\nallow_anonymous true\n"
+        # As root it would become a user who cannot read the folder.
+        text = f"user {getpass.getuser()}\n{self.configuration()}"
+        (self.root / "mosquitto.conf").write_text(text)
+        self.start()
+        return self
+
+    def configuration(self) -> str:
+        """Return its mosquitto.conf."""
+        return (
+            f"listener {self.port} {self.address}\nallow_anonymous true\n"
             f"{self.encryption.lines() if self.encryption else ''}"
             f"persistence true\npersistence_location {self.root}/\nautosave_interval 1\n"
             "autosave_on_changes true\nmax_queued_messages 0\nlog_type error\n"
         )
-        self.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop(signal.SIGKILL)
