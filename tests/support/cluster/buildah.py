@@ -1,9 +1,12 @@
 """Building the project's Dockerfiles without a daemon and without a registry."""
 
+import contextlib
+import json
 import os
 import re
 import subprocess
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.support.cluster.cache import REPOSITORY, cache_dir, digest
@@ -12,6 +15,7 @@ from tests.support.cluster.cache import REPOSITORY, cache_dir, digest
 _AUTHORITY_ARGUMENTS = ("PIP_CERT", "SSL_CERT_FILE", "CARGO_HTTP_CAINFO", "REQUESTS_CA_BUNDLE")
 _AUTHORITY_SOURCES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _AUTHORITY_INSIDE = "/tmp/build-ca.crt"
+_KEPT_SECONDS = 24 * 3600.0
 _PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
 
@@ -105,6 +109,20 @@ def build(recipe: Recipe, base: Base, target: Path, *others: Path) -> None:
     )
     # Compressing takes longer than everything else, to be undone on the nodes.
     _push(tag, recipe.reference, target, "--disable-compression")
+    forget_unnamed(_KEPT_SECONDS)
+
+
+def forget_unnamed(seconds: float) -> None:
+    """Remove images that lost their name to a newer one, and stages, both older than so long.
+
+    A stage that does not change is an old image, too: it is built again once a day at most.
+    """
+    for image in json.loads(_buildah("images", "--json")):
+        created = datetime.fromisoformat(image["createdatraw"][:19]).replace(tzinfo=UTC)
+        if not image["names"] and datetime.now(UTC) - created > timedelta(seconds=seconds):
+            # One that another image is built on stays.
+            with contextlib.suppress(RuntimeError):
+                _buildah("rmi", image["id"])
 
 
 def compress(archive: Path, reference: str, target: Path) -> None:
