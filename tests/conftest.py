@@ -5,6 +5,7 @@ from tests.support.fixtures import (
     api_server,
     cluster,
     cluster_namespace,
+    elsewhere,
     pis,
     release,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "api_server",
     "cluster",
     "cluster_namespace",
+    "elsewhere",
     "pis",
     "pytest_terminal_summary",
     "pytest_xdist_make_scheduler",

@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -37,6 +37,7 @@ class _Container(Part, frozen=True, kw_only=True):
 
 class _Spec(Part, frozen=True, kw_only=True):
     node_name: str = ""
+    restart_policy: str = ""
     containers: tuple[_Container, ...] = ()
     init_containers: tuple[_Container, ...] = ()
 
@@ -120,6 +121,11 @@ class Capacity:
     def one_node(self) -> bool:
         """Whether all pods of Spark have to be on one node, since the volume is."""
         return self.claim is not None and not self.claim.shared
+
+    def lasting(self) -> "Capacity":
+        """Return the same without the pods that end by themselves, as those of runs do."""
+        usage = tuple(pod for pod in self.usage if pod.spec.restart_policy == "Always")
+        return replace(self, usage=usage)
 
     def rooms(
         self,

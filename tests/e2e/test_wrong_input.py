@@ -1,15 +1,11 @@
 """What a person sees after a mistake: the cause and the remedy, in `kubectl get` and `describe`."""
 
-import json
 import secrets
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.cluster import AnyCluster, until
-from tests.support.cluster.images import project_images
-from tests.support.cluster.install import CHART, image_values
 from tests.support.cluster.kube import CommandError
 from tests.support.jobs import NAMESPACE, SOURCES, Object, condition, finished, sample, status
 from tests.support.playing import shown
@@ -104,32 +100,9 @@ def test_a_file_that_is_not_text(pis: AnyCluster) -> None:
         binary.unlink()
 
 
-@pytest.fixture(scope="module")
-def elsewhere(pis: AnyCluster, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Install a second release in its own namespace, whose edge image does not exist."""
-    namespace = "elsewhere"
-    values = image_values(project_images())
-    values["images"]["edge"] |= {"tag": "no-such-tag", "pullPolicy": "IfNotPresent"}
-    values |= {"crd": {"enabled": False}, "landing": {"enabled": False}}
-    file: Path = tmp_path_factory.mktemp("values") / "values.json"
-    file.write_text(json.dumps(values))
-    pis.helm(
-        *("install", namespace, str(CHART), "--values", str(file), "--namespace", namespace),
-        *("--create-namespace", "--wait"),
-    )
-    return namespace
-
-
 def test_an_image_that_does_not_exist(pis: AnyCluster, elsewhere: str) -> None:
     job = sample("no-image", results={"volumeClaim": {"name": "shared"}}, aggregate={})
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "shared"},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
-    }
     job["spec"]["nodes"]["selector"]["matchLabels"]["kubernetes.io/hostname"] = "pi-2"
-    pis.apply(claim, namespace=elsewhere)
     pis.apply(job, namespace=elsewhere)
     message = _said(pis, "no-image", "EdgeComplete", "ImageUnavailable", elsewhere)
     assert "no-such-tag" in message

@@ -1,5 +1,6 @@
 """Fixtures over real clusters; `tests/conftest.py` offers them to every test."""
 
+import json
 import os
 import secrets
 import sys
@@ -12,7 +13,7 @@ from tests.support.cluster.cache import say
 from tests.support.cluster.cluster import unavailable
 from tests.support.cluster.external import named_by_user
 from tests.support.cluster.images import project_images
-from tests.support.cluster.install import install_chart
+from tests.support.cluster.install import CHART, image_values, install_chart
 from tests.support.cluster.preparing import prepare
 from tests.support.jobs import EXTRACT, SOURCES, VALUES, spread
 
@@ -84,6 +85,34 @@ def pis(release: AnyCluster) -> AnyCluster:
     cluster.node("pi-3").path(f"{SOURCES}/mixed").mkdir(exist_ok=True)
     install_chart(cluster, project_images(), VALUES)
     return cluster
+
+
+ELSEWHERE = "elsewhere"
+
+
+@pytest.fixture(scope="session")
+def elsewhere(pis: AnyCluster, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Install a second release in its own namespace, whose edge image does not exist.
+
+    It has a claim, `shared`, and no landing service.
+    """
+    values = image_values(project_images())
+    values["images"]["edge"] |= {"tag": "no-such-tag", "pullPolicy": "IfNotPresent"}
+    values |= {"crd": {"enabled": False}, "landing": {"enabled": False}}
+    file = tmp_path_factory.mktemp("values") / "values.json"
+    file.write_text(json.dumps(values))
+    pis.helm(
+        *("install", ELSEWHERE, str(CHART), "--values", str(file), "--namespace", ELSEWHERE),
+        *("--create-namespace", "--wait"),
+    )
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "shared"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+    }
+    pis.apply(claim, namespace=ELSEWHERE)
+    return ELSEWHERE
 
 
 def _namespace(kube: Kube) -> Iterator[str]:

@@ -10,6 +10,8 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "operations.md"
+_NOT_COMPARED: Final = ("NAME ", "LAST ", "$ ")
+"""How lines begin that name columns, or the command whose output follows."""
 _SHOWN_AS: Final = "air-quality"
 _VOLATILE: Final = (
     (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME"),
@@ -39,7 +41,7 @@ def _pattern(line: str) -> str:
 
 
 def shown(heading: str, page: Path = PAGE) -> list[str]:
-    """Return the lines of the first block below a heading, but for the columns' names."""
+    """Return the lines of the first block below a heading, but for those that are not compared."""
     inside, opened = False, ""
     found: list[str] = []
     for line in page.read_text().splitlines():
@@ -49,7 +51,7 @@ def shown(heading: str, page: Path = PAGE) -> list[str]:
             if opened == "```" and found:
                 return found
             opened = "" if opened else line
-        elif inside and opened == "```" and line and not line.startswith(("NAME ", "LAST ")):
+        elif inside and opened == "```" and line and not line.startswith(_NOT_COMPARED):
             found.append(line)
     return found
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from edge_etl_operator.capacity import Capacity, PodUsage
 from edge_etl_operator.cli.cluster_view import MachineNode
-from edge_etl_operator.cli.doctor import node_checks, probe_checks
+from edge_etl_operator.cli.doctor import job_checks, node_checks, probe_checks
 from edge_etl_operator.cli.doctor.checks import Check, failed
 from edge_etl_operator.cli.doctor.probing import Answer
 from edge_etl_operator.cli.doctor.seen import NodeProbe
@@ -144,7 +145,7 @@ def machine(name: str, architecture: str = "arm64", **labels: str) -> MachineNod
         "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **labels}},
         "status": {
             "conditions": [{"type": "Ready", "status": "True"}],
-            "allocatable": {"memory": "900Mi"},
+            "allocatable": {"memory": "900Mi", "cpu": "4"},
             "nodeInfo": {"architecture": architecture},
         },
     }
@@ -172,3 +173,30 @@ def test_a_limit_at_which_the_cleaning_pod_dies_is_told() -> None:
     (wrong,) = of_nodes(machine("pi-1", **{key: value}), edge={"resources": tiny})
     assert "limits.memory is 12 MiB" in wrong.message
     assert "64Mi at least" in wrong.remedy
+
+
+def test_of_a_node_that_was_never_heard_of_only_that_is_told() -> None:
+    (key, value), *_ = facts.job().spec.nodes.selector.match_labels.items()
+    document = {"metadata": {"name": "pi-9", "labels": {key: value}}}
+    (wrong,) = of_nodes(msgspec.convert(document, MachineNode))
+    assert wrong.name == "ready"
+
+
+@pytest.mark.parametrize(
+    ("memory", "restarts", "result"),
+    [("0", "Always", "ok"), ("800Mi", "Never", "notice"), ("800Mi", "Always", "problem")],
+)
+def test_room_that_comes_back_by_itself_is_no_problem(
+    memory: str, restarts: str, result: str
+) -> None:
+    document = {
+        "spec": {
+            "nodeName": "pi-1",
+            "restartPolicy": restarts,
+            "containers": [{"resources": {"requests": {"memory": memory}}}],
+        },
+        "status": {"phase": "Running"},
+    }
+    seen = Capacity((msgspec.convert(document, PodUsage),))
+    found = job_checks.room_for_spark(facts.job(), facts.SETTINGS, seen, [machine("pi-1")])
+    assert found.result == result

@@ -7,6 +7,7 @@ from typing import Any, Final
 from edge_etl_operator import capacity
 from edge_etl_operator.api import EdgeETLJob
 from edge_etl_operator.builders.common import results_claim
+from edge_etl_operator.capacity import Capacity
 from edge_etl_operator.cli import cluster_view
 from edge_etl_operator.cli.cluster_view import MachineNode
 from edge_etl_operator.cli.doctor.checks import Check, notice, ok, problem, unknown
@@ -14,11 +15,15 @@ from edge_etl_operator.cli.doctor.release import Release
 from edge_etl_operator.cli.session import Session
 from edge_etl_operator.cluster import ApiError, NotFoundError
 from edge_etl_operator.policies import acceptance, spark_size
-from edge_etl_operator.policies.spark_size import Refusal, Work
+from edge_etl_operator.policies.spark_size import Refusal, SparkPlan, Work
 from edge_etl_operator.settings import Settings
 
 _DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
 _ENFORCE: Final = "pod-security.kubernetes.io/enforce"
+_MORE_ROOM: Final = (
+    "Free or add memory, ask for less in spec.aggregate, or let Spark run on more nodes (the "
+    "chart's spark.nodeSelector and spark.tolerations)."
+)
 _SMALL: Final = Work(bytes=0, columns=8)
 """What even an empty run takes of Spark."""
 
@@ -139,26 +144,31 @@ def _spark(
     claim: str,
     machines: Sequence[MachineNode],
 ) -> Check:
-    """Ask the operator's own planner whether the smallest aggregation would fit now."""
     try:
         seen = capacity.look(within.cluster, job.namespace, claim)
     except ApiError as error:
         return unknown("spark", error.message)
-    spark = settings.spark
-    rooms = seen.rooms(machines, spark.node_selector, spark.tolerations)
-    found = spark_size.plan(job.spec.aggregate, _SMALL, rooms, one_node=seen.one_node)
-    if isinstance(found, Refusal):
-        return problem(
-            "spark",
-            found.fact,
-            "Free or add memory, ask for less in spec.aggregate, or let Spark run on more nodes "
-            "(the chart's spark.nodeSelector and spark.tolerations).",
-        )
-    if not rooms:
-        return problem(
-            "spark",
-            "no node may run Spark",
-            "Correct the chart's spark.nodeSelector and spark.tolerations.",
-        )
-    pods = f" and {found.instances} executors" if found.executor else ""
-    return ok("spark", f"there is room for a driver of {found.driver.pod} MiB{pods}")
+    return room_for_spark(job, settings, seen, machines)
+
+
+def room_for_spark(
+    job: EdgeETLJob, settings: Settings, seen: Capacity, machines: Sequence[MachineNode]
+) -> Check:
+    """Ask the operator's own planner whether the smallest aggregation would fit."""
+    here = settings.spark
+
+    def planned(given: Capacity) -> SparkPlan | Refusal:
+        rooms = given.rooms(machines, here.node_selector, here.tolerations)
+        return spark_size.plan(job.spec.aggregate, _SMALL, rooms, one_node=seen.one_node)
+
+    if not seen.rooms(machines, here.node_selector, here.tolerations):
+        remedy = "Correct the chart's spark.nodeSelector and spark.tolerations."
+        return problem("spark", "no node may run Spark", remedy)
+    found = planned(seen)
+    if isinstance(found, SparkPlan):
+        pods = f" and {found.instances} executors" if found.executor else ""
+        return ok("spark", f"there is room for a driver of {found.driver.pod} MiB{pods}")
+    if isinstance(planned(seen.lasting()), SparkPlan):
+        said = f"{found.fact}; pods that end have taken the rest"
+        return notice("spark", said, "A run waits until there is room.")
+    return problem("spark", found.fact, _MORE_ROOM)

@@ -34,6 +34,8 @@ def checks(
     yield _label(job, mine, machines)
     for node in mine:
         yield _state(node, job)
+        if not node.status.node_info.architecture:
+            continue  # a node that was never heard of has told nothing of itself
         yield _architecture(node)
         yield _room(node, job)
         if settings is not None and (found := _image(node, job, settings)):
@@ -50,7 +52,8 @@ def _label(job: EdgeETLJob, mine: Sequence[MachineNode], machines: Sequence[Mach
         return problem(
             "label",
             f"no node matches {told}{near}",
-            f"Label the Pis: kubectl label node NAME {label} --overwrite",
+            f"Label the Pis: kubectl label node NAME {label} --overwrite; or correct "
+            "spec.nodes.selector.",
         )
     if len(mine) < needed:
         return problem(
