@@ -14,8 +14,8 @@ from edge_etl_agent.tasks import Phase, Task
 from edge_etl_agent.tokens import Tokens
 
 ROOT: Final = "/v1/tasks"
-_LONGEST: Final = 1 << 20
-"""Bytes of a job document."""
+_LONGEST: Final = 128 << 10
+"""Bytes of a job document: to say what is wrong with a longer one would hold up others."""
 _READ: Final = ("GET", "HEAD")
 _BYTES: Final = ("Content-Type", "application/octet-stream")
 

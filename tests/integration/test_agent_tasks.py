@@ -166,7 +166,7 @@ def test_only_files_that_the_manifest_lists_are_given(
 
 
 def test_what_is_too_large_or_no_json_or_no_method(agent: TaskAgent) -> None:
-    assert agent.post(b" " * ((1 << 20) + 1)).status == 413
+    assert agent.post(b" " * ((128 << 10) + 1)).status == 413
     answer = agent.post(b"{")
     assert (answer.status, answer.document["reason"]) == (400, "JobInvalid")
     assert agent.ask("PUT").headers["allow"] == "GET, HEAD, POST"

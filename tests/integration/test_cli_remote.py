@@ -201,6 +201,12 @@ def test_a_client_certificate_opens_tasks_too(tmp_path: Path) -> None:
             Agent(url, None, trust(authority.certificate, None, None)).overview()
         with pytest.raises(AgentError, match="certificate verify failed"):
             Agent(url, None, trust(None, None, None)).overview()
+        words = ["--ca", authority.certificate, "--cert", authority.cert("driver")]
+        words += ["--key", authority.key("driver"), "--json"]
+        remote = local_cli("remote", "run", str(SAMPLE), "--agent", f"other={url}")
+        done = run([*remote, "--results", str(tmp_path / "results"), *map(str, words)])
+        # Only who was let in could be told that.
+        assert f"other: OtherNode: {url} is pi-1, not other" in failures(done)
 
 
 CONTENT = b"PAR1"

@@ -26,7 +26,7 @@ def command(options: argparse.Namespace) -> int:
     except ssl.SSLError as error:
         raise UsageError(f"--ca, --cert, --key: no certificates and key (PEM): {error}") from None
     urls = _urls(options.agent)
-    tokens = _tokens(options.token_file, urls)
+    tokens = tokens_of(options.token_file, urls)
     here.need(SPARK)
     agents = {name: Agent(url, tokens.get(name), trusted) for name, url in urls.items()}
     return here.run(job, RemoteNodes(agents, options.patience, options.replay), options)
@@ -50,7 +50,7 @@ def _urls(arguments: list[str]) -> dict[str, str]:
     return urls
 
 
-def _tokens(arguments: list[str], urls: dict[str, str]) -> dict[str, str]:
+def tokens_of(arguments: list[str], urls: dict[str, str]) -> dict[str, str]:
     """Read [NAME=]FILE arguments; a file without a name is for all other agents."""
     tokens: dict[str, str] = {}
     for argument in arguments:
