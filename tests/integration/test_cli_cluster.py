@@ -177,6 +177,23 @@ def _a_report_is_for_those_who_may_forward_ports(site: Site, guest: Path) -> Non
     assert "Have an administrator grant it" in said
 
 
+def test_a_run_that_is_asked_for_and_its_end_are_a_document(site: Site) -> None:
+    site.add_node("pi-1")
+    site.apply()
+    only = document(site, "run", "air")
+    assert (only["kind"], only["job"]) == ("RunRequest", "air")
+    assert "result" not in only
+    words = ("edge-etl", "run", "air", "--follow", "-n", site.namespace, "-o", "json")
+    asked = _begun(site, *words)
+    with site.operator():
+        site.kubelet().run_until(lambda: asked.poll() is not None, "the run ends")
+    end = json.loads(asked.communicate()[0])
+    assert asked.returncode == 0
+    assert (end["result"], end["nodesSummary"]) == ("Succeeded", "1/1")
+    assert end["run"] == site.status()["run"]["id"]
+    assert end["request"] == site.status()["lastRunRequest"] != only["request"]
+
+
 def test_kubectl_completes_commands_options_and_the_names_of_jobs(site: Site) -> None:
     site.apply()
 
@@ -253,16 +270,7 @@ def test_doctor_sends_a_pod_to_each_pi_reads_its_answer_and_leaves_nothing(site:
         content = encoded(probe(load_job(document), "pi-1", source, work))
         return play.ended(pod, 0, content.decode())
 
-    asked = subprocess.Popen(
-        [*("edge-etl", "doctor", "air", "-n", site.namespace, "-o", "json")],
-        env={
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "KUBECONFIG": str(site.server.kubeconfig),
-        },
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    asked = _begun(site, "edge-etl", "doctor", "air", "-n", site.namespace, "-o", "json")
     site.kubelet(behave).run_until(lambda: asked.poll() is not None, "doctor ends")
     checks = json.loads(asked.communicate()[0])["checks"]
     assert asked.returncode == 1
@@ -278,6 +286,20 @@ def test_doctor_sends_a_pod_to_each_pi_reads_its_answer_and_leaves_nothing(site:
         name for name, each in told.items() if each["result"] == "ok"
     }
     site.kubelet().run_until(lambda: not _pods(site), "the pods of doctor are gone")
+
+
+def _begun(site: Site, *words: str) -> subprocess.Popen[str]:
+    """Start a command that ends only when somebody plays the kubelet."""
+    return subprocess.Popen(
+        words,
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "KUBECONFIG": str(site.server.kubeconfig),
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def _pods(site: Site) -> list[Any]:
