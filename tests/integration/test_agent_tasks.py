@@ -21,6 +21,7 @@ import pytest
 
 from tests.support import independent
 from tests.support.agent import AgentProcess
+from tests.support.cluster.kube import until
 from tests.support.tasks import BEARER, DATASET, TOKENS, TaskAgent, document
 
 ROOT = Path(__file__).parents[2]
@@ -243,6 +244,21 @@ def test_it_does_not_start_where_anybody_could_run_tasks(
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert message in json.loads(done.stderr.splitlines()[-1])["message"]
+
+
+def test_readings_that_a_task_has_delivered_make_room(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    storage = {"segmentSeconds": 1, "keepDeliveredSeconds": 0}
+    agent = TaskAgent(tmp_path, sources={"sensors": str(tmp_path / "source")})
+    agent.configuration["storage"] = storage
+    sensor = {"sensor_id": "roof", "sensor_type": "x", "P1": 5}
+    with agent:
+        assert agent.send(sensor, Authorization=SENSOR["Authorization"]).status == 200
+        until(lambda: len(agent.stored()) == 1, "jobs see the segment", every=0.05)
+        unsettled = agent.post(document(source=source(settleSeconds=0))).document
+        assert agent.ended(unsettled["id"])["summary"]["rowsClean"] == 1
+        until(lambda: agent.stored() == [], "the segment is gone", every=0.05)
+        assert agent.ask("GET", f"/{unsettled['id']}/files/manifest.json").status == 200
 
 
 def killed(agent: TaskAgent, *, power: bool) -> None:
