@@ -69,7 +69,7 @@ BROKER_EFFECTS = [
             ("autosaveSeconds", 60, _told("autosave_interval"), "autosave_interval 60"),
             ("maxQueuedMessages", 7, _told("max_queued_messages"), "max_queued_messages 7"),
             ("maxConnections", 7, _told("max_connections"), "max_connections 7"),
-            ("maxMessageBytes", 7, _told("message_size_limit"), "message_size_limit 7"),
+            ("maxMessageBytes", 700, _told("max_packet_size"), "max_packet_size 700"),
             ("priorityClassName", "high", pod(BROKER, "priorityClassName"), "high"),
         )
     ),
