@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::Range;
 
-use crate::pages::{width_of, write_delta, write_hybrid};
+use crate::pages::{width_of, write_delta, write_hybrid, write_run};
 use crate::sink::{Encoding, Page, Press, Sink};
 use crate::strings::{Dictionary, NULL, mix};
 use crate::table::{NULL_BOOLEAN, View};
@@ -175,23 +175,34 @@ fn write_words(
     }
     for rows in pages_of(count) {
         let Scratch { levels, content, .. } = &mut *scratch;
-        levels.clear();
-        levels.extend(rows.clone().map(|row| u32::from(value(row).is_some())));
-        begin_page(content, levels, &mut pages.chunk.nulls);
+        pages.chunk.nulls +=
+            begin_page(content, levels, rows.clone().map(|row| value(row).is_some()));
         content.extend(rows.clone().filter_map(&value).flat_map(u64::to_le_bytes));
         pages.data(content, rows.len(), Encoding::Plain)?;
     }
     Ok(())
 }
 
-/// Writes the definition levels of a page: 1 for a value, 0 for a null.
-fn begin_page(content: &mut Vec<u8>, levels: &[u32], nulls: &mut u64) {
+/// Writes the definition levels of a page: 1 where there is a value, 0 for a null; returns how many
+/// nulls there are.
+fn begin_page(
+    content: &mut Vec<u8>,
+    levels: &mut Vec<u32>,
+    are_there: impl ExactSizeIterator<Item = bool> + Clone,
+) -> u64 {
     content.clear();
     content.extend_from_slice(&[0; 4]);
-    write_hybrid(content, levels, 1);
+    let nulls = are_there.clone().filter(|is_there| !is_there).count();
+    if nulls == 0 {
+        write_run(content, are_there.len(), 1, 1);
+    } else {
+        levels.clear();
+        levels.extend(are_there.map(u32::from));
+        write_hybrid(content, levels, 1);
+    }
     let length = content.len() as u32 - 4;
     content[..4].copy_from_slice(&length.to_le_bytes());
-    *nulls += levels.iter().filter(|&&level| level == 0).count() as u64;
+    nulls as u64
 }
 
 /// Writes the dictionary numbers of all rows.
@@ -199,12 +210,10 @@ fn write_numbers(pages: &mut Pages<'_>, scratch: &mut Scratch, count: usize) -> 
     let width = width_of(count.saturating_sub(1) as u64);
     let Scratch { numbers, some, levels, content, .. } = scratch;
     for numbers in numbers.chunks(PAGE) {
-        levels.clear();
-        levels.extend(numbers.iter().map(|&number| u32::from(number != NULL)));
-        let before = pages.chunk.nulls;
-        begin_page(content, levels, &mut pages.chunk.nulls);
+        let nulls = begin_page(content, levels, numbers.iter().map(|&number| number != NULL));
+        pages.chunk.nulls += nulls;
         some.clear();
-        let values = if before == pages.chunk.nulls {
+        let values = if nulls == 0 {
             numbers
         } else {
             some.extend(numbers.iter().filter(|&&number| number != NULL));
@@ -220,9 +229,8 @@ fn write_numbers(pages: &mut Pages<'_>, scratch: &mut Scratch, count: usize) -> 
 fn write_booleans(pages: &mut Pages<'_>, scratch: &mut Scratch, values: &[u8]) -> io::Result<()> {
     let Scratch { levels, content, .. } = scratch;
     for values in values.chunks(PAGE) {
-        levels.clear();
-        levels.extend(values.iter().map(|&value| u32::from(value != NULL_BOOLEAN)));
-        begin_page(content, levels, &mut pages.chunk.nulls);
+        let are_there = values.iter().map(|&value| value != NULL_BOOLEAN);
+        pages.chunk.nulls += begin_page(content, levels, are_there);
         let start = content.len();
         let some = values.iter().copied().filter(|&value| value != NULL_BOOLEAN);
         for (at, value) in some.enumerate() {
@@ -273,9 +281,8 @@ fn write_strings(
     }
     for numbers in numbers.chunks(PAGE) {
         let Scratch { levels, content, .. } = &mut *scratch;
-        levels.clear();
-        levels.extend(numbers.iter().map(|&number| u32::from(number != NULL)));
-        begin_page(content, levels, &mut pages.chunk.nulls);
+        let are_there = numbers.iter().map(|&number| number != NULL);
+        pages.chunk.nulls += begin_page(content, levels, are_there);
         let some = numbers.iter().filter(|&&number| number != NULL);
         some.for_each(|&number| write(content, number));
         pages.data(content, numbers.len(), Encoding::Plain)?;

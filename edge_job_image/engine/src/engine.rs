@@ -102,9 +102,10 @@ pub fn run(
     progress: &Progress<'_>,
 ) -> Result<Outcome, Failure> {
     let bytes = inputs.iter().map(|input| input.end - input.start).sum();
+    let threads = threads(plan, bytes);
     crew::with(
-        threads(plan, bytes),
-        || Tools::new(plan),
+        threads,
+        || Tools::new(plan, threads),
         |crew| {
             let mut known = BTreeMap::new();
             loop {
@@ -207,9 +208,10 @@ impl<'a, 'c> Work<'a, 'c> {
         if let Err(stop) = self.read_all(known) {
             // No thread may write any more when the files are removed.
             self.buckets.abandon();
+            self.rejects.abandon();
             return Err(stop);
         }
-        let rejected = self.rejects.finish(&mut self.crew.tools.kit)?;
+        let rejected = self.rejects.finish(self.crew)?;
         let (mut files, mut tally) = self.buckets.finish(self.crew)?;
         files.extend(rejected.map(|file| Finished { kind: "rejected", day: None, file }));
         let mut inputs: Vec<_> = self.results.into_iter().flatten().collect();
@@ -393,7 +395,7 @@ impl<'a, 'c> Work<'a, 'c> {
             }
             for row in &batch.rejected {
                 let (line, at) = (read.lines + row.line + 1, *offset + row.offset);
-                self.rejects.add((&input.name, line, at), row, &mut self.crew.tools.kit)?;
+                self.rejects.add((&input.name, line, at), row, self.crew)?;
                 *read.rejected.entry(row.reason).or_default() += 1;
                 // The last line of a file can lack the newline that was counted.
                 let end = (at + row.size).min(input.end);

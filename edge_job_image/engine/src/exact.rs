@@ -8,39 +8,40 @@
 pub fn sum(values: &[f64], largest: f64, of: impl Fn(f64) -> f64 + Copy) -> Option<f64> {
     const LARGE: f64 = 1e300;
     let is_small = largest * (values.len() as f64) < LARGE;
-    let certain = if is_small { certain(values, of) } else { None };
+    let certain = if is_small { certain(values, largest, of) } else { None };
     certain.map_or_else(|| exact(values.iter().map(|&value| of(value))), Some)
 }
 
 /// Sums that do not wait for one another.
 const LANES: usize = 4;
 
-fn certain(values: &[f64], of: impl Fn(f64) -> f64) -> Option<f64> {
-    let (mut highs, mut lows, mut errors) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+/// Each lane counts from a number so large that all of its sums have the same last binary place,
+/// its unit. So a sum says exactly what was added to it, and a subtraction what was not.
+fn certain(values: &[f64], largest: f64, of: impl Fn(f64) -> f64) -> Option<f64> {
+    if largest == 0.0 {
+        return Some(0.0);
+    }
+    // A power of two above twice of what all terms can come to: sums stay between it and its double.
+    let bound = 2.0 * largest * values.len() as f64;
+    let power = f64::from_bits((bound.to_bits() >> 52) + 1 << 52);
+    let (start, unit) = (1.5 * power, power * f64::EPSILON);
+    let (mut highs, mut lows) = ([start; LANES], [0.0; LANES]);
     let mut add = |lane: usize, value: f64| {
-        let (total, error) = two_sum(highs[lane], value);
+        let total = highs[lane] + value;
+        lows[lane] += value - (total - highs[lane]);
         highs[lane] = total;
-        lows[lane] += error;
-        errors[lane] += error.abs();
     };
     let (fours, rest) = values.as_chunks::<LANES>();
     for four in fours {
         four.iter().enumerate().for_each(|(lane, &value)| add(lane, of(value)));
     }
     rest.iter().enumerate().for_each(|(lane, &value)| add(lane, of(value)));
-    let (mut high, mut low, mut doubtful) = (0.0, 0.0, 0.0_f64);
-    for lane in 0..LANES {
-        let (total, error) = two_sum(high, highs[lane]);
-        high = total;
-        low += error + lows[lane];
-        doubtful += error.abs() + errors[lane];
-    }
-    if doubtful == 0.0 {
-        return Some(high);
-    }
-    let (rounded, rest) = two_sum(high, low);
-    // Each of the additions to the low parts was off by at most half a unit of what it came to.
-    let doubt = (values.len() + 2 * LANES) as f64 * doubtful * f64::EPSILON;
+    let high = highs.iter().map(|high| high - start).sum::<f64>();
+    let (rounded, rest) = two_sum(high, lows.iter().sum());
+    // A lane's low part is a sum of so many terms of at most half a unit, and each addition to it
+    // was off by at most half a unit of what it came to.
+    let terms = (fours.len() + 2 * LANES) as f64;
+    let doubt = 2.0 * terms * terms * unit * f64::EPSILON;
     let size = rounded.abs();
     let half_step = (size - size.next_down()) / 2.0;
     (size > f64::MIN_POSITIVE && rest.abs() + doubt < half_step * 0.999).then_some(rounded)
@@ -170,8 +171,11 @@ mod tests {
 
     #[test]
     fn sums_are_rounded_once() {
-        let sum = |values: &[f64]| sum(values, 0.0, |value| value);
+        let largest = |values: &[f64]| values.iter().fold(0.0_f64, |most, v| most.max(v.abs()));
+        let sum = |values: &[f64]| sum(values, largest(values), |value| value);
         assert_eq!(sum(&[]), Some(0.0));
+        assert_eq!(sum(&[0.0, -0.0]), Some(0.0));
+        assert_eq!(sum(&[5e-324, 5e-324]), Some(1e-323));
         assert_eq!(sum(&[0.1; 10]), Some(1.0));
         assert_eq!(sum(&[1e100, 1.0, -1e100]), Some(1.0));
         assert_eq!(sum(&[1e16, 1.0, 1e-16]), Some(10_000_000_000_000_002.0));
@@ -189,7 +193,7 @@ mod tests {
         let mut sure = 0;
         for length in 0..500 {
             let values: Vec<f64> = (0..length).map(|_| random()).collect();
-            if let Some(sum) = certain(&values, |value| value) {
+            if let Some(sum) = certain(&values, 1e8, |value| value) {
                 assert_eq!(Some(sum), exact(values.iter().copied()));
                 sure += 1;
             }

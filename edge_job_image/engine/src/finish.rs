@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::thread;
 
 use crate::delivered::{Daily, Delivered, Headers, Kit};
 use crate::order::Order;
@@ -72,11 +74,15 @@ pub struct Tools<'a> {
     pub kit: Kit,
     pub order: Order,
     windows: Windows<'a>,
+    /// What features are written with, where another thread does it meanwhile.
+    second: Option<Kit>,
 }
 
 impl<'a> Tools<'a> {
-    pub fn new(plan: &'a Plan) -> io::Result<Self> {
-        Ok(Self { kit: Kit::new()?, order: Order::default(), windows: Windows::new(plan) })
+    /// Tools of one of `threads`.
+    pub fn new(plan: &'a Plan, threads: usize) -> io::Result<Self> {
+        let second = if threads > 1 { Some(Kit::new()?) } else { None };
+        Ok(Self { kit: Kit::new()?, order: Order::default(), windows: Windows::new(plan), second })
     }
 
     /// Gives the memory back that grows with a bucket.
@@ -198,31 +204,50 @@ impl<'a, 't> Writing<'a, 't> {
     fn write(&mut self, rows: &Rows, order: &[u32]) -> io::Result<()> {
         let last = order.last().map(|&row| rows.time(row));
         self.tally.latest = self.tally.latest.max(last);
-        if self.keeps_rows {
-            self.rows.write_rows(rows, order, &mut self.tools.kit)?;
-        }
-        if self.plan.ship_features {
-            self.tools.windows.add(rows, order);
-            self.write_features(HELD_FEATURES)?;
-        }
-        Ok(())
-    }
-
-    fn write_features(&mut self, held: usize) -> io::Result<()> {
-        let Tools { windows, kit, .. } = &mut *self.tools;
-        if windows.closed.len() > held || windows.closed.memory() > HELD_BYTES {
-            self.features.write(&mut windows.closed, kit)?;
-        }
-        Ok(())
+        let Self { tools: Tools { kit, windows, second, .. }, plan, features, .. } = self;
+        let (are_kept, are_wanted) = (self.keeps_rows, plan.ship_features);
+        let mut write_rows = |kit: &mut Kit| {
+            if are_kept { self.rows.write_rows(rows, order, kit) } else { Ok(()) }
+        };
+        let mut write_features = |kit: &mut Kit| {
+            if !are_wanted {
+                return Ok(());
+            }
+            windows.add(rows, order);
+            write_closed(windows, features, HELD_FEATURES, kit)
+        };
+        let Some(second) = second else {
+            write_rows(kit)?;
+            return write_features(kit);
+        };
+        thread::scope(|scope| {
+            let features = scope.spawn(|| write_features(second));
+            let rows = write_rows(kit);
+            rows.and(features.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        })
     }
 
     fn end(mut self) -> io::Result<(Files, Tally)> {
-        self.tools.windows.close();
-        self.write_features(0)?;
+        let Tools { windows, kit, .. } = &mut *self.tools;
+        windows.close();
+        write_closed(windows, &mut self.features, 0, kit)?;
         self.rows.end_day()?;
         self.features.end_day()?;
         Ok(([self.rows.delivered, self.features.delivered], self.tally))
     }
+}
+
+/// Writes the features of closed windows when they are more than may be held.
+fn write_closed(
+    windows: &mut Windows<'_>,
+    features: &mut Daily<'_>,
+    held: usize,
+    kit: &mut Kit,
+) -> io::Result<()> {
+    if windows.closed.len() > held || windows.closed.memory() > HELD_BYTES {
+        features.write(&mut windows.closed, kit)?;
+    }
+    Ok(())
 }
 
 /// The input of a row.

@@ -61,9 +61,7 @@ pub const fn width_of(number: u64) -> u32 {
 pub fn write_hybrid(bytes: &mut Vec<u8>, values: &[u32], width: u32) {
     let first = values.first().copied().unwrap_or_default();
     if width == 0 || values.iter().all(|&value| value == first) {
-        varint(bytes, (values.len() as u64) << 1);
-        bytes.extend_from_slice(&first.to_le_bytes()[..width.div_ceil(8) as usize]);
-        return;
+        return write_run(bytes, values.len(), first, width);
     }
     let groups = values.len().div_ceil(8);
     varint(bytes, (groups as u64) << 1 | 1);
@@ -75,6 +73,12 @@ pub fn write_hybrid(bytes: &mut Vec<u8>, values: &[u32], width: u32) {
         packer.push(0);
     }
     packer.finish();
+}
+
+/// Writes one number so many times.
+pub fn write_run(bytes: &mut Vec<u8>, count: usize, value: u32, width: u32) {
+    varint(bytes, (count as u64) << 1);
+    bytes.extend_from_slice(&value.to_le_bytes()[..width.div_ceil(8) as usize]);
 }
 
 /// Reads as many numbers as `write_hybrid` has written.

@@ -4,7 +4,9 @@ use std::io;
 use std::path::Path;
 
 use crate::clean::Rejected;
-use crate::delivered::{Delivered, Headers, Kit, Writer};
+use crate::crew::{Crew, Ticket};
+use crate::delivered::{Delivered, Headers, Writer};
+use crate::finish::Tools;
 use crate::table::{Column, Kind, Table};
 
 /// Bytes of texts that are held before they are written.
@@ -22,7 +24,8 @@ const COLUMNS: [(&str, Kind); 6] = [
 pub struct Rejects<'a> {
     folder: &'a Path,
     headers: Headers,
-    writer: Option<Writer>,
+    /// The file, and the memory of the rows that were written last.
+    writing: Option<Ticket<io::Result<(Writer, Table)>>>,
     held: Table,
     size: usize,
 }
@@ -32,7 +35,7 @@ impl<'a> Rejects<'a> {
         Self {
             folder,
             headers: Headers::new(None, COLUMNS),
-            writer: None,
+            writing: None,
             held: Table::new(COLUMNS.map(|(_, kind)| kind)),
             size: 0,
         }
@@ -43,7 +46,7 @@ impl<'a> Rejects<'a> {
         &mut self,
         (file, line, offset): (&str, u64, u64),
         row: &Rejected,
-        kit: &mut Kit,
+        crew: &mut Crew<'a, Tools<'a>>,
     ) -> io::Result<()> {
         let texts = [file, row.reason.name(), &row.detail, &row.raw];
         let mut texts = texts.into_iter();
@@ -63,25 +66,39 @@ impl<'a> Rejects<'a> {
             }
         }
         self.size += 64 + row.detail.len() + row.raw.len();
-        if self.size > HELD { self.write(kit) } else { Ok(()) }
+        if self.size > HELD { self.write(crew) } else { Ok(()) }
     }
 
-    fn write(&mut self, kit: &mut Kit) -> io::Result<()> {
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            empty => empty.insert(Writer::create(self.folder, "rejected.parquet")?),
+    fn write(&mut self, crew: &mut Crew<'a, Tools<'a>>) -> io::Result<()> {
+        let (mut writer, spare) = match self.writing.take() {
+            Some(writing) => writing.wait()?,
+            None => {
+                let writer = Writer::create(self.folder, "rejected.parquet")?;
+                (writer, Table::new(COLUMNS.map(|(_, kind)| kind)))
+            }
         };
-        writer.write(false, &self.held, kit)?;
-        self.held.clear();
+        let mut held = std::mem::replace(&mut self.held, spare);
         self.size = 0;
+        self.writing = Some(crew.submit(move |tools| {
+            writer.write(false, &held, &mut tools.kit)?;
+            held.clear();
+            Ok((writer, held))
+        }));
         Ok(())
     }
 
+    /// Waits for what is being written; nobody wants it any more.
+    pub fn abandon(&mut self) {
+        drop(self.writing.take().map(Ticket::wait));
+    }
+
     /// Ends the file; None when no row was rejected.
-    pub fn finish(mut self, kit: &mut Kit) -> io::Result<Option<Delivered>> {
+    pub fn finish(mut self, crew: &mut Crew<'a, Tools<'a>>) -> io::Result<Option<Delivered>> {
         if !self.held.is_empty() {
-            self.write(kit)?;
+            self.write(crew)?;
         }
-        self.writer.map(|writer| writer.finish(&self.headers)).transpose()
+        let Some(writing) = self.writing.take() else { return Ok(None) };
+        let (writer, _) = writing.wait()?;
+        writer.finish(&self.headers).map(Some)
     }
 }

@@ -52,13 +52,13 @@ pub fn columns(features: &Features) -> Vec<(String, Kind)> {
 
 /// Gives what is in these columns, one after the other; nothing when there is no value.
 ///
-/// `order` is memory to use; `period` that of a field whose values go round.
+/// `scratch` is memory to use; `period` that of a field whose values go round.
 pub fn summarize(
     features: &Features,
     (name, period): (&str, Option<f64>),
     values: &[f64],
     ends: Option<Ends>,
-    order: &mut Vec<f64>,
+    scratch: &mut Scratch,
     mut give: impl FnMut(Value<'_>),
 ) {
     let Some(state) = State::of(values) else {
@@ -70,11 +70,11 @@ pub fn summarize(
         give(Value::Double(number));
     }
     if !features.quantiles.is_empty() {
-        sort(values, order);
+        let sorted = scratch.sort(values, (state.min, state.max));
         for &percent in &features.quantiles {
-            give(Value::Double(quantile(order, percent)));
+            give(Value::Double(quantile(sorted, percent)));
         }
-        give(Value::String(&kll::sketch(order)));
+        give(Value::String(&kll::sketch(sorted)));
     }
     if let Some(Ends { first, last }) = ends {
         for (is_wanted, (time, value)) in [(features.first, first), (features.last, last)] {
@@ -99,14 +99,48 @@ fn quantile(sorted: &[f64], percent: usize) -> f64 {
     sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1]
 }
 
-/// Sorts numbers as integers that have their order, which is quicker than to compare doubles.
-fn sort(values: &[f64], order: &mut Vec<f64>) {
-    // Of negative numbers all bits but the sign are turned, which is undone by the same.
-    let turned = |bits: i64| bits ^ (((bits >> 63) as u64) >> 1) as i64;
-    let mut keys: Vec<i64> = values.iter().map(|value| turned(value.to_bits() as i64)).collect();
-    keys.sort_unstable();
-    order.clear();
-    order.extend(keys.into_iter().map(|key| f64::from_bits(turned(key) as u64)));
+/// Memory that is kept from window to window.
+#[derive(Default)]
+pub struct Scratch {
+    sorted: Vec<f64>,
+    ends: Vec<u32>,
+}
+
+impl Scratch {
+    /// Sorts numbers as `f64::total_cmp` does.
+    ///
+    /// They are dealt out to parts of their range first: most values of a sensor are spread over it,
+    /// so that few of them have to be compared.
+    fn sort(&mut self, values: &[f64], (least, most): (f64, f64)) -> &[f64] {
+        const OF_PART: usize = 4;
+        let Self { sorted, ends } = self;
+        let last = values.len() / OF_PART;
+        // Where the range is nothing, or more than a double can say, all are in one part.
+        let scale = (last + 1) as f64 / (most - least);
+        let part = |value: f64| (((value - least) * scale) as u32 as usize).min(last);
+        ends.clear();
+        ends.resize(last + 1, 0_u32);
+        values.iter().for_each(|&value| ends[part(value)] += 1);
+        let mut total = 0;
+        for end in ends.iter_mut() {
+            // Where the part begins; it becomes its end while the numbers are dealt out.
+            let count = std::mem::replace(end, total);
+            total += count;
+        }
+        sorted.clear();
+        sorted.resize(values.len(), 0.0);
+        for &value in values {
+            let end = &mut ends[part(value)];
+            sorted[*end as usize] = value;
+            *end += 1;
+        }
+        let mut begin = 0;
+        for &end in ends.iter() {
+            sorted[begin..end as usize].sort_unstable_by(f64::total_cmp);
+            begin = end as usize;
+        }
+        sorted
+    }
 }
 
 #[cfg(test)]
@@ -115,10 +149,17 @@ mod tests {
 
     #[test]
     fn numbers_are_sorted_with_their_signs() {
-        let mut order = vec![];
-        sort(&[1.5, -0.0, 1e300, -1e300, 0.0, 5e-324, -1.5], &mut order);
-        assert_eq!(order, [-1e300, -1.5, -0.0, 0.0, 5e-324, 1.5, 1e300]);
-        assert!(order[2].is_sign_negative());
+        let mut scratch = Scratch::default();
+        let values = [1.5, -0.0, 1e300, -1e300, 0.0, 5e-324, -1.5];
+        let sorted = scratch.sort(&values, (-1e300, 1e300));
+        assert_eq!(sorted, [-1e300, -1.5, -0.0, 0.0, 5e-324, 1.5, 1e300]);
+        assert!(sorted[2].is_sign_negative());
+        assert_eq!(scratch.sort(&[2.0; 9], (2.0, 2.0)), [2.0; 9]);
+        assert_eq!(scratch.sort(&[f64::MAX, -1.0, f64::MIN], (f64::MIN, f64::MAX))[1], -1.0);
+        let many: Vec<f64> = (0..1_000_u64).map(|n| (n * 7_919 % 1_009) as f64 / 8.0).collect();
+        let mut expected = many.clone();
+        expected.sort_by(f64::total_cmp);
+        assert_eq!(scratch.sort(&many, (expected[0], expected[999])), expected);
     }
 
     #[test]

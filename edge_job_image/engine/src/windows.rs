@@ -6,7 +6,7 @@ use crate::order::compare;
 use crate::plan::{Features, Field, Plan};
 use crate::rows::{Gathered, Rows};
 use crate::strings::NULL;
-use crate::summary::{self, Ends, summarize};
+use crate::summary::{self, Ends, Scratch, summarize};
 use crate::table::{Kind, Table, Value, View};
 
 /// Collects the values of one window at a time; the rows must come in the order of time.
@@ -24,6 +24,9 @@ pub struct Windows<'a> {
     known: Vec<u32>,
     /// The slot of each row that is being taken.
     of_rows: Vec<u32>,
+    /// These rows, slot by slot, and where those of each slot end.
+    grouped: Vec<u32>,
+    ends_of_slots: Vec<u32>,
     gathered: Gathered,
     /// The values of the open window: of each slot, of each numeric field.
     values: Vec<Vec<f64>>,
@@ -33,7 +36,7 @@ pub struct Windows<'a> {
     /// Features of closed windows: the groups, then the columns of `summary`.
     pub closed: Table,
     /// Memory that is kept from window to window.
-    order: Vec<f64>,
+    scratch: Scratch,
 }
 
 /// The names and kinds of the columns of features behind their window's start.
@@ -58,12 +61,14 @@ impl<'a> Windows<'a> {
             slots: HashMap::new(),
             known: vec![],
             of_rows: vec![],
+            grouped: vec![],
+            ends_of_slots: vec![],
             gathered: Gathered::default(),
             values: vec![],
             ends: vec![],
             start: None,
             closed: Table::new(columns(plan).into_iter().map(|(_, kind)| kind)),
-            order: vec![],
+            scratch: Scratch::default(),
         }
     }
 
@@ -82,7 +87,8 @@ impl<'a> Windows<'a> {
             let (window, after) = rest.split_at(length);
             rest = after;
             self.find_slots(rows, window);
-            self.take(rows, window);
+            self.group(window);
+            self.take(rows);
             if self.features.first || self.features.last {
                 self.take_ends(rows, window);
             }
@@ -122,26 +128,52 @@ impl<'a> Windows<'a> {
         self.gathered = gathered;
     }
 
-    fn take(&mut self, rows: &Rows, window: &[u32]) {
+    /// Puts the rows of each slot together: so each field's values are gathered slot by slot.
+    fn group(&mut self, window: &[u32]) {
+        let ends = &mut self.ends_of_slots;
+        ends.clear();
+        ends.resize(self.groups.len(), 0);
+        self.of_rows.iter().for_each(|&slot| ends[slot as usize] += 1);
+        let mut total = 0;
+        for end in ends.iter_mut() {
+            // Where the slot begins; it becomes its end while rows are dealt out.
+            let count = std::mem::replace(end, total);
+            total += count;
+        }
+        self.grouped.clear();
+        self.grouped.resize(window.len(), 0);
+        for (&row, &slot) in window.iter().zip(&self.of_rows) {
+            let end = &mut ends[slot as usize];
+            self.grouped[*end as usize] = row;
+            *end += 1;
+        }
+    }
+
+    fn take(&mut self, rows: &Rows) {
         let width = self.numeric.len();
         for (nth, (field, _)) in self.numeric.iter().enumerate() {
-            let places = self.of_rows.iter().map(|&slot| slot as usize * width + nth);
-            match rows.gather(*field, window, &mut self.gathered) {
-                View::Double(values) => {
-                    for (&value, place) in values.iter().zip(places) {
-                        if !value.is_nan() {
-                            self.values[place].push(value);
+            let view = rows.gather(*field, &self.grouped, &mut self.gathered);
+            let mut begin = 0;
+            for (slot, &end) in self.ends_of_slots.iter().enumerate() {
+                let of_slot = begin..end as usize;
+                begin = end as usize;
+                let all = &mut self.values[slot * width + nth];
+                match view {
+                    View::Double(values) => {
+                        let values = &values[of_slot];
+                        if values.iter().any(|value| value.is_nan()) {
+                            all.extend(values.iter().filter(|value| !value.is_nan()));
+                        } else {
+                            all.extend_from_slice(values);
                         }
                     }
-                }
-                View::Long(values, valid) => {
-                    for ((&value, &valid), place) in values.iter().zip(valid).zip(places) {
-                        if valid {
-                            self.values[place].push(value as f64);
-                        }
+                    View::Long(values, valid) => {
+                        let values = values[of_slot.clone()].iter().zip(&valid[of_slot]);
+                        let some = values.filter(|(_, valid)| **valid);
+                        all.extend(some.map(|(&value, _)| value as f64));
                     }
+                    _ => unreachable!("numeric columns are doubles or longs"),
                 }
-                _ => unreachable!("numeric columns are doubles or longs"),
             }
         }
     }
@@ -202,7 +234,7 @@ impl<'a> Windows<'a> {
                 let (groups, own) = columns.split_at_mut(self.groups.columns.len());
                 let mut own = own.iter_mut();
                 let about = (field.name.as_str(), field.circular);
-                summarize(self.features, about, values, ends, &mut self.order, |value| {
+                summarize(self.features, about, values, ends, &mut self.scratch, |value| {
                     own.next().expect("there is a column for each").push(value);
                 });
                 if !values.is_empty() {
