@@ -4,6 +4,7 @@ The edge program uses it where the volume is mounted into its pod, the landing s
 receives the same over HTTP.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -18,8 +19,6 @@ from edge_etl_job.results.errors import (
     ResultError,
 )
 from edge_etl_job.results.layout import DATASET, MANIFEST, Attempt, Dataset, NodeRun, checked
-
-_CHUNK = 1 << 20
 
 
 class _DatasetDocument(msgspec.Struct, frozen=True):
@@ -98,24 +97,33 @@ def publish_file(incoming: Incoming, name: str, sha256: str) -> bool:
     raise ResultError(RESULT_CONFLICT, f"{name}: the attempt has stored other content before")
 
 
-def publish_manifest(root: Path, attempt: Attempt, incoming: Incoming) -> tuple[bytes, bool]:
-    """Commit an attempt; return the manifest that stands, and whether it came to stand now."""
+def publish_manifest(
+    root: Path, attempt: Attempt, incoming: Incoming, known: Mapping[str, tuple[int, str]] = {}
+) -> tuple[bytes, bool]:
+    """Commit an attempt; return the manifest that stands, and whether it came to stand now.
+
+    ``known`` says of files that this process has just published what is in them (``require``).
+    """
     standing = read_manifest(root, attempt)
     if standing is not None:
         return standing, False
     manifest = incoming.read()
-    _check(make_folder(root, attempt.attempt_folder), attempt, manifest)
+    _check(make_folder(root, attempt.attempt_folder), attempt, manifest, known)
     # After this nothing that the manifest names can be lost any more, whoever made its folder.
     sync_way(root, attempt.attempt_folder)
     created = incoming.publish(MANIFEST)
     return (root / attempt.node_folder / MANIFEST).read_bytes(), created
 
 
-def _check(folder: Path, attempt: Attempt, manifest: bytes) -> None:
+def _check(
+    folder: Path, attempt: Attempt, manifest: bytes, known: Mapping[str, tuple[int, str]]
+) -> None:
     """Raise unless the manifest is of this attempt and its files are there byte for byte."""
     for file in listed(attempt, manifest):
         path = folder / file.name
-        there = (path.stat().st_size, sha256_of(path)) if path.is_file() else None
+        there = known.get(file.name)
+        if there is None and path.is_file():
+            there = path.stat().st_size, sha256_of(path)
         require(file, there)
 
 
@@ -149,6 +157,7 @@ class DirectoryStore:
     def __init__(self, root: Path, attempt: Attempt) -> None:
         self._root = root
         self._attempt = attempt
+        self._put: dict[str, tuple[int, str]] = {}
 
     def dataset_id(self) -> str:
         """Return the dataset's id."""
@@ -168,12 +177,11 @@ class DirectoryStore:
     def put(self, name: str, file: Path, sha256: str) -> None:
         """Store a file of this attempt."""
         checked("file", name)
-        with file.open("rb") as source, explained(self._root):
+        with explained(self._root):
             folder = make_folder(self._root, self._attempt.attempt_folder)
-            with Incoming(folder) as incoming:
-                while chunk := source.read(_CHUNK):
-                    incoming.write(chunk)
+            with Incoming(folder, of=file) as incoming:
                 publish_file(incoming, name, sha256)
+                self._put[name] = incoming.size, sha256
 
     def commit(self, manifest: bytes) -> bytes:
         """Publish what was put."""
@@ -181,4 +189,4 @@ class DirectoryStore:
             folder = make_folder(self._root, self._attempt.node_folder)
             with Incoming(folder, digested=False) as incoming:
                 incoming.write(manifest)
-                return publish_manifest(self._root, self._attempt, incoming)[0]
+                return publish_manifest(self._root, self._attempt, incoming, self._put)[0]

@@ -19,6 +19,7 @@ from edge_etl_job.results.layout import INCOMING
 if TYPE_CHECKING:
     import hashlib
 
+_CHUNK = 1 << 20
 _GROUP_MAY_WRITE = 0o020
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -32,17 +33,29 @@ def _sha256() -> "hashlib._Hash":
 class Incoming:
     """A file on its way into a folder; without `publish` it leaves nothing behind."""
 
-    def __init__(self, folder: Path, *, digested: bool = True) -> None:
-        """Begin a file; only of one that is ``digested`` the SHA-256 is known."""
+    def __init__(self, folder: Path, *, digested: bool = True, of: Path | None = None) -> None:
+        """Begin a file; only of one that is ``digested`` the SHA-256 is known.
+
+        It may be ``of`` what another file holds, which nobody writes to any more: then it is the
+        same file where both are on one file system, and else a copy.
+        """
         self.folder = folder
         self.path = folder / f"{INCOMING}{os.urandom(16).hex()}"
         self.size = 0
         self._digest = _sha256() if digested else None
-        self._file = self.path.open("xb")
+        is_there = of is not None and _linked(of, self.path)
+        self._file = self.path.open("r+b" if is_there else "xb")
+        if of is not None:
+            with of.open("rb") as source:
+                while chunk := source.read(_CHUNK):
+                    self._count(chunk) if is_there else self.write(chunk)
 
     def write(self, chunk: bytes) -> None:
         """Append some bytes."""
         self._file.write(chunk)
+        self._count(chunk)
+
+    def _count(self, chunk: bytes) -> None:
         if self._digest is not None:
             self._digest.update(chunk)
         self.size += len(chunk)
@@ -87,6 +100,15 @@ class Incoming:
                 raise
         finally:
             self.path.unlink(missing_ok=True)
+
+
+def _linked(file: Path, name: Path) -> bool:
+    """Give a file another name, if the file system can; what else is wrong shows when it is read."""
+    try:
+        os.link(file, name)
+    except OSError:
+        return False
+    return True
 
 
 def make_folder(root: Path, relative: PurePosixPath) -> Path:
