@@ -27,13 +27,13 @@ RunId = Annotated[str, Meta(pattern=r"^[0-9]{8}-[0-9]{6}$")]
 """The UTC second in which the run began, ``YYYYMMDD-HHMMSS``; sorts in the order of time."""
 
 
-class _Document(
+class Document(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
 ):
     """What all documents have in common: immutable, camelCase in JSON, no unknown field."""
 
 
-class Csv(_Document, frozen=True, kw_only=True):
+class Csv(Document, frozen=True, kw_only=True):
     """How the CSV files are written. ``auto`` decides for each file by what it shows."""
 
     delimiter: Literal["auto", ",", ";", "\t", "|"] = "auto"
@@ -47,7 +47,7 @@ class Csv(_Document, frozen=True, kw_only=True):
     """What a line begins with that is no record, unless it is a clean row; empty: none does."""
 
 
-class Source(_Document, frozen=True, kw_only=True):
+class Source(Document, frozen=True, kw_only=True):
     """Which files of the node's source directory belong to the job."""
 
     name: Name
@@ -62,7 +62,7 @@ class Source(_Document, frozen=True, kw_only=True):
     csv: Csv = Csv()
 
 
-class Timestamp(_Document, frozen=True, kw_only=True):
+class Timestamp(Document, frozen=True, kw_only=True):
     """The column that says when a reading was taken, and what is believable in it."""
 
     from_: Annotated[tuple[str, ...], Meta(min_length=1)] = msgspec.field(
@@ -76,14 +76,14 @@ class Timestamp(_Document, frozen=True, kw_only=True):
     max_future: Duration = "1h"
 
 
-class NullRange(_Document, frozen=True, kw_only=True):
+class NullRange(Document, frozen=True, kw_only=True):
     """Numbers that mean that there is no value, the limits among them."""
 
     min: float | None = None
     max: float | None = None
 
 
-class Field(_Document, frozen=True, kw_only=True):
+class Field(Document, frozen=True, kw_only=True):
     """One column of the clean table."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
@@ -117,7 +117,7 @@ class Field(_Document, frozen=True, kw_only=True):
         return self.type in ("double", "long")
 
 
-class Schema(_Document, frozen=True, kw_only=True):
+class Schema(Document, frozen=True, kw_only=True):
     """What a valid row is."""
 
     fields: Annotated[tuple[Field, ...], Meta(min_length=1)]
@@ -126,7 +126,7 @@ class Schema(_Document, frozen=True, kw_only=True):
     on_invalid_field: Literal["RejectRow", "SetNull"] = "RejectRow"
 
 
-class Features(_Document, frozen=True, kw_only=True):
+class Features(Document, frozen=True, kw_only=True):
     """The statistics that the node computes for each window and group."""
 
     window: Duration = "1h"
@@ -139,7 +139,7 @@ class Features(_Document, frozen=True, kw_only=True):
         return tuple(sorted(int(name[1:]) for name in self.statistics if name[1:].isdecimal()))
 
 
-class Results(_Document, frozen=True, kw_only=True):
+class Results(Document, frozen=True, kw_only=True):
     """What travels from the node."""
 
     ship: Annotated[tuple[Literal["rows", "features"], ...], Meta(min_length=1)] = (
@@ -148,7 +148,7 @@ class Results(_Document, frozen=True, kw_only=True):
     )
 
 
-class Quality(_Document, frozen=True, kw_only=True):
+class Quality(Document, frozen=True, kw_only=True):
     """What a node may deliver."""
 
     max_rejected_ratio: (
@@ -157,7 +157,7 @@ class Quality(_Document, frozen=True, kw_only=True):
     """The share of the rows read in a run that may be rejected, such as ``25%``."""
 
 
-class JobDocument(_Document, frozen=True, kw_only=True):
+class JobDocument(Document, frozen=True, kw_only=True):
     """The whole task of one run, the same for each of its nodes."""
 
     api_version: Literal["pi-edge-spark.io/v1alpha1"]
@@ -183,7 +183,7 @@ class JobDocument(_Document, frozen=True, kw_only=True):
         return sha256(rules)[:12]
 
 
-class Known(_Document, frozen=True, kw_only=True):
+class Known(Document, frozen=True, kw_only=True):
     """What the ledger knows a file by, so that a lost one can be made again from manifests."""
 
     offset: Count
@@ -197,7 +197,7 @@ class Known(_Document, frozen=True, kw_only=True):
     """Whether what earlier manifests say of this path is the beginning of these bytes."""
 
 
-class Input(_Document, frozen=True, kw_only=True):
+class Input(Document, frozen=True, kw_only=True):
     """What became of one CSV file in this run."""
 
     path: str
@@ -217,7 +217,7 @@ class Input(_Document, frozen=True, kw_only=True):
     """How far the file has been delivered; nothing when none of it has."""
 
 
-class DeliveredFile(_Document, frozen=True, kw_only=True):
+class DeliveredFile(Document, frozen=True, kw_only=True):
     """One Parquet file of the attempt's directory; only listed files exist for a reader."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._=-]{0,127}$")]
@@ -228,7 +228,7 @@ class DeliveredFile(_Document, frozen=True, kw_only=True):
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
-class NodeManifest(_Document, frozen=True, kw_only=True):
+class NodeManifest(Document, frozen=True, kw_only=True):
     """What a node delivered in a run; its appearance in the results is the commit."""
 
     api_version: Literal["pi-edge-spark.io/v1alpha1"] = API_VERSION
@@ -258,7 +258,7 @@ class NodeManifest(_Document, frozen=True, kw_only=True):
     files: tuple[DeliveredFile, ...]
 
 
-class NodeSummary(_Document, frozen=True, kw_only=True):
+class NodeSummary(Document, frozen=True, kw_only=True):
     """What the operator learns of a node: the termination message, at most 4,096 bytes."""
 
     api_version: Literal["pi-edge-spark.io/v1alpha1"] = API_VERSION

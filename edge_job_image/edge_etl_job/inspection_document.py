@@ -2,18 +2,10 @@
 
 from typing import Literal
 
-import msgspec
-
-from edge_etl_job.documents import API_VERSION, Count
+from edge_etl_job.documents import API_VERSION, Count, Document
 
 
-class _Document(
-    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
-):
-    """What all parts have in common: immutable, camelCase in JSON, no unknown field."""
-
-
-class InspectedFile(_Document, frozen=True, kw_only=True):
+class InspectedFile(Document, frozen=True, kw_only=True):
     """How a file is written."""
 
     path: str
@@ -25,7 +17,7 @@ class InspectedFile(_Document, frozen=True, kw_only=True):
     """What about it is not plain, and what showed it."""
 
 
-class InspectedTime(_Document, frozen=True, kw_only=True):
+class InspectedTime(Document, frozen=True, kw_only=True):
     """Which columns say when a reading was taken, and how."""
 
     columns: tuple[str, ...]
@@ -39,7 +31,7 @@ class InspectedTime(_Document, frozen=True, kw_only=True):
     latest: str
 
 
-class InspectedColumn(_Document, frozen=True, kw_only=True):
+class InspectedColumn(Document, frozen=True, kw_only=True):
     """What is in a column."""
 
     name: str
@@ -55,7 +47,7 @@ class InspectedColumn(_Document, frozen=True, kw_only=True):
     example: str = ""
 
 
-class Inspection(_Document, frozen=True, kw_only=True):
+class Inspection(Document, frozen=True, kw_only=True):
     """What there is in some CSV files."""
 
     api_version: Literal["pi-edge-spark.io/v1alpha1"] = API_VERSION

@@ -2,22 +2,15 @@
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
-from edge_etl_job.documents import API_VERSION, Count
-
-
-class _Document(
-    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
-):
-    """What all parts have in common: immutable, camelCase in JSON, no unknown field."""
+from edge_etl_job.documents import API_VERSION, Count, Document
 
 
 Time = Annotated[str, Meta(description="RFC 3339, UTC")]
 
 
-class Disk(_Document, frozen=True, kw_only=True):
+class Disk(Document, frozen=True, kw_only=True):
     """A file system: that of the source, or that of the kubelet's temporary directories."""
 
     path: Literal["source", "work"]
@@ -28,7 +21,7 @@ class Disk(_Document, frozen=True, kw_only=True):
     """Why it could not be looked at or written to."""
 
 
-class Example(_Document, frozen=True, kw_only=True):
+class Example(Document, frozen=True, kw_only=True):
     """A row that is rejected."""
 
     line: Count
@@ -36,7 +29,7 @@ class Example(_Document, frozen=True, kw_only=True):
     detail: str
 
 
-class Sample(_Document, frozen=True, kw_only=True):
+class Sample(Document, frozen=True, kw_only=True):
     """What the schema makes of the first rows of a file."""
 
     file: str
@@ -55,7 +48,7 @@ class Sample(_Document, frozen=True, kw_only=True):
     """The latest time in its first and last rows, also one that is in the future."""
 
 
-class Files(_Document, frozen=True, kw_only=True):
+class Files(Document, frozen=True, kw_only=True):
     """What of the source the job would read."""
 
     count: Count = 0
@@ -66,7 +59,7 @@ class Files(_Document, frozen=True, kw_only=True):
     """Why the source could not be looked at."""
 
 
-class NodeProbe(_Document, frozen=True, kw_only=True):
+class NodeProbe(Document, frozen=True, kw_only=True):
     """A node as a pod saw it: the termination message, at most 4,096 bytes."""
 
     api_version: Literal["pi-edge-spark.io/v1alpha1"] = API_VERSION
