@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from decimal import Decimal
 
 from edge_etl_job.documents import Input, JobDocument
 from edge_etl_job.report import totals
@@ -19,8 +18,12 @@ def refusal(job: JobDocument, inputs: Sequence[Input]) -> str | None:
     limit = job.quality.max_rejected_ratio
     sums = totals(inputs)
     read, rejected = sums["rows_read"], sums["rows_rejected"]
+    if limit is None:
+        return None
+    from decimal import Decimal  # slow to import
+
     # Decimal, so that a share that is exactly the limit is not above it.
-    if limit is None or 100 * rejected <= Decimal(limit.removesuffix("%")) * read:
+    if 100 * rejected <= Decimal(limit.removesuffix("%")) * read:
         return None
     worst = max(inputs, key=lambda each: each.rows_rejected)
     reasons = Counter(sums["rejected_by_reason"])

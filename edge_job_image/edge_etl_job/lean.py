@@ -10,10 +10,12 @@ from types import ModuleType
 from typing import Any, Final
 
 _PLACEHOLDERS: Final[dict[str, tuple[str, ...]]] = {
+    "decimal": ("Decimal",),
     "msgspec._json_schema": ("schema", "schema_components"),
     "msgspec.inspect": (),
     "msgspec.toml": (),
     "msgspec.yaml": (),
+    "ntpath": (),
     "urllib.parse": ("quote_from_bytes",),
     "uuid": ("UUID", "SafeUUID"),
 }

@@ -2,10 +2,9 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from edge_etl_job.documents import API_VERSION, Count, Document
-
 
 Time = Annotated[str, Meta(description="RFC 3339, UTC")]
 
@@ -38,7 +37,7 @@ class Sample(Document, frozen=True, kw_only=True):
     """Why the file would be quarantined; empty when it would be read."""
     message: str = ""
     rows_read: Count = 0
-    rejected_by_reason: dict[str, Count] = {}
+    rejected_by_reason: dict[str, Count] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
     columns_missing: tuple[str, ...] = ()
     columns_seen: tuple[str, ...] = ()

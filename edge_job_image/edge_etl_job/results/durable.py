@@ -103,7 +103,7 @@ class Incoming:
 
 
 def _linked(file: Path, name: Path) -> bool:
-    """Give a file another name, if the file system can; what else is wrong shows when it is read."""
+    """Give a file another name if the file system can; all else that is wrong shows later."""
     try:
         os.link(file, name)
     except OSError:
