@@ -23,7 +23,7 @@ fn certain(values: &[f64], largest: f64, of: impl Fn(f64) -> f64) -> Option<f64>
     }
     // A power of two above twice of what all terms can come to: sums stay between it and its double.
     let bound = 2.0 * largest * values.len() as f64;
-    let power = f64::from_bits((bound.to_bits() >> 52) + 1 << 52);
+    let power = f64::from_bits(((bound.to_bits() >> 52) + 1) << 52);
     let (start, unit) = (1.5 * power, power * f64::EPSILON);
     let (mut highs, mut lows) = ([start; LANES], [0.0; LANES]);
     let mut add = |lane: usize, value: f64| {

@@ -196,13 +196,18 @@ pub struct Gathered {
     bytes: Vec<u8>,
 }
 
-fn gather<'a, T: Copy + 'a>(
+fn gather<'a, T: Copy + Default + 'a>(
     pieces: &'a [Table],
     order: &[u32],
     into: &mut Vec<T>,
     values: impl Fn(&'a Table) -> &'a [T],
 ) {
     let pieces: Vec<&[T]> = pieces.iter().map(values).collect();
-    into.clear();
-    into.extend(order.iter().map(|&row| pieces[(row >> SHIFT) as usize][(row & MASK) as usize]));
+    into.resize(order.len(), T::default());
+    for (value, &row) in into.iter_mut().zip(order) {
+        // All rows are there; to say what becomes of others costs less than to panic.
+        let piece = pieces.get((row >> SHIFT) as usize);
+        *value =
+            piece.and_then(|piece| piece.get((row & MASK) as usize)).copied().unwrap_or_default();
+    }
 }

@@ -102,44 +102,68 @@ fn quantile(sorted: &[f64], percent: usize) -> f64 {
 /// Memory that is kept from window to window.
 #[derive(Default)]
 pub struct Scratch {
-    sorted: Vec<f64>,
+    parts: Vec<u32>,
     ends: Vec<u32>,
+    keys: Vec<i64>,
+    sorted: Vec<f64>,
 }
 
 impl Scratch {
-    /// Sorts numbers as `f64::total_cmp` does.
+    /// Sorts numbers as `f64::total_cmp` does, by integers that have their order.
     ///
     /// They are dealt out to parts of their range first: most values of a sensor are spread over it,
     /// so that few of them have to be compared.
     fn sort(&mut self, values: &[f64], (least, most): (f64, f64)) -> &[f64] {
-        const OF_PART: usize = 4;
-        let Self { sorted, ends } = self;
-        let last = values.len() / OF_PART;
+        const OF_PART: usize = 2;
+        const MANY: usize = 16;
+        // Of negative numbers all bits but the sign are turned, which is undone by the same.
+        let turned = |bits: i64| bits ^ (((bits >> 63) as u64) >> 1) as i64;
+        let Self { parts, ends, keys, sorted } = self;
+        let last = (values.len() / OF_PART) as u32;
         // Where the range is nothing, or more than a double can say, all are in one part.
-        let scale = (last + 1) as f64 / (most - least);
-        let part = |value: f64| (((value - least) * scale) as u32 as usize).min(last);
+        let scale = f64::from(last + 1) / (most - least);
+        parts.clear();
+        parts.extend(values.iter().map(|&value| (((value - least) * scale) as u32).min(last)));
         ends.clear();
-        ends.resize(last + 1, 0_u32);
-        values.iter().for_each(|&value| ends[part(value)] += 1);
+        ends.resize(last as usize + 1, 0);
+        parts.iter().for_each(|&part| ends[part as usize] += 1);
         let mut total = 0;
         for end in ends.iter_mut() {
             // Where the part begins; it becomes its end while the numbers are dealt out.
             let count = std::mem::replace(end, total);
             total += count;
         }
-        sorted.clear();
-        sorted.resize(values.len(), 0.0);
-        for &value in values {
-            let end = &mut ends[part(value)];
-            sorted[*end as usize] = value;
+        keys.resize(values.len(), 0);
+        for (&value, &part) in values.iter().zip(parts.iter()) {
+            let end = &mut ends[part as usize];
+            keys[*end as usize] = turned(value.to_bits() as i64);
             *end += 1;
         }
         let mut begin = 0;
         for &end in ends.iter() {
-            sorted[begin..end as usize].sort_unstable_by(f64::total_cmp);
-            begin = end as usize;
+            let part = begin..end as usize;
+            begin = part.end;
+            if part.len() > MANY {
+                keys[part].sort_unstable();
+            }
         }
+        insert_all(keys);
+        sorted.clear();
+        sorted.extend(keys.iter().map(|&key| f64::from_bits(turned(key) as u64)));
         sorted
+    }
+}
+
+/// Sorts numbers that are nearly in their places.
+fn insert_all(keys: &mut [i64]) {
+    for at in 1..keys.len() {
+        let key = keys[at];
+        let mut place = at;
+        while place > 0 && keys[place - 1] > key {
+            keys[place] = keys[place - 1];
+            place -= 1;
+        }
+        keys[place] = key;
     }
 }
 
