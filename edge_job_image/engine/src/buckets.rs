@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::crew::{Crew, Ticket};
 use crate::delivered::Delivered;
-use crate::finish::{Bucket, Done, Files, Tally, Tools, finish, input_of};
+use crate::finish::{Bucket, Done, Files, Tally, Toolbox, finish, input_of};
 use crate::plan::Plan;
 use crate::rows::{Pool, Rows};
 use crate::runs::{Merge, Run};
@@ -31,6 +31,7 @@ const MOST_RUNS: usize = 32;
 pub struct Buckets<'a> {
     plan: &'a Plan,
     folder: &'a Path,
+    toolbox: &'a Toolbox<'a>,
     width: i64,
     open: BTreeMap<i64, Bucket>,
     clock: u64,
@@ -54,10 +55,11 @@ enum Early {
 
 impl<'a> Buckets<'a> {
     /// Files are written into `folder`, `inputs` is how many inputs there are.
-    pub fn new(plan: &'a Plan, folder: &'a Path) -> Self {
+    pub fn new(plan: &'a Plan, folder: &'a Path, toolbox: &'a Toolbox<'a>) -> Self {
         Self {
             plan,
             folder,
+            toolbox,
             width: multiple(DAY, plan.features.window),
             open: BTreeMap::new(),
             clock: 0,
@@ -72,12 +74,7 @@ impl<'a> Buckets<'a> {
     }
 
     /// Takes rows of an input, in the order in which they were read.
-    pub fn add(
-        &mut self,
-        rows: &Table,
-        input: usize,
-        crew: &mut Crew<'a, Tools<'a>>,
-    ) -> io::Result<()> {
+    pub fn add(&mut self, rows: &Table, input: usize, crew: &Crew<'a>) -> io::Result<()> {
         self.clock += 1;
         let times = &rows.times;
         let mut begin = 0;
@@ -99,7 +96,7 @@ impl<'a> Buckets<'a> {
             if bucket.runs.is_empty() && bucket.touched < self.clock {
                 self.finish_bucket(number, true, crew)?;
             } else {
-                self.set_aside(number, &mut crew.tools)?;
+                self.set_aside(number)?;
             }
         }
         Ok(())
@@ -138,12 +135,7 @@ impl<'a> Buckets<'a> {
     }
 
     /// Has a bucket written, `early` when more may come for it.
-    fn finish_bucket(
-        &mut self,
-        number: i64,
-        early: bool,
-        crew: &mut Crew<'a, Tools<'a>>,
-    ) -> io::Result<()> {
+    fn finish_bucket(&mut self, number: i64, early: bool, crew: &Crew<'a>) -> io::Result<()> {
         let Some(bucket) = self.open.remove(&number) else { return Ok(()) };
         let memory = bucket.memory;
         self.memory -= memory;
@@ -152,16 +144,9 @@ impl<'a> Buckets<'a> {
         while !self.writing.is_empty() && writing(self) + memory > 2 * self.plan.budget {
             self.await_oldest()?;
         }
-        let (plan, folder) = (self.plan, self.folder);
-        let are_many = crew.threads > 1;
-        let ticket = crew.submit(move |tools| {
-            let done = finish(plan, folder, bucket, early, tools);
-            if are_many {
-                // Each of them would keep what only some of them need at a time.
-                tools.shrink();
-            }
-            done
-        });
+        let (plan, folder, toolbox) = (self.plan, self.folder, self.toolbox);
+        let ticket =
+            crew.submit(move || toolbox.with(|tools| finish(plan, folder, bucket, early, tools)));
         let is_ready = matches!(ticket, Ticket::Ready(_));
         self.early.insert(number, Early::Writing(ticket));
         self.writing.push_back((number, memory));
@@ -214,19 +199,21 @@ impl<'a> Buckets<'a> {
     }
 
     /// Sorts what a bucket holds and writes it to a run.
-    fn set_aside(&mut self, number: i64, tools: &mut Tools<'_>) -> io::Result<()> {
+    fn set_aside(&mut self, number: i64) -> io::Result<()> {
         let path = self.run_path();
         let Some(bucket) = self.open.get_mut(&number) else { return Ok(()) };
         let rows = std::mem::replace(&mut bucket.rows, Rows::new(self.plan.fields.len()));
         let inputs = std::mem::take(&mut bucket.inputs);
         self.memory -= std::mem::take(&mut bucket.memory);
-        tools.order.sort(&rows, &self.plan.key.fields);
-        for &row in &tools.order.duplicates {
-            self.tally.of(input_of(&inputs, row)).duplicate += 1;
-        }
-        let kept = &tools.order.kept;
-        let numbers = kept.iter().map(|&row| input_of(&inputs, row) as u32);
-        bucket.runs.push(Run::write(path, &rows, kept, self.plan, numbers)?);
+        bucket.runs.push(self.toolbox.with(|tools| {
+            tools.order.sort(&rows, &self.plan.key.fields);
+            for &row in &tools.order.duplicates {
+                self.tally.of(input_of(&inputs, row)).duplicate += 1;
+            }
+            let kept = &tools.order.kept;
+            let numbers = kept.iter().map(|&row| input_of(&inputs, row) as u32);
+            Run::write(path, &rows, kept, self.plan, numbers)
+        })?);
         self.pool.give(rows);
         if bucket.runs.len() > MOST_RUNS {
             let runs = std::mem::take(&mut bucket.runs);
@@ -242,7 +229,7 @@ impl<'a> Buckets<'a> {
     }
 
     /// Writes all that is left; returns the files, and what was counted.
-    pub fn finish(mut self, crew: &mut Crew<'a, Tools<'a>>) -> io::Result<(Vec<Finished>, Tally)> {
+    pub fn finish(mut self, crew: &Crew<'a>) -> io::Result<(Vec<Finished>, Tally)> {
         while let Some((&number, _)) = self.open.first_key_value() {
             self.finish_bucket(number, false, crew)?;
         }

@@ -77,7 +77,6 @@ impl Headers {
 pub struct Kit {
     press: Press,
     scratch: Scratch,
-    times: Vec<i64>,
     gathered: Gathered,
 }
 
@@ -86,16 +85,8 @@ impl Kit {
         Ok(Self {
             press: Press::new()?,
             scratch: Scratch::default(),
-            times: vec![],
             gathered: Gathered::default(),
         })
-    }
-
-    /// Gives the memory back that grows with a column.
-    pub fn shrink(&mut self) {
-        self.scratch = Scratch::default();
-        self.times = vec![];
-        self.gathered = Gathered::default();
     }
 }
 
@@ -135,10 +126,10 @@ impl Writer {
         order: &[u32],
         kit: &mut Kit,
     ) -> io::Result<()> {
-        let Kit { press, scratch, times, gathered } = kit;
+        let Kit { press, scratch, gathered } = kit;
         let Self { sink, .. } = self;
         let mut columns = Vec::with_capacity(1 + fields);
-        rows.gather_times(order, times);
+        let times = rows.gather_times(order, gathered);
         columns.push(column::write_times(sink, press, times, scratch)?);
         for field in 0..fields {
             let values = rows.gather(field, order, gathered);

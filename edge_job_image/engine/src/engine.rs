@@ -11,7 +11,7 @@ use crate::blocks::{Block, Blocks, Part, Unread};
 use crate::buckets::{Buckets, Finished};
 use crate::clean::{Batch, Outside};
 use crate::crew::{self, Crew, Ticket};
-use crate::finish::Tools;
+use crate::finish::Toolbox;
 use crate::history::History;
 use crate::plan::{Dialect, Plan};
 use crate::ranges::{Lines, Ranges};
@@ -103,23 +103,21 @@ pub fn run(
 ) -> Result<Outcome, Failure> {
     let bytes = inputs.iter().map(|input| input.end - input.start).sum();
     let threads = threads(plan, bytes);
-    crew::with(
-        threads,
-        || Tools::new(plan, threads),
-        |crew| {
-            let mut known = BTreeMap::new();
-            loop {
-                match Work::new(plan, inputs, folder, outside, progress, crew).run(&known) {
-                    Ok(outcome) => return Ok(outcome),
-                    Err(Stop::Failure(failure)) => return Err(failure),
-                    Err(Stop::TooLate { input, refused }) => {
-                        known.insert(input, refused);
-                        remove_files(folder)?;
-                    }
+    let toolbox = Toolbox::new(plan, threads);
+    crew::with(threads, |crew| {
+        let mut known = BTreeMap::new();
+        loop {
+            let work = Work::new((plan, &toolbox), inputs, folder, outside, progress, crew);
+            match work.run(&known) {
+                Ok(outcome) => return Ok(outcome),
+                Err(Stop::Failure(failure)) => return Err(failure),
+                Err(Stop::TooLate { input, refused }) => {
+                    known.insert(input, refused);
+                    remove_files(folder)?;
                 }
             }
-        },
-    )?
+        }
+    })
 }
 
 /// How many threads share the work: as many as the job says, or else as the container may use.
@@ -166,7 +164,7 @@ struct Work<'a, 'c> {
     inputs: &'a [Input],
     outside: Outside<'a>,
     progress: &'a Progress<'a>,
-    crew: &'c mut Crew<'a, Tools<'a>>,
+    crew: &'c Crew<'a>,
     buckets: Buckets<'a>,
     rejects: Rejects<'a>,
     history: Option<History<'a>>,
@@ -181,12 +179,12 @@ struct Work<'a, 'c> {
 
 impl<'a, 'c> Work<'a, 'c> {
     fn new(
-        plan: &'a Plan,
+        (plan, toolbox): (&'a Plan, &'a Toolbox<'a>),
         inputs: &'a [Input],
         folder: &'a Path,
         outside: Outside<'a>,
         progress: &'a Progress<'a>,
-        crew: &'c mut Crew<'a, Tools<'a>>,
+        crew: &'c Crew<'a>,
     ) -> Self {
         Self {
             plan,
@@ -194,8 +192,8 @@ impl<'a, 'c> Work<'a, 'c> {
             outside,
             progress,
             crew,
-            buckets: Buckets::new(plan, folder),
-            rejects: Rejects::new(folder),
+            buckets: Buckets::new(plan, folder, toolbox),
+            rejects: Rejects::new(folder, toolbox),
             history: History::new(plan),
             results: vec![None; inputs.len()],
             open: VecDeque::new(),
@@ -335,7 +333,7 @@ impl<'a, 'c> Work<'a, 'c> {
         let (plan, outside, shape) = (self.plan, self.outside, Arc::clone(&reading.shape));
         self.blocks += 1;
         reading.blocks.push_back(match part {
-            Part::Lines(block) => self.crew.submit(move |_| {
+            Part::Lines(block) => self.crew.submit(move || {
                 shape.cleaner(plan, outside).block(block.lines(), &mut batch);
                 (block, batch)
             }),

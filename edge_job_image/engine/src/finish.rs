@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::delivered::{Daily, Delivered, Headers, Kit};
@@ -69,7 +70,7 @@ impl Tally {
     }
 }
 
-/// What a thread needs to finish buckets, and keeps from one to the next.
+/// What is needed to finish a bucket, and is used again for the next one.
 pub struct Tools<'a> {
     pub kit: Kit,
     pub order: Order,
@@ -78,17 +79,40 @@ pub struct Tools<'a> {
     second: Option<Kit>,
 }
 
-impl<'a> Tools<'a> {
-    /// Tools of one of `threads`.
-    pub fn new(plan: &'a Plan, threads: usize) -> io::Result<Self> {
-        let second = if threads > 1 { Some(Kit::new()?) } else { None };
-        Ok(Self { kit: Kit::new()?, order: Order::default(), windows: Windows::new(plan), second })
+/// Tools for whoever needs some: there are as many as are used at once.
+pub struct Toolbox<'a> {
+    plan: &'a Plan,
+    threads: usize,
+    idle: Mutex<Vec<Tools<'a>>>,
+}
+
+impl<'a> Toolbox<'a> {
+    pub const fn new(plan: &'a Plan, threads: usize) -> Self {
+        Self { plan, threads, idle: Mutex::new(vec![]) }
     }
 
-    /// Gives the memory back that grows with a bucket.
-    pub fn shrink(&mut self) {
-        self.kit.shrink();
-        self.order = Order::default();
+    /// Does some work with tools.
+    pub fn with<R>(&self, work: impl FnOnce(&mut Tools<'a>) -> io::Result<R>) -> io::Result<R> {
+        /// Their memory is that of the largest bucket, and no more large ones are written at once.
+        const KEPT: usize = 2;
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = idle().pop();
+        let mut tools = taken.map_or_else(|| self.made(), Ok)?;
+        let result = work(&mut tools)?;
+        let mut idle = idle();
+        if idle.len() < KEPT {
+            idle.push(tools);
+        }
+        Ok(result)
+    }
+
+    fn made(&self) -> io::Result<Tools<'a>> {
+        Ok(Tools {
+            kit: Kit::new()?,
+            order: Order::default(),
+            windows: Windows::new(self.plan),
+            second: if self.threads > 1 { Some(Kit::new()?) } else { None },
+        })
     }
 }
 
@@ -113,6 +137,10 @@ pub fn finish(
     let Bucket { rows, inputs, runs, .. } = bucket;
     let mut order = std::mem::take(&mut tools.order);
     order.sort(&rows, &plan.key.fields);
+    if tools.second.is_some() {
+        // Other threads need memory now.
+        order.shrink();
+    }
     let mut writing = Writing::new(plan, folder, early, tools);
     if runs.is_empty() {
         writing.count(&inputs, rows.len(), &order);

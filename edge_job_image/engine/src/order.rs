@@ -61,6 +61,11 @@ impl Order {
         self.take_slices(number);
     }
 
+    /// Gives the memory back that only sorting needs.
+    pub fn shrink(&mut self) {
+        self.packed = vec![];
+    }
+
     fn take_slices(&mut self, number: u32) {
         let mut begin = 0;
         for &end in &self.ends {

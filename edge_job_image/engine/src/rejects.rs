@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::clean::Rejected;
 use crate::crew::{Crew, Ticket};
 use crate::delivered::{Delivered, Headers, Writer};
-use crate::finish::Tools;
+use crate::finish::Toolbox;
 use crate::table::{Column, Kind, Table};
 
 /// Bytes of texts that are held before they are written.
@@ -23,6 +23,7 @@ const COLUMNS: [(&str, Kind); 6] = [
 /// Writes rejected rows in the order of reading.
 pub struct Rejects<'a> {
     folder: &'a Path,
+    toolbox: &'a Toolbox<'a>,
     headers: Headers,
     /// The file, and the memory of the rows that were written last.
     writing: Option<Ticket<io::Result<(Writer, Table)>>>,
@@ -31,9 +32,10 @@ pub struct Rejects<'a> {
 }
 
 impl<'a> Rejects<'a> {
-    pub fn new(folder: &'a Path) -> Self {
+    pub fn new(folder: &'a Path, toolbox: &'a Toolbox<'a>) -> Self {
         Self {
             folder,
+            toolbox,
             headers: Headers::new(None, COLUMNS),
             writing: None,
             held: Table::new(COLUMNS.map(|(_, kind)| kind)),
@@ -46,7 +48,7 @@ impl<'a> Rejects<'a> {
         &mut self,
         (file, line, offset): (&str, u64, u64),
         row: &Rejected,
-        crew: &mut Crew<'a, Tools<'a>>,
+        crew: &Crew<'a>,
     ) -> io::Result<()> {
         let texts = [file, row.reason.name(), &row.detail, &row.raw];
         let mut texts = texts.into_iter();
@@ -69,7 +71,7 @@ impl<'a> Rejects<'a> {
         if self.size > HELD { self.write(crew) } else { Ok(()) }
     }
 
-    fn write(&mut self, crew: &mut Crew<'a, Tools<'a>>) -> io::Result<()> {
+    fn write(&mut self, crew: &Crew<'a>) -> io::Result<()> {
         let (mut writer, spare) = match self.writing.take() {
             Some(writing) => writing.wait()?,
             None => {
@@ -79,8 +81,9 @@ impl<'a> Rejects<'a> {
         };
         let mut held = std::mem::replace(&mut self.held, spare);
         self.size = 0;
-        self.writing = Some(crew.submit(move |tools| {
-            writer.write(false, &held, &mut tools.kit)?;
+        let toolbox = self.toolbox;
+        self.writing = Some(crew.submit(move || {
+            toolbox.with(|tools| writer.write(false, &held, &mut tools.kit))?;
             held.clear();
             Ok((writer, held))
         }));
@@ -93,7 +96,7 @@ impl<'a> Rejects<'a> {
     }
 
     /// Ends the file; None when no row was rejected.
-    pub fn finish(mut self, crew: &mut Crew<'a, Tools<'a>>) -> io::Result<Option<Delivered>> {
+    pub fn finish(mut self, crew: &Crew<'a>) -> io::Result<Option<Delivered>> {
         if !self.held.is_empty() {
             self.write(crew)?;
         }

@@ -133,8 +133,9 @@ impl Rows {
     }
 
     /// The times of some rows.
-    pub fn gather_times(&self, order: &[u32], into: &mut Vec<i64>) {
-        gather(&self.pieces, order, into, |piece| &piece.times);
+    pub fn gather_times<'a>(&self, order: &[u32], into: &'a mut Gathered) -> &'a [i64] {
+        gather(&self.pieces, order, &mut into.longs, |piece| &piece.times);
+        &into.longs
     }
 
     /// The values of a field of some rows.

@@ -54,7 +54,7 @@ def finish(db: duckdb.DuckDBPyConnection, day: str, out: Path) -> int:
         WHERE rowid IN (SELECT min(rowid) FROM clean WHERE {where} GROUP BY timestamp, sensor_id)
         ORDER BY timestamp, sensor_id
     """)  # noqa: S608
-    options = "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3)"
+    options = "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
     db.execute(f"COPY kept TO '{out}/rows-{day}.parquet' {options}")
     statistics = ", ".join(
         f"{function}({name}) AS {name}_{label}"

@@ -46,7 +46,7 @@ def finish(rows: pd.DataFrame, day: str, out: Path) -> int:
     """Write a day; return how many duplicates it had."""
     kept = rows.drop_duplicates(KEY).sort_values(KEY)
     kept.to_parquet(
-        out / f"rows-{day}.parquet", index=False, compression="zstd", compression_level=3
+        out / f"rows-{day}.parquet", index=False, compression="zstd", compression_level=1
     )
     hours = kept["timestamp"].dt.floor("h").rename("window_start")
     grouped = kept.groupby([hours, "sensor_id"])[list(FIELDS)]
@@ -59,7 +59,7 @@ def finish(rows: pd.DataFrame, day: str, out: Path) -> int:
         for percent, values in zip(PERCENT, found, strict=True):
             features[f"{name}_p{percent}"] = values
     features.reset_index().to_parquet(
-        out / f"features-{day}.parquet", index=False, compression="zstd", compression_level=3
+        out / f"features-{day}.parquet", index=False, compression="zstd", compression_level=1
     )
     return len(rows) - len(kept)
 

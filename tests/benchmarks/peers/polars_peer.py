@@ -71,7 +71,7 @@ def quantile(name: str, percent: int) -> pl.Expr:
 def finish(rows: pl.DataFrame, day: str, out: Path) -> int:
     """Write a day; return how many duplicates it had."""
     kept = rows.unique(KEY, keep="first", maintain_order=True).sort(KEY)
-    kept.write_parquet(out / f"rows-{day}.parquet", compression="zstd", compression_level=3)
+    kept.write_parquet(out / f"rows-{day}.parquet", compression="zstd", compression_level=1)
     statistics = [
         statistic.alias(f"{name}_{label}")
         for name in FIELDS
@@ -87,7 +87,7 @@ def finish(rows: pl.DataFrame, day: str, out: Path) -> int:
     hours = pl.col("timestamp").dt.truncate("1h").alias("window_start")
     features = kept.lazy().group_by(hours, "sensor_id").agg(statistics).collect()
     features.sort("window_start", "sensor_id").write_parquet(
-        out / f"features-{day}.parquet", compression="zstd", compression_level=3
+        out / f"features-{day}.parquet", compression="zstd", compression_level=1
     )
     return rows.height - kept.height
 

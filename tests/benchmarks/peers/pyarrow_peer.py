@@ -83,7 +83,7 @@ def finish(rows: Any, day: str, out: Path) -> int:
     firsts = numbered.group_by(KEY, use_threads=False).aggregate([("row", "min")])["row_min"]
     kept = rows.take(firsts)
     kept = kept.take(pc.sort_indices(kept, [(name, "ascending") for name in KEY]))
-    pq.write_table(kept, out / f"rows-{day}.parquet", compression="zstd", compression_level=3)
+    pq.write_table(kept, out / f"rows-{day}.parquet", compression="zstd", compression_level=1)
     hours = pc.floor_temporal(kept["timestamp"], unit="hour")
     grouped = kept.append_column("window_start", hours).group_by(
         ["window_start", "sensor_id"], use_threads=False
@@ -103,7 +103,7 @@ def finish(rows: Any, day: str, out: Path) -> int:
         for percent, found in zip(PERCENT, quantiles(groups, values, 24 * len(names)), strict=True):
             features = features.append_column(f"{name}_p{percent}", pa.array(found[own]))
     pq.write_table(
-        features, out / f"features-{day}.parquet", compression="zstd", compression_level=3
+        features, out / f"features-{day}.parquet", compression="zstd", compression_level=1
     )
     return len(rows) - len(kept)
 
