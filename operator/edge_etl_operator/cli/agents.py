@@ -64,7 +64,6 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What an agent says of itself."""
 
     node: str
-    sources: tuple[str, ...]
     tasks: tuple[AgentTask, ...]
 
 
@@ -97,16 +96,12 @@ class Agent:
         )
 
     def overview(self) -> Overview:
-        """Return its name, its sources, and its tasks."""
+        """Return its name and its tasks."""
         return self._document("GET", "/v1/tasks", Overview)
 
     def add(self, dataset: str, document: bytes) -> AgentTask:
         """Have a job document run; the same one again is the same task."""
         return self._document("POST", f"/v1/tasks?dataset={dataset}", AgentTask, document)
-
-    def task(self, name: str) -> AgentTask:
-        """Return how far a task is."""
-        return self._document("GET", f"/v1/tasks/{name}", AgentTask)
 
     def remove(self, name: str) -> None:
         """Have a task and its results forgotten; nothing if it is gone already."""
