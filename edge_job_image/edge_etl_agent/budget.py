@@ -14,6 +14,8 @@ from edge_etl_agent.delivered import Busy, delivered
 from edge_etl_agent.refusals import FULL, Refusal
 
 _LOOK_SECONDS: Final = 10.0
+_ASK_SECONDS: Final = 1.0
+"""So long what the disk said of its free space is believed, but for what was written since."""
 
 
 @dataclass
@@ -31,15 +33,22 @@ class Budget:
     dropped: int = 0
     """Segments removed that no run had delivered: only when the configuration says so."""
     _looked: float = field(default=-_LOOK_SECONDS)
+    _asked: float = field(default=-_ASK_SECONDS)
+    _free: int = 0
+    """What was free when nothing of ``used`` was there."""
 
     def measure(self) -> None:
         """Count what is there."""
         self.used = sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
+        self._asked = -_ASK_SECONDS
 
     @property
     def over(self) -> bool:
         """Whether there is no room for more."""
-        free = shutil.disk_usage(self.root).free
+        if time.monotonic() - self._asked >= _ASK_SECONDS:
+            self._asked = time.monotonic()
+            self._free = shutil.disk_usage(self.root).free + self.used
+        free = self._free - self.used
         return self.used >= self.storage.budget_bytes or free < self.storage.reserve_bytes
 
     def make_room(self) -> None:

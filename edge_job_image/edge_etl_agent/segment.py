@@ -54,6 +54,7 @@ class Segment:
         self.number = number
         self.size = 0
         self._crc = 0
+        self._log_size = 0
         self._named = False
         self._data = os.open(_hidden(folder, number, _SUFFIX), _FLAGS, 0o640)
         self._log = os.open(_hidden(folder, number, _COMMITS), _FLAGS, 0o640)
@@ -67,10 +68,10 @@ class Segment:
         content = header + rows
         crc = zlib.crc32(content, self._crc)
         commit = Commit(self.size + len(content), crc, tuple(keys))
-        log_size = os.fstat(self._log).st_size
+        line = commit.line()
         try:
             _write(self._data, content)
-            _write(self._log, commit.line())
+            _write(self._log, line)
             os.fdatasync(self._data)
             os.fdatasync(self._log)
             if not self._named:
@@ -78,9 +79,10 @@ class Segment:
                 self._named = True
         except OSError:
             os.ftruncate(self._data, self.size)
-            os.ftruncate(self._log, log_size)
+            os.ftruncate(self._log, self._log_size)
             raise
         self.size, self._crc = commit.end, crc
+        self._log_size += len(line)
 
     def abandon(self) -> None:
         """Leave the segment to `recover`."""

@@ -111,6 +111,8 @@ class Store:
         return stream.commit(columns, rows, keys)
 
     def _remember(self, keys: Sequence[str]) -> None:
+        if not keys:
+            return
         for key in keys:
             self._keys.pop(key, None)
             self._keys[key] = None

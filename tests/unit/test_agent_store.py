@@ -232,6 +232,18 @@ def test_the_budget_refuses_or_drops_as_it_is_told(agent: Agent) -> None:
     assert [row["n"] for row in agent.rows()][-4:] == ["50", "51", "52", "53"]
 
 
+def test_what_is_to_stay_free_is_not_written(agent: Agent) -> None:
+    free = shutil.disk_usage(agent.root).free
+    with agent.store(reserve_bytes=2 * free) as store:
+        assert agent.append(store, 1) == "Full"
+    with agent.store(reserve_bytes=free // 2, budget_bytes=1 << 60) as store:
+        assert agent.append(store, 2) is None
+        # Also what was written since the disk was asked counts.
+        store.budget.used += free
+        assert agent.append(store, 3) == "Full"
+    assert [row["n"] for row in agent.rows()] == ["2"]
+
+
 def test_what_every_job_has_delivered_is_removed(tmp_path: Path) -> None:
     pi = Pi.at(tmp_path)
     states = tmp_path / "states" / "garden"
