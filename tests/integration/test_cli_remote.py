@@ -162,25 +162,6 @@ def test_too_few_agents_merge_nothing(agents: Agents, tmp_path: Path) -> None:
     assert "0 of 1 nodes delivered, 1 are needed (spec.nodes.minSuccess)" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--agent", "pi-1"], "NAME=URL is needed"),
-        (["--agent", "pi-1=pi-1.lan:8090"], "must begin with http:// or https://"),
-        (["--agent", "pi-2=http://x", "--agent", "pi-2=http://y"], "pi-2 is given twice"),
-        (["--token-file", "absent"], "absent: there is no such file"),
-        (["--token-file", "pi-7=token"], "there is no --agent pi-7="),
-        (["--cert", "token"], "--cert and --key go together"),
-        (["--ca", "TOKEN"], "no certificates and key (PEM)"),
-    ],
-)
-def test_wrong_usage_is_said_in_one_line(folder: Path, options: list[str], message: str) -> None:
-    words = [str(folder / "token") if each == "TOKEN" else each for each in options]
-    done = run(command({"pi-1": "https://127.0.0.1:9"}, folder, *words))
-    assert (done.returncode, message in done.stderr) == (2, True), done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
 def test_a_client_certificate_opens_tasks_too(tmp_path: Path) -> None:
     authority = Authority(tmp_path / "pki")
     authority.create()
