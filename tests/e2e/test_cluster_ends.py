@@ -16,7 +16,9 @@ from tests.support.cluster.state import State
 
 PROGRAM = """
 import signal, time
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever started the tests may have it ignored
+# Whoever started the tests may have them ignored: nohup the one, a shell's & the other.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from tests.support.cluster import Cluster
 with Cluster(nodes=1) as cluster:
     print(cluster.state.folder, flush=True)

@@ -72,6 +72,9 @@ def project(name: str, architecture: str = archive.architecture()) -> Image:
     base = debian(architecture)
     recipe = buildah.RECIPES[name]
     image = Image(recipe.reference, recipe.key(base.key), architecture)
+    # Who has its image does not wait for whoever builds another.
+    if image.archive.exists():
+        return image
     with locked("image-build"):
         if not image.archive.exists():
             packages.require()
