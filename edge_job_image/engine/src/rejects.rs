@@ -82,11 +82,18 @@ impl<'a> Rejects<'a> {
         let mut held = std::mem::replace(&mut self.held, spare);
         self.size = 0;
         let toolbox = self.toolbox;
-        self.writing = Some(crew.submit(move || {
+        let writing = crew.submit(move || {
             toolbox.with(|tools| writer.write(false, &held, &mut tools.kit))?;
             held.clear();
             Ok((writer, held))
-        }));
+        });
+        self.writing = Some(match writing {
+            // It is written already: one table is enough.
+            Ticket::Ready(written) => Ticket::Ready(
+                written.map(|(writer, held)| (writer, std::mem::replace(&mut self.held, held))),
+            ),
+            waiting @ Ticket::Waiting(_) => waiting,
+        });
         Ok(())
     }
 
