@@ -79,7 +79,6 @@ def test_a_pi_in_order_has_no_odd_check() -> None:
             "8 of 10 rows would be rejected: line 2: pm10: '4,5' is not a double",
             "decimal comma: set spec.source.csv.decimal",
         ),
-        ({"samples": [rejected("out_of_range")]}, "sample", "8 of 10", "min and max"),
         ({"samples": [rejected("invalid_timestamp")]}, "sample", "8 of 10", "timestamp.formats"),
         (
             {"samples": [sample(latest="2026-11-22T21:00:00Z")]},
@@ -138,6 +137,13 @@ def test_a_field_that_no_sample_has_is_named_with_the_nearest_column() -> None:
     assert "write from: [P10]" in wrong.remedy
     one_has_it = [*answers, answer(samples=[sample(columnsSeen=["P1"])])]
     assert list(probe_checks.missing_everywhere(one_has_it, facts.job())) == []
+
+
+def test_values_that_a_broken_sensor_writes_keep_no_run_from_its_success() -> None:
+    (sample,) = (each for each in checks(samples=[rejected("out_of_range")]) if each.remedy)
+    assert (sample.name, sample.result) == ("sample", "notice")
+    assert "8 of 10 rows would be rejected" in sample.message
+    assert "min and max" in sample.remedy
 
 
 def machine(name: str, architecture: str = "arm64", **labels: str) -> MachineNode:

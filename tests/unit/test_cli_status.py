@@ -228,3 +228,11 @@ def test_a_page_says_of_a_run_that_left_no_report_what_became_of_each_pi() -> No
 def test_a_node_whose_try_failed_says_so_without_a_reason_of_its_own() -> None:
     text = drawn(Screen(seen(job([node("pi-2", "Pending", message="Try 1 failed")]))))
     assert "pi-2 waits: Try 1 failed" in text
+
+
+def test_what_succeeded_says_the_rows_of_the_table_once() -> None:
+    over = {"aggregationStartTime": at(2), "completionTime": at(9)}
+    told = condition("Succeeded", "True", "RunSucceeded", "Version 1 of the table has 294 rows")
+    text = drawn(Screen(seen(job([DELIVERED], told, phase="Succeeded", rows=294, run=over))))
+    assert "table: 294 rows" in text
+    assert "why:" not in text

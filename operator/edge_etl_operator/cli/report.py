@@ -103,17 +103,19 @@ def _wanted(job: EdgeETLJob, runs: tuple[str, ...], asked: str | None) -> str:
     """Return the run whose report is meant; tell when the last run is not the one that has one."""
     last = job.status.run.id if job.status.run else ""
     # Of the last run the status knows all, of earlier ones only their end.
-    told = last if last and not job.status.going else ""
+    over = last if last and not job.status.going else ""
     if asked:
-        if asked not in (*runs, told):
+        if asked not in (*runs, over):
             known = f"runs that have one: {', '.join(runs[:5])}" if runs else "no run has one"
             raise UsageError(f"the run {asked} of {job.name} has no report; {known}")
         return asked
-    if not runs and not told:
+    if over and over not in runs and (not runs or job.status.phase == "Failed"):
+        return over
+    if not runs:
         raise UsageError(f"no run of {job.name} has a report yet: {_why(job)}")
-    if last > max(runs, default="") and not told:
-        print(f"the last run, {last}, has no report yet: {_why(job)}", file=sys.stderr)
-    return max((*runs, told))
+    if last not in runs:
+        print(f"the last run, {last}, has no report: {_why(job)}", file=sys.stderr)
+    return runs[0]
 
 
 def _why(job: EdgeETLJob) -> str:

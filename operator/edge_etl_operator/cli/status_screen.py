@@ -95,9 +95,12 @@ def _parts(shown: RunView, room: int | None, *, wide: bool) -> Iterator[Renderab
             yield _told(f"{node.name} {word(node)}", node.why, colour, room)
     if shown.rows is not None:
         yield Text(f"table: {shown.rows:,} rows")
-    # What a node said is not said twice.
-    if shown.message and not any(
-        node.message in shown.message for node in shown.nodes if node.waits
+    # What a node or the table's line said is not said twice.
+    told = shown.message.endswith(f"of the table has {shown.rows} rows")
+    if (
+        shown.message
+        and not told
+        and not any(node.message in shown.message for node in shown.nodes if node.waits)
     ):
         yield _told("why", shown.message, "red" if shown.phase == "Failed" else "bold", room)
     if shown.odd:

@@ -152,7 +152,9 @@ def _sample(seen: NodeProbe, sample: Sample, job: EdgeETLJob) -> Iterator[Check]
     rejected = sum(sample.rejected_by_reason.values())
     if rejected and rejected >= _MUCH * sample.rows_read:
         told = "; ".join(f"line {each.line}: {each.detail}" for each in sample.examples[:2])
-        yield problem(
+        # A broken sensor writes such values too, and rejecting them is what the range is for.
+        tell = notice if _most(sample) == "out_of_range" else problem
+        yield tell(
             "sample",
             f"{sample.file}: {rejected} of {sample.rows_read} rows would be rejected: {told}",
             _remedy(sample),
@@ -229,17 +231,22 @@ def _times(seen: NodeProbe, sample: Sample) -> Iterator[Check]:
         )
 
 
+def _most(sample: Sample) -> str:
+    """Return the reason for which most rows are rejected."""
+    return max(sample.rejected_by_reason, key=lambda each: sample.rejected_by_reason[each])
+
+
 def _remedy(sample: Sample) -> str:
     if any(_COMMA.search(each.detail) for each in sample.examples):
         return "The numbers have a decimal comma: set spec.source.csv.decimal to auto or ','."
-    reasons = sorted(sample.rejected_by_reason, key=lambda each: -sample.rejected_by_reason[each])
     return {
         "timestamp_in_future": "Name the files' zone in spec.schema.timestamp.timeZone, or mend "
         "the Pi's clock.",
         "timestamp_too_old": "Correct spec.schema.timestamp.notBefore, or the clock that wrote it.",
         "invalid_timestamp": "Correct spec.schema.timestamp.formats.",
-        "out_of_range": "Correct min and max of the field in spec.schema.",
-    }.get(reasons[0], "Correct spec.schema, or the files.")
+        "out_of_range": "Look at the sensor; if it is sound, correct min and max of the field in "
+        "spec.schema.",
+    }.get(_most(sample), "Correct spec.schema, or the files.")
 
 
 def _span(time: timedelta) -> str:

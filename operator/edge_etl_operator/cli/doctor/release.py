@@ -66,9 +66,9 @@ def checks(within: Session, release: Release | None) -> Iterator[Check]:
     if within.cluster.serves_jobs():
         yield ok("resource", "the cluster knows EdgeETLJobs")
     else:
-        yield problem("resource", "the cluster knows no EdgeETLJobs", f"{_INSTALL}.")
+        yield problem("resource", "the cluster knows no EdgeETLJobs", _INSTALL)
     if release is None:
-        yield problem("operator", "no operator is installed", f"{_INSTALL}.")
+        yield problem("operator", "no operator is installed", _INSTALL)
         return
     yield _serves(within, release)
     yield from _runs(within, release, "operator", release.operator)
