@@ -21,13 +21,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from edge_etl_operator.policies.spark_size import driver_overhead
 
 from tests.benchmarks import edge, readings
 from tests.benchmarks.spark import usage
+from tests.support.cluster import cgroups
 from tests.support.node_results import Job
 
-PLAIN = [sys.executable, "-m", "tests.benchmarks.spark.plain"]
-OURS = [sys.executable, "-m", "edge_etl_spark", "run"]
+SPARK = [sys.executable, "-m", "tests.benchmarks.spark.as_in_image"]
+PLAIN = [*SPARK, "tests.benchmarks.spark.plain"]
+OURS = [*SPARK, "edge_etl_spark", "run"]
 EDGE = [sys.executable, "-m", "edge_etl_job", "run"]
 FIRST_TASK = (
     "from edge_etl_spark.java import java_home; from edge_etl_spark.session import session;"
@@ -57,11 +60,13 @@ class Bench:
         folder.mkdir(parents=True)
         return folder
 
-    def run(self, *command: str | Path, log: str = "log") -> usage.Usage:
-        """Run a program."""
-        return usage.run(command, self.cores, self.folder / log)
+    def run(self, *command: str | Path, log: str = "log", limit: int | None = None) -> usage.Usage:
+        """Run a program, with no more MiB of memory than ``limit``."""
+        return usage.run(command, self.cores, self.folder / log, limit)
 
-    def aggregate(self, job: Job, run: str, nodes: Sequence[str], heap: str) -> usage.Usage:
+    def aggregate(
+        self, job: Job, run: str, nodes: Sequence[str], heap: str, limit: int | None = None
+    ) -> usage.Usage:
         """Run the aggregation as the driver's pod does."""
         document = job.document(run, *nodes, master=f"local[{len(self.cores)}]")
         document["statistics"] = edge.document(run)["features"]["statistics"]
@@ -69,7 +74,7 @@ class Bench:
         path = self.folder / "aggregation.json"
         path.write_text(json.dumps(document))
         place = ("--results", job.root, "--summary", self.folder / "summary")
-        return self.run(*OURS, "--document", path, *place)
+        return self.run(*OURS, "--document", path, *place, limit=limit)
 
 
 def times(ours: usage.Usage, theirs: usage.Usage, goal: float) -> dict[str, Any]:
@@ -253,11 +258,14 @@ def same_tables(ours: Path, theirs: Path, kinds: Sequence[str]) -> None:
                 raise RuntimeError(f"the {name} of the {kind} is not that of plain PySpark")
 
 
-_MEMORY = ((50, "512m", 2), (5, "512m", 1), (50, "512m", 1), (100, "512m", 2), (50, "1g", 2))
+_MEMORY = ((50, 512, 1), (5, 512, 1), (50, 512, 2), (100, 512, 2), (50, 1024, 2))
 
 
 def memory(bench: Bench) -> dict[str, Any]:
-    """Peaks of the Local stage by bytes delivered and by heap: what the planner's model is from."""
+    """Peaks of the Local stage by bytes delivered and by heap, beside what the planner gives it.
+
+    Where this user may make cgroups it has no more memory than that, and ends nevertheless.
+    """
     found = []
     for megabytes, heap, cores in _MEMORY:
         count = megabytes * 1_000_000 // 10 // 19  # bytes a row, by this data; ten days
@@ -265,12 +273,16 @@ def memory(bench: Bench) -> dict[str, Any]:
         days = [f"2026-01-{day:02}" for day in range(1, 11)]
         deliver(job, "20260101-000000", "pi-1", days, count)
         narrow = Bench(bench.folder, bench.cores[:cores], 1, 0, 0)
-        used = narrow.aggregate(job, "20260101-000000", ["pi-1"], heap)
+        pod = heap + driver_overhead(heap, cores)
+        limit = pod if cgroups.available() else None
+        used = narrow.aggregate(job, "20260101-000000", ["pi-1"], f"{heap}m", limit)
         found.append(
             {
                 "deliveredBytes": size(job.directory / "runs"),
                 "rows": 10 * count,
-                "heap": heap,
+                "heapMebibytes": heap,
+                "podMebibytes": pod,
+                "inCgroup": limit is not None,
                 "cores": cores,
                 "peakMebibytes": round(used.mebibytes),
                 "seconds": round(used.seconds, 1),

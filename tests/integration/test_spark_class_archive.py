@@ -24,7 +24,8 @@ def test_spark_takes_its_classes_from_the_archive(tmp_path: Path) -> None:
         archive = tmp_path / "classes.jsa"
         subprocess.run([sys.executable, SCRIPT, archive], check=True, capture_output=True)
 
-    use = f"-XX:SharedArchiveFile={archive} -Xlog:class+load:file={loaded}"
+    mapped = tmp_path / "mapped"
+    use = f"-XX:SharedArchiveFile={archive} -Xlog:class+load:file={loaded} -Xlog:cds:file={mapped}"
     job = Job(tmp_path / "results", conf={"spark.driver.extraJavaOptions": use})
     job.deliver(RUN, "pi-1", frame([("2026-01-01T00:00:00Z", "a", 1.0)]))
     document = tmp_path / "aggregation.json"
@@ -38,3 +39,6 @@ def test_spark_takes_its_classes_from_the_archive(tmp_path: Path) -> None:
     missed = [line for line in spark if "shared objects file" not in line]
     assert len(spark) > 1000
     assert len(missed) < len(spark) / 10, missed[:10]
+    if archive.parent == Path(sys.prefix):
+        assert "Mapped dynamic region" in mapped.read_text()
+        assert "alternative address" not in mapped.read_text()

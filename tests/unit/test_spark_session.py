@@ -20,7 +20,7 @@ def test_the_archive_of_classes_is_used_by_driver_and_executors_where_there_is_o
     made = session.configuration(Spark(master="local"), 0, {})
     for name in OPTIONS:
         assert "SharedArchiveFile" not in without[name]
-        assert f"-XX:SharedArchiveFile={archive} " in made[name]
+        assert f"-XX:ArchiveRelocationMode=0 -XX:SharedArchiveFile={archive} " in made[name]
 
 
 def test_the_class_path_is_sorted_and_whole() -> None:

@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Final
+
+from tests.support.cluster import cgroups
 
 _PAUSE: Final = 0.1
 _TICK: Final = os.sysconf("SC_CLK_TCK")
@@ -26,12 +29,37 @@ class Usage:
     """The most memory at one moment, pages that are shared counted once (PSS)."""
 
 
-def run(command: Sequence[str | Path], cores: Collection[int], log: Path) -> Usage:
-    """Run a program to its end; raise with its log if it fails."""
+def run(
+    command: Sequence[str | Path], cores: Collection[int], log: Path, limit: int | None = None
+) -> Usage:
+    """Run a program to its end, in a cgroup of ``limit`` MiB; raise with its log if it fails."""
+    with _cgroup(limit) as join:
+        return _run([*join, *map(str, command)], cores, log)
+
+
+@contextmanager
+def _cgroup(limit: int | None) -> Iterator[Sequence[str]]:
+    """Give what is put before a command so that it has no more memory."""
+    if limit is None:
+        yield ()
+        return
+    name = f"bench-{os.getpid()}"
+    cgroups.create(name)
+    folders = cgroups.exists(name)
+    for folder in folders:
+        for file in ("memory.max", "memory.limit_in_bytes"):
+            if (folder / file).exists():
+                (folder / file).write_text(str(limit << 20))
+    joining = [f"echo $$ > '{folder}/cgroup.procs'" for folder in folders]
+    yield ("sh", "-c", f'{" && ".join(joining)} && exec "$@"', "sh")
+    cgroups.remove(name)
+
+
+def _run(command: Sequence[str], cores: Collection[int], log: Path) -> Usage:
     with log.open("wb") as output:
         begin = perf_counter()
         process = subprocess.Popen(
-            [str(part) for part in command],
+            command,
             stdout=output,
             stderr=subprocess.STDOUT,
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
