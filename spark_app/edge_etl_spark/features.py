@@ -90,6 +90,17 @@ def merge(states: DataFrame, windows: Windows) -> DataFrame:
     return exact.withColumns(windows.statistics.estimated())
 
 
+def unmerged(states: DataFrame, windows: Windows) -> bool:
+    """Tell whether `merge` would change nothing: no two states are of the same, and none lacks any.
+
+    So it is where each node has its own groups. To look reads few columns and no sketch.
+    """
+    numbers = states.groupBy(*windows.place, FIELD).agg(
+        f.count(f.lit(1)).alias("@pieces"), f.min(windows.statistics.says_all()).alias("@all")
+    )
+    return numbers.where((f.col("@pieces") > 1) | ~f.col("@all")).isEmpty()
+
+
 def coarser(states: DataFrame, windows: Windows) -> DataFrame:
     """Return states under longer windows and fewer groups, in which `merge` makes them one."""
     placed = states.withColumn(WINDOW_START, window_start(windows.seconds, WINDOW_START))

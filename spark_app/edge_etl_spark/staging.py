@@ -155,7 +155,10 @@ class Stage:
         old = self._read(self.plan.old_features, schema)
         new = (self._delivered_states(files) for files in self.plan.new_features)
         states = _union([old.select(*schema.names), *new])
-        merged = features.merge(states.coalesce(1) if self._small else states, windows)
+        states = states.coalesce(1) if self._small else states
+        if not lessened and features.unmerged(states, windows):
+            return states
+        merged = features.merge(states, windows)
         if not self.plan.recompute_duplicates:
             return merged
         found = [features.inexact(merged, windows)] if windows.statistics.percents else []

@@ -7,6 +7,7 @@ means, and how nodes compute it, is in ``docs/cleaning.md``.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Final
 
 from pyspark.sql import Column
@@ -127,6 +128,12 @@ class Statistics:
             )
             for percent, column in zip(self.percents, self.quantiles, strict=True)
         }
+
+    def says_all(self) -> Column:
+        """Tell whether a state knows all statistics but the sketch, as of all its rows."""
+        ends = (name for name, _ in self._ends())
+        known = (f.col(name).isNotNull() for name in (*self.quantiles, *ends))
+        return reduce(Column.__and__, known, f.lit(True))
 
     def is_exact(self) -> Column:
         """Tell whether nothing of a merged state, before ``estimated``, is an estimate or unknown.

@@ -1,5 +1,6 @@
 """The functions over DataFrames, each against pandas or plain arithmetic, on real Spark."""
 
+import dataclasses
 import math
 import random
 from collections.abc import Sequence
@@ -157,6 +158,19 @@ def test_merged_states_are_those_of_all_rows(
     ]
     merged = features.merge(spark.createDataFrame(listed, schema), HOURS)
     assert_states(merged, states(frame(given), "1h", ["sensor_id"], ["pm10"]))
+
+
+def test_states_that_nothing_is_to_be_merged_with_are_told(spark: SparkSession) -> None:
+    table = row_frame(spark, [(NOON, "a", 1.0), (NOON, "b", 2.0), (ONE, "a", 3.0)])
+    windows = dataclasses.replace(HOURS, statistics=Statistics(("count", "p50", "last")))
+    state = features.from_rows(table, windows)
+    assert features.unmerged(state, windows)
+    merged = features.merge(state, windows).select(*state.columns)
+    assert merged.exceptAll(state).isEmpty()
+    assert not features.unmerged(state.union(state.where("sensor_id = 'b'")), windows)
+    for unknown in ("p50", "last"):
+        lacking = state.withColumn(unknown, f.when(f.col("sensor_id") != "b", f.col(unknown)))
+        assert not features.unmerged(lacking, windows)
 
 
 def test_the_deviation_of_a_single_value_is_null(spark: SparkSession) -> None:
