@@ -1,9 +1,9 @@
 """How much of Spark an aggregation gets, and whether the cluster has room for it.
 
-The memory model comes from measured peaks (docs/performance.md): Spark sorts and spills in a heap
-of 512 MiB whatever the bytes are, as long as few tasks run at once; a wide table needs more for the
-columns that a Parquet writer holds. Beside the heap a driver's pod needs the JVM's own memory and
-Python's, an executor's pod the JVM's.
+The memory model comes from measured peaks (docs/performance.md, each taken in a cgroup of what is
+given here): Spark sorts and spills in a heap of 512 MiB whatever the bytes are, as long as few
+tasks run at once; a wide table needs more for the columns that a Parquet writer holds. Beside the
+heap a driver's pod needs the JVM's own memory and Python's, an executor's pod the JVM's.
 """
 
 import math
