@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pyarrow as pa
 import pyarrow.dataset as ds
 from edge_etl_job.results import open_store
 from edge_etl_job.results.layout import Attempt
@@ -75,4 +76,6 @@ def read_bucket(bucket: TestBucket, job: str, kind: str) -> Any:
         for file in version["files"]
         if file["path"].startswith(f"{kind}/")
     ]
+    if not paths:
+        return pa.table({})
     return ds.dataset(paths, filesystem=s3, partitioning="hive").to_table()
