@@ -38,6 +38,8 @@ class Mistake:
     kind: str
     """The condition that says it."""
     reason: str
+    remedy: str
+    """A part of what to do, in the words of status and of describe."""
     spec: dict[str, Any]
     namespace: str = NAMESPACE
 
@@ -56,32 +58,49 @@ MISTAKES = (
         "A wrong label",
         "EdgeComplete",
         "NoMatchingNode",
+        "Label nodes so that they match",
         {"nodes": {"selector": {"matchLabels": {"pi-edge-spark.io/role": "Edge"}}}},
     ),
-    Mistake("A wrong path", "EdgeComplete", "SourceMissing", {"source": {"name": "absent"}}),
+    Mistake(
+        "A wrong path",
+        "EdgeComplete",
+        "SourceMissing",
+        "Create the directory on that node",
+        {"source": {"name": "absent"}},
+    ),
     Mistake(
         "A claim that is missing",
         "EdgeComplete",
         "ClaimUnavailable",
+        "Create the PersistentVolumeClaim",
         {"nodes": nodes(), "results": {"volumeClaim": {"name": "nfs"}}},
     ),
-    Mistake("A wrong column name", "Degraded", "FieldNotFound", {"nodes": nodes(), "source": DAY}),
+    Mistake(
+        "A wrong column name",
+        "Degraded",
+        "FieldNotFound",
+        "Correct `from` of the field in spec.schema",
+        {"nodes": nodes(), "source": DAY},
+    ),
     Mistake(
         "A decimal comma",
         "Degraded",
         "MostlyRejected",
+        "a decimal comma in spec.source.csv.decimal",
         {"nodes": nodes(), "source": {"name": "comma", "csv": {"decimal": "."}}},
     ),
     Mistake(
         "A wrong time zone",
         "Degraded",
         "TimesInFuture",
+        "Name the zone of the clock that wrote these files",
         {"nodes": nodes(), "source": {"name": "tokyo"}},
     ),
     Mistake(
         "An image that is missing",
         "EdgeComplete",
         "ImageUnavailable",
+        "Push the image or load it onto the node",
         {"nodes": nodes(), "source": {"name": "sensors"}},
         fixtures.ELSEWHERE,
     ),
@@ -89,6 +108,7 @@ MISTAKES = (
         "A Pi that is off",
         "EdgeComplete",
         "NodeNotReady",
+        "Switch the node on and look at its network",
         {
             "nodes": {
                 "selector": {"matchLabels": {"kubernetes.io/hostname": "pi-9"}},
@@ -100,12 +120,14 @@ MISTAKES = (
         "Too little memory",
         "EdgeComplete",
         "NodeFailed",
+        "Raise the memory: spec.edge.resources.limits",
         {"nodes": nodes(), "edge": {"resources": TINY}, "source": DAY},
     ),
     Mistake(
         "Files that nobody else may read",
         "EdgeComplete",
         "NodeFailed",
+        "let others read it, or set the chart's edge.runAsUser",
         {"nodes": nodes(), "source": {"name": "locked"}},
     ),
 )
@@ -214,7 +236,8 @@ def test_each_command_names_the_cause_and_the_remedy(
     print(told.doctor, told.status, sep="\n")
     assert operations_page.strange(mistake.heading, mistake.name, told.all, PAGE) == []
     for text in (told.status, told.describe):
-        assert mistake.reason in text
+        assert mistake.remedy in text
+    assert mistake.reason in told.describe
     assert "✘" in told.doctor
     assert "→" in told.doctor
 
