@@ -102,7 +102,8 @@ def test_a_file_that_is_not_text(pis: AnyCluster) -> None:
 
 def test_an_image_that_does_not_exist(pis: AnyCluster, elsewhere: str) -> None:
     job = sample("no-image", results={"volumeClaim": {"name": "shared"}}, aggregate={})
-    job["spec"]["nodes"]["selector"]["matchLabels"]["kubernetes.io/hostname"] = "pi-2"
+    # The node on which the volume of all jobs in that namespace is.
+    job["spec"]["nodes"]["selector"]["matchLabels"]["kubernetes.io/hostname"] = "pi-1"
     pis.apply(job, namespace=elsewhere)
     message = _said(pis, "no-image", "EdgeComplete", "ImageUnavailable", elsewhere)
     assert "no-such-tag" in message

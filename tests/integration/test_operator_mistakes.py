@@ -206,7 +206,8 @@ def test_another_owners_object_is_never_adopted(site: Site) -> None:
         run = site.status()["run"]["id"]
         assert f"air-{run}-edge" in site.condition("EdgeComplete")["message"]
         site.server.kubectl("delete", "configmap", "-n", site.namespace, f"air-{run}-edge")
-        site.kubelet().run_until(lambda: site.phase("Succeeded"), "the run goes on")
+        # It is tried again after up to a minute.
+        site.kubelet().run_until(lambda: site.phase("Succeeded"), "the run goes on", timeout=150)
 
 
 def test_an_edited_job_starts_again_and_an_unchanged_meaning_does_not(site: Site) -> None:
