@@ -48,10 +48,10 @@ def remove(group: str, timeout: float = 10) -> None:
     deadline = time.monotonic() + timeout
     while left := exists(group):
         for folder in left:
-            below = sorted(folder.rglob("*/"), key=lambda path: len(path.parts), reverse=True)
-            for path in (*below, folder):
+            # Groups of pods go while this looks at them; `os.walk` passes over what is gone.
+            for path, _, _ in os.walk(folder, topdown=False):
                 with contextlib.suppress(OSError):
-                    path.rmdir()
+                    os.rmdir(path)
         if exists(group) and time.monotonic() > deadline:
             raise TimeoutError(f"cgroup {group} still holds processes")
         time.sleep(0.02)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from tests.support.cluster import cgroups, network
-from tests.support.cluster.cache import say
+from tests.support.cluster.cache import locked, say
 from tests.support.cluster.processes import kill
 from tests.support.cluster.state import State, states
 
@@ -21,11 +21,15 @@ def end(state: State) -> None:
 
 
 def sweep() -> None:
-    """End the clusters whose owner died without closing them."""
-    for state in states():
-        if state.abandoned:
-            say(f"ending what an earlier run left behind ({state.name}, {state.id})")
-            end(state)
+    """End the clusters whose owner died without closing them.
+
+    Test workers begin at the same moment: one of them sweeps, the others wait for it.
+    """
+    with locked("an-end-of-earlier-runs"):
+        for state in states():
+            if state.abandoned:
+                say(f"ending what an earlier run left behind ({state.name}, {state.id})")
+                end(state)
 
 
 def left_over(state: State) -> list[str]:
