@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from edge_etl_operator.documents import aggregation_report, node_summary
-from edge_etl_operator.kube import Event, Job, OwnMetadata
+from edge_etl_operator.kube import Event, Job, OwnMetadata, PodSpec
 from edge_etl_operator.policies import diagnosis
 
 from tests.support import operator_facts as facts
@@ -157,7 +158,21 @@ SAID = facts.summary("pi-1", "a", succeeded=False, reason="StateCorrupt", messag
     ("status", "answer", "reason", "part"),
     [
         (ended(1), SAID, "StateCorrupt", "damaged"),
-        (ended(137, "OOMKilled"), "", "OutOfMemory", "128Mi"),
+        (ended(137, "OOMKilled"), "", "OutOfMemory", "of pod pod needed more than 128Mi"),
+        (ended(137), "", "OutOfMemory", "exit code 137: killed, probably because it needed more"),
+        (
+            ended(128, "StartError", "container init was OOM-killed (memory limit too low?)"),
+            "",
+            "OutOfMemory",
+            "of pod pod needed more than 128Mi",
+        ),
+        (ended(137), SAID, "StateCorrupt", "damaged"),
+        (ended(137, "ContainerStatusUnknown"), "", "ContainerFailed", "ContainerStatusUnknown"),
+        ({**ended(137), **DISRUPTED}, "", "Evicted", "drained by hand"),
+        ({**ended(137), "reason": "Evicted", "message": "low"}, "", "Evicted", "low"),
+        ({**ended(137), "reason": "DeadlineExceeded"}, "", "RunDeadlineExceeded", "too long"),
+        ({**ended(137), "reason": "Terminated"}, "", "ContainerFailed", "exit code 137"),
+        ({**ended(137), "reason": "Preempting"}, "", "ContainerFailed", "exit code 137"),
         (ended(1, message="Traceback\nValueError: x"), "", "ContainerFailed", "ValueError: x"),
         (ended(2), "", "ContainerFailed", "exit code 2"),
         ({"reason": "Evicted", "message": "preempted"}, "", "Evicted", "preempted"),
@@ -196,6 +211,22 @@ def test_why_a_pod_failed(status: dict[str, Any], answer: str, reason: str, part
     found = diagnosis.failed(facts.pod(phase="Failed", **status), said)
     assert found.reason.code == reason
     assert part in found.fact
+
+
+def test_a_pod_that_is_deleted_was_killed_for_that() -> None:
+    killed = facts.pod(phase="Failed", **ended(137))
+    going = msgspec.structs.replace(killed.metadata, deletion_timestamp=facts.START)
+    found = diagnosis.failed(msgspec.structs.replace(killed, metadata=going), None)
+    assert found.reason.code == "ContainerFailed"
+
+
+def test_a_container_that_was_killed_without_a_limit_is_told_of_its_nodes_memory() -> None:
+    killed = facts.pod(phase="Failed", **ended(137))
+    found = diagnosis.failed(msgspec.structs.replace(killed, spec=PodSpec()), None)
+    assert found.message.endswith(
+        "probably because it needed more than its node's memory. Raise the memory: "
+        "spec.edge.resources.limits or spec.aggregate."
+    )
 
 
 def test_a_long_log_keeps_its_end_and_a_long_message_its_beginning() -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from edge_etl_operator import conditions
 from edge_etl_operator.conditions import Reason
 from edge_etl_operator.documents import AggregationReport, NodeSummary
-from edge_etl_operator.kube import ContainerStatus, Event, Job, Pod
+from edge_etl_operator.kube import ContainerStatus, Event, Job, Pod, Terminated
 
 _IMAGE: Final = frozenset(
     {
@@ -36,6 +36,10 @@ _DISK: Final = re.compile(
 )
 _MEMORY: Final = re.compile(r"resource: memory|MemoryPressure", re.IGNORECASE)
 _CACHE_LATE: Final = "failed to sync"
+_KILLED: Final = 137
+"""Exit code of what SIGKILL ended."""
+_INIT_KILLED: Final = "OOM-killed"
+"""runc's word for a limit that is too low even for the container's start."""
 _LONGEST_TEXT: Final = 700
 
 
@@ -104,13 +108,7 @@ def failed(pod: Pod, answer: NodeSummary | AggregationReport | None) -> Diagnosi
         ended = container.state.terminated
         if ended is None or ended.exit_code == 0:
             continue
-        if ended.reason == "OOMKilled":
-            limit = pod.memory_limit() or "its node's memory"
-            return Diagnosis(
-                conditions.OUT_OF_MEMORY,
-                f"Container {container.name} of pod {pod.name} needed more than {limit}",
-            )
-        if found := _forbidden(ended.message):
+        if found := _out_of_memory(pod, container.name, ended) or _forbidden(ended.message):
             return found
         text = f": {_tail(ended.message)}" if ended.message else ""
         return Diagnosis(
@@ -121,6 +119,32 @@ def failed(pod: Pod, answer: NodeSummary | AggregationReport | None) -> Diagnosi
     return Diagnosis(
         conditions.CONTAINER_FAILED, f"Pod {pod.name} failed: {_short(pod.status.message)}"
     )
+
+
+def _out_of_memory(pod: Pod, container: str, ended: Terminated) -> Diagnosis | None:
+    """Find that a container was killed for memory, for certain or by all that is known.
+
+    The kubelet has "OOMKilled" from containerd, which now and then misses the kernel's word: when
+    a child is killed first, or under load. Then only the exit code is left.
+    """
+    limit = pod.memory_limit() or "its node's memory"
+    certain = ended.reason == "OOMKilled" or _INIT_KILLED in ended.message
+    if not certain and not _killed_by_nobody_else(pod, ended):
+        return None
+    guess = "" if certain else f" ended with exit code {_KILLED}: killed, probably because it"
+    fact = f"Container {container} of pod {pod.name}{guess} needed more than {limit}"
+    return Diagnosis(conditions.OUT_OF_MEMORY, fact)
+
+
+def _killed_by_nobody_else(pod: Pod, ended: Terminated) -> bool:
+    """Tell whether a container was killed without a word of Kubernetes, which kills too.
+
+    It then deletes the pod, or gives its status a reason: eviction, preemption, a node's shutdown,
+    a deadline. 137 is also the kubelet's code for a container that it lost, with its own reason.
+    """
+    deleted = pod.metadata.deletion_timestamp is not None
+    told = deleted or pod.disrupted or bool(pod.status.reason)
+    return ended.exit_code == _KILLED and ended.reason in ("", "Error") and not told
 
 
 def _unscheduled(pod: Pod) -> Diagnosis | None:
