@@ -139,7 +139,7 @@ def start(
             if node is not None and names.label_value(state.name) not in occupied:
                 waiting.append(node)
     begin = waiting[: parallel.admitted(at_work, job.spec.nodes.max_parallel, seen.room)][:BATCH]
-    creates = [Create(edge.node_job(job, run.id, node, settings)) for node in begin]
+    creates = [Create(each) for each in edge.node_jobs(job, run.id, begin, settings)]
     # Where a Job is, the ConfigMap was created before it.
     if (begin and not begun) or config_missing:
         creates.insert(0, Create(edge.edge_config(job, run.id)))

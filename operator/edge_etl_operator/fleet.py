@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from edge_etl_operator import capacity, names
+from edge_etl_operator import capacity, names, patience
 from edge_etl_operator.capacity import Capacity
 from edge_etl_operator.cluster import Cluster
 from edge_etl_operator.connection import TransientError
@@ -21,8 +21,8 @@ EVERYWHERE: Final = ""
 
 Own = TypeVar("Own", Job, Pod)
 
-Ring = Callable[[str, str], None]
-"""Rings for a job: its namespace and its name."""
+Ring = Callable[[str, str, int], None]
+"""Rings for a job: its namespace, its name, and the weight of what changed."""
 
 
 class Fleet:
@@ -43,9 +43,11 @@ class Fleet:
         self._warnings_lock = threading.Lock()
 
         def object_changed(before: Job | Pod | None, now: Job | Pod | None) -> None:
-            changed = now or before
-            if changed is not None and (job := changed.metadata.labels.get(names.JOB)):
-                ring(changed.metadata.namespace, job)
+            changed, weight = now or before, patience.weight(before, now)
+            if changed is None or weight is None:
+                return
+            if job := changed.metadata.labels.get(names.JOB):
+                ring(changed.metadata.namespace, job, weight)
 
         def node_changed(before: Node | None, now: Node | None) -> None:
             """Ring for all jobs when a node came, went or changed; its reports are nothing."""

@@ -11,18 +11,20 @@ import logging
 import signal
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import kopf
 
-from edge_etl_operator import metrics, serving
+from edge_etl_operator import metrics, patience, serving
 from edge_etl_operator.api import GROUP, PLURAL, VERSION
 from edge_etl_operator.cluster import ApiError, Cluster
 from edge_etl_operator.connection import Connection
 from edge_etl_operator.fleet import EVERYWHERE, Fleet
 from edge_etl_operator.lease import RENEW_SECONDS, Lease
 from edge_etl_operator.limiter import Limiter
+from edge_etl_operator.patience import Patience
 from edge_etl_operator.reconciler import Reconciler
 from edge_etl_operator.sentinel import DEAF_SECONDS, Sentinel
 from edge_etl_operator.settings import Settings
@@ -84,6 +86,7 @@ class Doorbells:
         self._namespaces = namespaces
         self._jobs: dict[JobKey, tuple[Any, ...]] = {}
         self._sentinel = Sentinel()
+        self._patience: Patience[JobKey] = Patience()
         self._lease: Lease | None = None
         self._queue: WorkQueue[JobKey] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -154,6 +157,7 @@ class Doorbells:
         if event["type"] == "DELETED":
             self._jobs.pop(key, None)
             self._sentinel.forget(str(key))
+            self._patience.forget(key)
             self._ring(key)
             return
         self._sentinel.saw(str(key), body["metadata"].get("resourceVersion", ""))
@@ -195,23 +199,23 @@ class Doorbells:
     def _fleet(self, connection: Connection, cluster: Cluster) -> Fleet:
         loop = asyncio.get_running_loop()
 
-        rung: set[JobKey] = set()
+        rung: Counter[JobKey] = Counter()
         lock = threading.Lock()
 
-        def ring(namespace: str, name: str) -> None:
+        def ring(namespace: str, name: str, weight: int) -> None:
             # The loop is woken once for the many objects that change in a moment.
             with lock:
                 first = not rung
-                rung.add(JobKey(namespace, name))
+                rung[JobKey(namespace, name)] += weight
             if first:
                 loop.call_soon_threadsafe(loop.call_later, RINGS_SECONDS, answer)
 
         def answer() -> None:
             with lock:
-                keys = list(rung)
+                changed = dict(rung)
                 rung.clear()
-            for key in keys:
-                self._ring(key)
+            for key, weight in changed.items():
+                self._changed(key, weight)
 
         def ring_all() -> None:
             loop.call_soon_threadsafe(self._ring_all)
@@ -221,16 +225,30 @@ class Doorbells:
 
     def _work(self, reconciler: Reconciler) -> None:
         async def work(key: JobKey) -> float | None:
-            return await asyncio.to_thread(reconciler.reconcile, *key)
+            self._patience.looks(key)
+            again = await asyncio.to_thread(reconciler.reconcile, *key)
+            if self._patience.due(key):
+                self._ring(key)
+            return again
+
+        def looked(namespace: str, name: str, at_work: int) -> None:
+            self._patience.saw(JobKey(namespace, name), at_work)
 
         def wrote(namespace: str, name: str, version: str) -> None:
             self._sentinel.expect(str(JobKey(namespace, name)), version)
 
-        reconciler.wrote = wrote
+        reconciler.wrote, reconciler.looked = wrote, looked
         queue = self._queue = WorkQueue(work, expected=(ApiError,))
         metrics.QUEUE_DEPTH.set_function(lambda: queue.depth)
         self._tasks.append(asyncio.create_task(queue.run()))
         self._tasks[-1].add_done_callback(_end_if_failed)
+
+    def _changed(self, key: JobKey, weight: int) -> None:
+        """Have a job looked at soon whose Jobs or pods changed; how soon the change decides."""
+        if self._patience.enough(key, weight):
+            self._ring(key)
+        elif self._queue is not None:
+            self._queue.ring_within(key, patience.SECONDS)
 
     def _ring(self, key: JobKey) -> None:
         if self._queue is not None:

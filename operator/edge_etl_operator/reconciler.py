@@ -61,6 +61,8 @@ class Reconciler:
         self._turn = threading.Lock() if capped else contextlib.nullcontext()
         self.wrote: Callable[[str, str, str], None] = lambda namespace, name, version: None
         """Is told of each status that was written: namespace, name, new version."""
+        self.looked: Callable[[str, str, int], None] = lambda namespace, name, at_work: None
+        """Is told of each look how many of a job's nodes are at work: namespace, name, number."""
         self._announcer = Announcer(cluster, socket.gethostname())
         # What each job's status said before it was shortened; it is only a shorter way to what the
         # cluster says too, so that it is gone after a restart costs nothing but time.
@@ -119,6 +121,7 @@ class Reconciler:
                 raise
             decision = planning.plan(seen, self._settings, self._clock.now())
             told = decision.status
+            self.looked(*key, self._at_work(job, told))
             complete = True
             try:
                 complete = self._act(job, decision.actions)
@@ -135,6 +138,12 @@ class Reconciler:
         if problem is not None:
             raise problem
         return again
+
+    def _at_work(self, job: EdgeETLJob, told: Status) -> int:
+        """Return how many nodes can be at work, of those that have not ended."""
+        left = told.node_counts.get("Pending", 0) + told.node_counts.get("Running", 0)
+        limits = (job.spec.nodes.max_parallel, self._settings.max_parallel_nodes)
+        return min([left, *(limit for limit in limits if limit is not None)])
 
     def _early(self, job: EdgeETLJob, told: Status) -> float:
         """Return for how many seconds to wait with a write that only counts nodes on.

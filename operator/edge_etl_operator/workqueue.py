@@ -50,6 +50,7 @@ class WorkQueue(Generic[Key]):
         self._again: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._within: dict[Key, asyncio.TimerHandle] = {}
         self._resting: set[Key] = set()
 
     @property
@@ -65,6 +66,16 @@ class WorkQueue(Generic[Key]):
             self._waiting.add(key)
             self._ready.put_nowait(key)
 
+    def ring_within(self, key: Key, seconds: float) -> None:
+        """Have the work for a key done once that time is over, or with the next ring before."""
+        if key not in self._within:
+            loop = asyncio.get_running_loop()
+            self._within[key] = loop.call_later(seconds, self._time_is_up, key)
+
+    def _time_is_up(self, key: Key) -> None:
+        self._within.pop(key, None)
+        self.ring(key)
+
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
@@ -76,6 +87,8 @@ class WorkQueue(Generic[Key]):
             key = await self._ready.get()
             self._waiting.discard(key)
             self._busy.add(key)
+            if timer := self._within.pop(key, None):
+                timer.cancel()
             begun = time.monotonic()
             try:
                 delay = await self._attempt(key)

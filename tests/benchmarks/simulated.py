@@ -238,10 +238,8 @@ def plain(server: ApiServer, nodes: int) -> float:
     watcher = Watcher(server, PLAIN)
     owner = parse(json.loads(apply(watcher, "plain")))
     settings = msgspec.convert(operator_process.settings(PLAIN), Settings)
-    manifests = [
-        edge.node_job(owner, "20260301-120000", Node(metadata=Metadata(name=name)), settings)
-        for name in node_names(nodes)
-    ]
+    fleet = [Node(metadata=Metadata(name=name)) for name in node_names(nodes)]
+    manifests = edge.node_jobs(owner, "20260301-120000", fleet, settings)
     config = edge.edge_config(owner, "20260301-120000")
     place = f"namespaces/{PLAIN}"
     watcher.connection.call("POST", f"/api/v1/{place}/configmaps", body=config)

@@ -11,7 +11,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from edge_etl_operator.builders import aggregate, edge
+from edge_etl_operator.builders import aggregate
 
 from tests.support import chart
 from tests.support import operator_facts as facts
@@ -45,7 +45,7 @@ def _template(objects: Objects, name: tuple[str, str], port: int, port_name: str
 
 def _of_a_job(namespace: str) -> Iterator[Place]:
     job = facts.job()
-    node_job = edge.node_job(job, "r", facts.node("pi-1"), facts.SETTINGS)
+    node_job = facts.node_job(job, "r", facts.node("pi-1"), facts.SETTINGS)
     plan = facts.spark_plan(job)
     driver = aggregate.driver_pod(job, facts.run(), plan, "c", 60, facts.SETTINGS)
     executor = aggregate.executor_template(job, "r", plan, facts.SETTINGS)["metadata"]["labels"]

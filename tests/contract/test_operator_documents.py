@@ -160,7 +160,7 @@ def test_the_api_server_takes_what_we_build(
     template["spec"]["containers"][0]["image"] = "set-by-spark"
     for manifest in (
         edge_builder.edge_config(job, RUN),
-        edge_builder.node_job(job, RUN, facts.node("pi-1"), facts.SETTINGS),
+        facts.node_job(job, RUN, facts.node("pi-1"), facts.SETTINGS),
         config,
         aggregate.driver_pod(
             job, facts.run(), plan, config["metadata"]["name"], 60, facts.SETTINGS

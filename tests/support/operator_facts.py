@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import msgspec
 from edge_etl_operator import api, names
+from edge_etl_operator.builders import edge
 from edge_etl_operator.decisions import Action, Create, Decision, Delete
 from edge_etl_operator.kube import Event, Job, Node, Pod
 from edge_etl_operator.observation import Observation
@@ -54,6 +55,14 @@ def job(status: dict[str, Any] | None = None, **changes: Any) -> api.EdgeETLJob:
 def run(**changes: Any) -> api.Run:
     """Return a run that began at START."""
     return api.Run(**{"id": "20260301-120000", "start_time": START, "spec_hash": "", **changes})
+
+
+def node_job(
+    job: api.EdgeETLJob, run: str, node: Node, settings: Settings = SETTINGS
+) -> dict[str, Any]:
+    """Return the Kubernetes Job of one node."""
+    [made] = edge.node_jobs(job, run, [node], settings)
+    return made
 
 
 def spark_plan(job: api.EdgeETLJob) -> SparkPlan:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 import pytest
 from edge_etl_operator import names
-from edge_etl_operator.builders import aggregate, edge, probe
+from edge_etl_operator.builders import aggregate, probe
 from edge_etl_operator.documents import Delivery
 from edge_etl_operator.settings import Landing
 from hypothesis import given
@@ -70,7 +70,7 @@ def pods() -> Iterator[tuple[str, dict[str, Any]]]:
     ):
         job = facts.job(**changes)
         plan = facts.spark_plan(job)
-        node_job = edge.node_job(job, RUN, node, SECRETS)
+        node_job = facts.node_job(job, RUN, node, SECRETS)
         yield f"edge-{label}", node_job["spec"]["template"]["spec"]
         yield (
             f"driver-{label}",
@@ -97,7 +97,7 @@ def test_every_pod_is_restricted(what: str, spec: dict[str, Any]) -> None:
 
 
 def test_only_the_state_directorys_owner_is_root_and_only_to_chown() -> None:
-    template = edge.node_job(facts.job(), RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]
+    template = facts.node_job(facts.job(), RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]
     [owner] = template["spec"]["initContainers"]
     assert owner["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["CHOWN"]}
     assert owner["command"] == ["chown", "65532:65532", "/state"]
@@ -107,7 +107,7 @@ def test_only_the_state_directorys_owner_is_root_and_only_to_chown() -> None:
 def test_a_nodes_job_is_pinned_by_its_hostname_label() -> None:
     """Pinned by label, never by nodeName: the scheduler's checks and volume binding stay."""
     labels = {"kubernetes.io/hostname": "pi-1.local"}
-    job = edge.node_job(facts.job(), RUN, facts.node("pi-1", labels=labels), SECRETS)
+    job = facts.node_job(facts.job(), RUN, facts.node("pi-1", labels=labels), SECRETS)
     pod = job["spec"]["template"]["spec"]
     assert pod["nodeSelector"] == {"kubernetes.io/hostname": "pi-1.local"}
     assert "nodeName" not in pod
@@ -117,7 +117,7 @@ def test_a_nodes_job_is_pinned_by_its_hostname_label() -> None:
 
 def test_a_path_comes_from_the_settings_and_the_source_is_read_only() -> None:
     """Peers: a user's path reached any host path (CVE-2025-62878)."""
-    spec = edge.node_job(facts.job(), RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]["spec"]
+    spec = facts.node_job(facts.job(), RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]["spec"]
     volumes = {each["name"]: each for each in spec["volumes"]}
     assert volumes["source"]["hostPath"] == {"path": "/data/sensors", "type": "Directory"}
     assert volumes["state"]["hostPath"]["path"] == "/var/lib/pi-edge-spark/state/edge/air"
@@ -143,7 +143,7 @@ def test_doctors_pod_sees_one_allowed_directory_and_holds_no_credentials() -> No
 def test_a_job_with_own_rules_has_them_mounted_and_the_image_that_can_run_them() -> None:
     own = {"configMap": {"name": "my-rules", "key": "clean.py"}}
     job = facts.job(edge={"transform": own})
-    spec = edge.node_job(job, RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]["spec"]
+    spec = facts.node_job(job, RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]["spec"]
     [container] = spec["containers"]
     assert container["image"] == "edge-transform:1"
     arguments = container["args"]
@@ -153,13 +153,13 @@ def test_a_job_with_own_rules_has_them_mounted_and_the_image_that_can_run_them()
     volumes = {each["name"]: each for each in spec["volumes"]}
     items = [{"key": "clean.py", "path": "clean.py"}]
     assert volumes["transform"]["configMap"] == {"name": "my-rules", "items": items}
-    without = edge.node_job(facts.job(), RUN, facts.node("pi-1"), SECRETS)
+    without = facts.node_job(facts.job(), RUN, facts.node("pi-1"), SECRETS)
     assert "transform" not in str(without)
     assert facts.job().spec.hash != job.spec.hash
 
 
 def test_with_the_landing_service_a_pod_has_a_token_for_its_run_and_no_claim() -> None:
-    spec = edge.node_job(facts.job(), RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]["spec"]
+    spec = facts.node_job(facts.job(), RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]["spec"]
     volumes = {each["name"]: each for each in spec["volumes"]}
     [source] = volumes["token"]["projected"]["sources"]
     assert source["serviceAccountToken"]["audience"] == f"pi-edge-spark.io/edge/air/{RUN}"
@@ -176,7 +176,7 @@ def test_a_pod_sees_of_the_landing_services_secret_the_authority_and_not_the_key
         ca_secret="landing-tls",  # noqa: S106  # a name
     )
     secure = msgspec.structs.replace(SECRETS, landing=landing)
-    spec = edge.node_job(facts.job(), RUN, facts.node("pi-1"), secure)["spec"]["template"]["spec"]
+    spec = facts.node_job(facts.job(), RUN, facts.node("pi-1"), secure)["spec"]["template"]["spec"]
     volumes = {each["name"]: each for each in spec["volumes"]}
     items = [{"key": "ca.crt", "path": "ca.crt"}]
     assert volumes["token"]["projected"]["sources"][1:] == [
@@ -191,7 +191,7 @@ def test_a_pod_sees_of_the_landing_services_secret_the_authority_and_not_the_key
 
 def test_with_a_claim_a_pod_has_the_claim_and_no_token() -> None:
     job = facts.job(**CLAIM)
-    spec = edge.node_job(job, RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]["spec"]
+    spec = facts.node_job(job, RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]["spec"]
     container = spec["containers"][0]
     mounts = {each["name"]: each for each in container["volumeMounts"]}
     assert mounts["results"] == {"name": "results", "mountPath": "/results", "subPath": "air"}
@@ -202,7 +202,7 @@ def test_with_a_claim_a_pod_has_the_claim_and_no_token() -> None:
 def test_with_a_bucket_edge_pod_and_driver_have_its_key_as_a_file_and_no_claim() -> None:
     job = facts.job(**S3)
     pods = [
-        edge.node_job(job, RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]["spec"],
+        facts.node_job(job, RUN, facts.node("pi-1"), SECRETS)["spec"]["template"]["spec"],
         aggregate.driver_pod(job, facts.run(), facts.spark_plan(job), "c", 60, SECRETS)["spec"],
     ]
     for spec in pods:
@@ -298,11 +298,11 @@ def test_spark_keeps_away_from_the_edge_pis_unless_the_chart_says_where() -> Non
 
 def test_edge_pods_have_the_priority_that_the_chart_names() -> None:
     job, node = facts.job(), facts.node("pi-1")
-    pod = edge.node_job(job, RUN, node, SECRETS)["spec"]["template"]["spec"]
+    pod = facts.node_job(job, RUN, node, SECRETS)["spec"]["template"]["spec"]
     assert "priorityClassName" not in pod
     chart = msgspec.structs.replace(SECRETS.edge, priority_class_name="high")
     settings = msgspec.structs.replace(SECRETS, edge=chart)
-    pod = edge.node_job(job, RUN, node, settings)["spec"]["template"]["spec"]
+    pod = facts.node_job(job, RUN, node, settings)["spec"]["template"]["spec"]
     assert pod["priorityClassName"] == "high"
 
 
@@ -360,7 +360,7 @@ def test_the_drivers_memory_is_heap_and_the_rest_of_the_process(heap: str, expec
 
 
 def test_what_is_no_failure_of_a_node() -> None:
-    spec = edge.node_job(facts.job(), RUN, facts.node("pi-1"), facts.SETTINGS)["spec"]
+    spec = facts.node_job(facts.job(), RUN, facts.node("pi-1"), facts.SETTINGS)["spec"]
     disruption, power_cut, lasting = spec["podFailurePolicy"]["rules"]
     assert disruption == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
     assert (power_cut["action"], power_cut["onExitCodes"]["values"]) == ("Ignore", [255])

@@ -105,3 +105,19 @@ async def test_rings_do_not_get_around_the_back_off() -> None:
         for _ in range(50):
             await asyncio.sleep(0)
     assert calls == 1
+
+
+async def test_what_may_wait_is_done_with_the_next_ring_or_when_its_time_is_over() -> None:
+    done: asyncio.Queue[str] = asyncio.Queue()
+
+    async def work(key: str) -> None:
+        await done.put(key)
+
+    async with running(work) as queue, asyncio.timeout(10):
+        queue.ring_within("a", 0.001)
+        assert await done.get() == "a"
+        queue.ring_within("b", 3600)
+        queue.ring("b")
+        assert await done.get() == "b"
+        # The ring was the answer to both: another hour may begin.
+        assert not queue._within

@@ -1,5 +1,6 @@
 """The edge stage: one ConfigMap for a run, one Kubernetes Job for each node."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from edge_etl_operator import names
@@ -41,30 +42,43 @@ def edge_config(job: EdgeETLJob, run: str) -> dict[str, Any]:
     return config_map(metadata(job, run, name, names.EDGE), {"job.json": document})
 
 
-def node_job(job: EdgeETLJob, run: str, node: Node, settings: Settings) -> dict[str, Any]:
-    """Return the Kubernetes Job that cleans on one node."""
-    name = names.node_job(job.name, run, node.name)
-    labels = names.labels(job.name, run, names.EDGE, node.name)
+def node_jobs(
+    job: EdgeETLJob, run: str, nodes: Iterable[Node], settings: Settings
+) -> list[dict[str, Any]]:
+    """Return the Kubernetes Job that cleans on each node; they share what is the same for all."""
+    spec = _spec(job)
+    pod = _pod(job, run, settings)
+    return [
+        _on(node, metadata(job, run, _name(job, run, node), names.EDGE, node.name), spec, pod)
+        for node in nodes
+    ]
+
+
+def _name(job: EdgeETLJob, run: str, node: Node) -> str:
+    return names.node_job(job.name, run, node.name)
+
+
+def _on(
+    node: Node, about: dict[str, Any], spec: dict[str, Any], pod: dict[str, Any]
+) -> dict[str, Any]:
+    template = {"metadata": {"labels": about["labels"]}, "spec": {**pod, **pinned(node)}}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {
-            **metadata(job, run, name, names.EDGE, node.name),
-            "annotations": {names.NODE: node.name},
-        },
-        "spec": {
-            "parallelism": 1,
-            "completions": 1,
-            "backoffLimit": job.spec.nodes.backoff_limit,
-            "activeDeadlineSeconds": job.spec.nodes.active_deadline_seconds,
-            # Two attempts on a node never overlap.
-            "podReplacementPolicy": "Failed",
-            "podFailurePolicy": {"rules": _failure_rules()},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": _pod(job, run, node, settings),
-            },
-        },
+        "metadata": {**about, "annotations": {names.NODE: node.name}},
+        "spec": {**spec, "template": template},
+    }
+
+
+def _spec(job: EdgeETLJob) -> dict[str, Any]:
+    return {
+        "parallelism": 1,
+        "completions": 1,
+        "backoffLimit": job.spec.nodes.backoff_limit,
+        "activeDeadlineSeconds": job.spec.nodes.active_deadline_seconds,
+        # Two attempts on a node never overlap.
+        "podReplacementPolicy": "Failed",
+        "podFailurePolicy": {"rules": _failure_rules()},
     }
 
 
@@ -82,22 +96,26 @@ def _failure_rules() -> list[dict[str, Any]]:
     ]
 
 
-def _pod(job: EdgeETLJob, run: str, node: Node, settings: Settings) -> dict[str, Any]:
+def _pod(job: EdgeETLJob, run: str, settings: Settings) -> dict[str, Any]:
     return {
         **priority(settings.edge.priority_class_name),
-        **pinned(job, node, settings),
+        **confined(job, settings),
         "initContainers": [_state_owner(settings)],
         "containers": [_container(job, run, settings)],
         "volumes": _volumes(job, run, settings),
     }
 
 
-def pinned(job: EdgeETLJob, node: Node, settings: Settings) -> dict[str, Any]:
+def pinned(node: Node) -> dict[str, Any]:
+    """Return what puts a pod on a node."""
+    # By label and not by nodeName, which would bypass the scheduler and its volume binding.
+    return {"nodeSelector": {"kubernetes.io/hostname": node.hostname}}
+
+
+def confined(job: EdgeETLJob, settings: Settings) -> dict[str, Any]:
     """Return what a pod on a node of a job has whatever it does there; it holds no token."""
     return {
         "restartPolicy": "Never",
-        # By label and not by nodeName, which would bypass the scheduler and its volume binding.
-        "nodeSelector": {"kubernetes.io/hostname": node.hostname},
         "tolerations": list(job.spec.nodes.tolerations),
         "serviceAccountName": settings.edge.service_account,
         "automountServiceAccountToken": False,

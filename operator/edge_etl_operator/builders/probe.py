@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from edge_etl_operator.api import GROUP, EdgeETLJob
 from edge_etl_operator.builders.common import CONFIG_PATH, container_security
-from edge_etl_operator.builders.edge import NODE_NAME, edge_image, pinned, source_volume
+from edge_etl_operator.builders.edge import NODE_NAME, confined, edge_image, pinned, source_volume
 from edge_etl_operator.kube import Node
 from edge_etl_operator.names import MANAGED_BY
 from edge_etl_operator.settings import Settings
@@ -38,7 +38,8 @@ def probe_pod(
             "annotations": {_JOB: json.dumps(document, ensure_ascii=False)},
         },
         "spec": {
-            **pinned(job, node, settings),
+            **pinned(node),
+            **confined(job, settings),
             "activeDeadlineSeconds": SECONDS,
             "terminationGracePeriodSeconds": 0,
             "containers": [
