@@ -126,9 +126,11 @@ def start(
     lost: list[Action] = []
     waiting: list[Node] = []
     at_work, begun = 0, False
-    occupied = leftovers.occupied(seen, now)
     config_missing = any(node.reason == conditions.CONFIG_MISSING.code for node in states)
     for state in states:
+        if state.phase in ("Succeeded", "Failed"):
+            begun = True
+            continue
         exists = seen.node_job(run.id, state.name)
         begun = begun or exists is not None
         at_work += exists is not None and state.phase in ("Pending", "Running")
@@ -136,8 +138,11 @@ def start(
             lost.append(leftovers.delete_job(exists))
         elif state.phase == "Pending" and exists is None:
             node = seen.node(state.name)
-            if node is not None and names.label_value(state.name) not in occupied:
+            if node is not None:
                 waiting.append(node)
+    if waiting:
+        occupied = leftovers.occupied(seen, now)
+        waiting = [node for node in waiting if names.label_value(node.name) not in occupied]
     begin = waiting[: parallel.admitted(at_work, job.spec.nodes.max_parallel, seen.room)][:BATCH]
     creates = [Create(each) for each in edge.node_jobs(job, run.id, begin, settings)]
     # Where a Job is, the ConfigMap was created before it.

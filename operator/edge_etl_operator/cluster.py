@@ -52,7 +52,7 @@ class Cluster:
     def edge_etl_job(self, namespace: str, name: str) -> dict[str, Any]:
         """Return the resource as it is now."""
         place = f"{_CRD}/namespaces/{namespace}/{PLURAL}/{name}"
-        resource: dict[str, Any] = json.loads(self._connection.call("GET", place))
+        resource: dict[str, Any] = msgspec.json.decode(self._connection.call("GET", place))
         return resource
 
     def replace(self, resource: dict[str, Any]) -> None:

@@ -101,10 +101,10 @@ def _past(status: Status, run: Run, result: str, reason: str, ended: datetime) -
 
 def _attention(node: NodeStatus) -> int:
     """Rank how much a person should look at a node, 1 first; 0 is not at all."""
+    if node.phase == "Succeeded" and node.reason in _FINE and not node.files_quarantined:
+        return 0
     if node.phase not in _ON_THE_WAY:
         return 1
-    if node.phase != "Succeeded" and (node.reason or node.message):
-        return 2
-    if node.phase == "Succeeded" and (node.reason not in _FINE or node.files_quarantined):
+    if node.phase == "Succeeded":
         return 3
-    return 0
+    return 2 if node.reason or node.message else 0

@@ -43,7 +43,7 @@ class Metadata(Part, frozen=True, kw_only=True):
 
     def owned_by(self, uid: str) -> bool:
         """Tell whether the object with a UID is an owner."""
-        return any(owner.uid == uid for owner in self.owner_references)
+        return uid in [owner.uid for owner in self.owner_references]
 
 
 class OwnMetadata(Metadata, frozen=True, kw_only=True):
@@ -155,7 +155,7 @@ class Job(Part, frozen=True, kw_only=True):
     @property
     def finished(self) -> bool:
         """Whether nothing more will happen to it."""
-        return self.succeeded or self.failure is not None
+        return bool(self.status.conditions) and (self.succeeded or self.failure is not None)
 
 
 class Waiting(Part, frozen=True, kw_only=True):

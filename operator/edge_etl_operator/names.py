@@ -7,6 +7,7 @@ two long names never meet.
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from edge_etl_operator.api import GROUP
@@ -84,5 +85,6 @@ def _stem(job: str, room: int) -> str:
     return job if len(job) <= room else f"{job[: room - 9].rstrip('-.')}-{_hash(job)}"
 
 
+@lru_cache(maxsize=8192)  # asked for at each look, of each node
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -72,9 +72,12 @@ class Observation:
     @cached_property
     def _pods_by_owner(self) -> Mapping[str, list[Pod]]:
         found: defaultdict[str, list[Pod]] = defaultdict(list)
-        for pod in sorted(self.pods, key=_age):
+        for pod in self.pods:
             for owner in pod.metadata.owner_references:
                 found[owner.uid].append(pod)
+        for tries in found.values():
+            if len(tries) > 1:
+                tries.sort(key=_age)
         return found
 
     @cached_property
@@ -114,10 +117,10 @@ def _caught_up(
     doubtful = [
         each
         for each in jobs
-        if each.finished
-        and each.metadata.uid not in over
+        if each.metadata.uid not in over
         and each.metadata.labels.get(names.RUN) == run.id
         and each.metadata.labels.get(names.NODE) not in known
+        and each.finished
     ]
     if len(doubtful) > _ASKED_SINGLY:
         asked = [f"{names.JOB}={job.name},{names.RUN}={run.id}"]
@@ -131,7 +134,7 @@ def _waits(jobs: tuple[Job, ...], pods: tuple[Pod, ...]) -> bool:
     """Tell whether a pod does not run yet, or a Job has none."""
     owners = {owner.uid for pod in pods for owner in pod.metadata.owner_references}
     return any(pod.phase == "Pending" for pod in pods) or any(
-        not job.finished and job.metadata.uid not in owners for job in jobs
+        job.metadata.uid not in owners and not job.finished for job in jobs
     )
 
 
@@ -144,6 +147,6 @@ def _owned(pods: tuple[Pod, ...], uid: str, jobs: tuple[Job, ...]) -> tuple[Pod,
     )
 
 
-def _age(pod: Pod) -> tuple[str, str]:
+def _age(pod: Pod) -> tuple[float, str]:
     created = pod.metadata.creation_timestamp
-    return (created.isoformat() if created else "", pod.name)
+    return (created.timestamp() if created else 0.0, pod.name)

@@ -14,11 +14,11 @@ def retired(seen: Observation, kept: frozenset[str]) -> tuple[Delete, ...]:
     ConfigMaps are not watched: they go with the Jobs and the driver that mounted them.
     """
     uid = seen.job.metadata.uid
-    jobs = [each for each in seen.jobs if each.finished and _over(each, kept)]
+    jobs = [each for each in seen.jobs if _over(each, kept) and each.finished]
     drivers = [
         each
         for each in seen.pods
-        if each.finished and each.metadata.owned_by(uid) and _over(each, kept)
+        if _over(each, kept) and each.finished and each.metadata.owned_by(uid)
     ]
     configs = dict.fromkeys(_configs(seen.job.name, jobs, drivers))
     return (

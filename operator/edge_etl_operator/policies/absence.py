@@ -44,6 +44,8 @@ def _not_ready(name: str) -> Diagnosis:
 
 def repelling(node: Node, tolerations: Sequence[Mapping[str, Any]]) -> Taint | None:
     """Return a taint that keeps the pods of a job away, a person's first; None without one."""
+    if not node.spec.taints:
+        return None
     found = [
         taint
         for taint in node.spec.taints
