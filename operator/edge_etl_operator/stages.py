@@ -13,7 +13,7 @@ from edge_etl_operator.documents import (
     aggregation_report,
     node_summary,
 )
-from edge_etl_operator.kube import Job, Pod
+from edge_etl_operator.kube import Job, Pod, shared
 from edge_etl_operator.observation import Observation
 from edge_etl_operator.policies import absence, diagnosis
 from edge_etl_operator.policies.diagnosis import Diagnosis
@@ -111,8 +111,8 @@ def _counted(state: NodeStatus, summary: NodeSummary) -> NodeStatus:
         bytes_read=summary.bytes_read,
         bytes_written=summary.bytes_written,
         watermark=summary.watermark,
-        columns_missing=summary.columns_missing,
-        columns_seen=summary.columns_seen,
+        columns_missing=shared(summary.columns_missing),
+        columns_seen=shared(summary.columns_seen),
     )
 
 

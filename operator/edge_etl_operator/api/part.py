@@ -8,7 +8,8 @@ Count = int
 """A number of rows, files or bytes, never negative."""
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+# Without gc, since a thousand nodes are kept of each job, and what was decoded has no cycles.
+class Part(msgspec.Struct, gc=False, frozen=True, kw_only=True, rename="camel"):
     """A part of the resource: immutable, camelCase in JSON."""
 
 
