@@ -51,7 +51,7 @@ def remove(group: str, timeout: float = 10) -> None:
             # Groups of pods go while this looks at them; `os.walk` passes over what is gone.
             for path, _, _ in os.walk(folder, topdown=False):
                 with contextlib.suppress(OSError):
-                    os.rmdir(path)
+                    Path(path).rmdir()
         if exists(group) and time.monotonic() > deadline:
             raise TimeoutError(f"cgroup {group} still holds processes")
         time.sleep(0.02)
