@@ -5,7 +5,9 @@ from typing import Any
 
 import kopf
 import pytest
+from edge_etl_operator import patience
 from edge_etl_operator.handlers import Doorbells, EndlessBackoff, JobKey
+from edge_etl_operator.workqueue import WorkQueue
 
 from tests.support import operator_facts as facts
 
@@ -77,3 +79,19 @@ async def test_a_deleted_job_rings_once_more_and_is_forgotten() -> None:
     assert bells.rung == [JobKey("edge", "air")] * 2
     bells._ring_all()
     assert len(bells.rung) == 2
+
+
+async def test_a_thousand_nodes_that_go_on_ring_once_in_a_while_and_a_failure_at_once() -> None:
+    async def work(key: JobKey) -> None:
+        raise AssertionError("nobody works here")
+
+    bells, air = Bells(), JobKey("edge", "air")
+    bells._queue = queue = WorkQueue(work)
+    bells._patience.saw(air, 1000)
+    for _ in range(1000 // patience.PART - 1):
+        bells._changed(air, patience.END)
+        bells._changed(air, patience.PROGRESS)
+    assert bells.rung == []
+    assert set(queue._within) == {air}
+    bells._changed(air, patience.AT_ONCE)
+    assert bells.rung == [air]
