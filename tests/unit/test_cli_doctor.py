@@ -9,8 +9,9 @@ from edge_etl_operator.capacity import Capacity, PodUsage
 from edge_etl_operator.cli.cluster_view import MachineNode
 from edge_etl_operator.cli.doctor import job_checks, node_checks, probe_checks
 from edge_etl_operator.cli.doctor.checks import Check, failed
-from edge_etl_operator.cli.doctor.probing import Answer
+from edge_etl_operator.cli.doctor.probing import Answer, forgotten
 from edge_etl_operator.cli.doctor.seen import NodeProbe
+from edge_etl_operator.kube import Pod
 
 from tests.support import operator_facts as facts
 
@@ -206,3 +207,23 @@ def test_room_that_comes_back_by_itself_is_no_problem(
     seen = Capacity((msgspec.convert(document, PodUsage),))
     found = job_checks.room_for_spark(facts.job(), facts.SETTINGS, seen, [machine("pi-1")])
     assert found.result == result
+
+
+@pytest.mark.parametrize(
+    ("phase", "age", "expected"),
+    [
+        ("Succeeded", timedelta(seconds=1), False),
+        ("Failed", timedelta(minutes=9), False),
+        ("Running", timedelta(hours=1), False),
+        ("Succeeded", timedelta(minutes=11), True),
+        ("Failed", timedelta(days=1), True),
+    ],
+)
+def test_a_pod_of_a_doctor_that_is_at_work_is_left_alone(
+    phase: str, age: timedelta, expected: bool
+) -> None:
+    document = {
+        "metadata": {"name": "edge-etl-doctor-1", "creationTimestamp": (NOW - age).isoformat()},
+        "status": {"phase": phase},
+    }
+    assert forgotten(msgspec.convert(document, Pod, strict=False), NOW) is expected

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -27,6 +27,8 @@ _AT_ONCE: Final = 8
 _EVERY_SECONDS: Final = 0.5
 _PATIENCE_SECONDS: Final = 20.0
 """How long a cause may show that goes by itself: a scheduler that is late, a mount that is slow."""
+_FORGOTTEN_AFTER: Final = timedelta(minutes=10)
+"""Age of a finished pod, well above `probe.SECONDS`, at which no doctor waits for it any more."""
 _AT_ONCE_CLEAR: Final = frozenset({"ImageUnavailable", "SourceMissing"})
 """Causes that do not go by themselves."""
 
@@ -112,6 +114,12 @@ def _waits(within: Session, pod: Pod) -> Diagnosis | None:
     return diagnosis.waiting(pod, [e for e in warnings if e.involved_object.uid == pod.uid])
 
 
+def forgotten(pod: Pod, now: datetime) -> bool:
+    """Say whether the doctor that made a pod must have been killed: another may be at work now."""
+    made = pod.metadata.creation_timestamp
+    return pod.finished and made is not None and now - made > _FORGOTTEN_AFTER
+
+
 def _sweep(within: Session, namespace: str) -> None:
     """Remove what a doctor has left that was killed."""
     selector = ",".join(f"{key}={value}" for key, value in probe.LABELS.items())
@@ -119,5 +127,5 @@ def _sweep(within: Session, namespace: str) -> None:
     query = [("labelSelector", selector)]
     with suppress(ApiError):
         for pod in items(within.connection.call("GET", place, query=query), Pod):
-            if pod.finished:
+            if forgotten(pod, datetime.now(UTC)):
                 within.cluster.delete("Pod", namespace, pod.name, pod.uid)
