@@ -16,7 +16,6 @@ def add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "second run reads only what is new. It runs once and at once, whatever spec.schedule and "
         "spec.suspend say.",
     )
-    run.add_argument("job", type=Path, metavar="JOB.yaml")
     run.add_argument(
         "--node",
         action="append",
@@ -31,8 +30,7 @@ def add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         metavar="FILE",
         help="the file that stands for the ConfigMap of spec.edge.transform",
     )
-    _driven(run)
-    run.set_defaults(module="local")
+    _driven(run, "local")
 
 
 def add_remote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -44,7 +42,6 @@ def add_remote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "and merge it here with Spark in local mode. Agents that are out of reach count as nodes "
         "that are off: spec.nodes.minSuccess and offlinePolicy hold. It runs once and at once.",
     )
-    run.add_argument("job", type=Path, metavar="JOB.yaml")
     run.add_argument(
         "--agent",
         action="append",
@@ -69,12 +66,13 @@ def add_remote(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="SECONDS",
         help="how long an agent may be out of reach before it counts as offline (15)",
     )
-    _driven(run)
-    run.set_defaults(module="remote")
+    _driven(run, "remote")
 
 
-def _driven(run: argparse.ArgumentParser) -> None:
-    """Add the arguments of a run that is driven from here."""
+def _driven(run: argparse.ArgumentParser, module: str) -> None:
+    """Add the arguments of a run that is driven from here, and the module that drives it."""
+    run.set_defaults(module=module)
+    run.add_argument("job", type=Path, metavar="JOB.yaml")
     run.add_argument(
         "--results",
         type=Path,
