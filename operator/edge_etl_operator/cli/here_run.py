@@ -9,11 +9,12 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -33,6 +34,7 @@ from edge_etl_operator.documents import (
 
 DEADLINE: Final = "DeadlineExceeded"
 CRASHED: Final = "Crashed"
+_Said = TypeVar("_Said", NodeSummary, AggregationReport)
 
 
 @dataclass(frozen=True)
@@ -139,30 +141,18 @@ class Work:
     async def aggregate(self, done: Deliveries) -> AggregationReport:
         """Run the aggregation with Spark in local mode."""
         work, summary = self.directory("spark"), self.scratch / "report"
-        document = self._aggregation_document(done.nodes, work)
-        paths = {"--document": document, "--results": self.plan.results, "--summary": summary}
-        arguments = ["run", *(str(part) for pair in paths.items() for part in pair)]
-
-        def on_event(event: dict[str, Any]) -> None:
-            if event.get("event") == "progress":
-                self.display.aggregation(str(event.get("message", "")))
-
-        log = self.plan.log("aggregation")
-        reason, message = await self.program(
-            Program(SPARK, tuple(arguments), log, work),
-            on_event,
+        paths = {
+            "--document": self._aggregation_document(done.nodes, work),
+            "--results": self.plan.results,
+            "--summary": summary,
+        }
+        return await self.told(
+            Program(SPARK, ("run", *flags(paths)), self.plan.log("aggregation"), work),
+            lambda event: self.display.aggregation(str(event.get("message", ""))),
             self.plan.job.spec.active_deadline_seconds,
+            lambda: aggregation_report(text_of(summary)),
+            partial(AggregationReport, kind="AggregationReport", run=self.run, succeeded=False),
         )
-        said = aggregation_report(text_of(summary))
-        if said is None or (reason and said.succeeded):
-            said = AggregationReport(
-                kind="AggregationReport",
-                run=self.run,
-                succeeded=False,
-                reason=reason or CRASHED,
-                message=f"{message}; its log is {log}",
-            )
-        return said
 
     async def report(self, done: Deliveries) -> None:
         """Have the report written of a run whose nodes failed, without any aggregation."""
@@ -171,16 +161,10 @@ class Work:
             "--document": self._aggregation_document(done.nodes, work),
             "--results": self.plan.results,
         }
-        arguments = ["report", *(str(part) for pair in paths.items() for part in pair)]
-        arguments += [
-            "--reason",
-            "NodesFailed",
-            "--message",
-            f"nothing was merged: {done.refusal}",
-        ]
+        why = ("--reason", "NodesFailed", "--message", f"nothing was merged: {done.refusal}")
         log = self.plan.log("aggregation")
-        program = Program(SPARK, tuple(arguments), log, work)
-        await self.program(program, lambda _: None, self.plan.job.spec.active_deadline_seconds)
+        program = Program(SPARK, ("report", *flags(paths), *why), log, work)
+        await self._run(program, lambda _: None, self.plan.job.spec.active_deadline_seconds)
 
     def _aggregation_document(self, nodes: tuple[NodeSummary, ...], work: Path) -> Path:
         own = self.plan.application
@@ -200,7 +184,28 @@ class Work:
         )
         return self.document("aggregation.json", content)
 
-    async def program(
+    async def told(
+        self,
+        what: Program,
+        on_progress: Callable[[dict[str, Any]], None],
+        seconds: int,
+        said: Callable[[], _Said | None],
+        failed: Callable[..., _Said],
+    ) -> _Said:
+        """Run a program; return what it says of its work, or why it failed: reason and message."""
+
+        def on_event(event: dict[str, Any]) -> None:
+            if event.get("event") == "progress":
+                on_progress(event)
+
+        reason, message = await self._run(what, on_event, seconds)
+        summary = said()
+        if summary is None or (reason and summary.succeeded):
+            message = f"{message or 'it left no summary'}; its log is {what.log}"
+            return failed(reason=reason or CRASHED, message=message)
+        return summary
+
+    async def _run(
         self, what: Program, on_event: Callable[[dict[str, Any]], None], seconds: int
     ) -> tuple[str, str]:
         """Run a program; return why it failed, as reason and message, both empty if it did not."""
@@ -222,6 +227,11 @@ class Work:
         path = self.scratch / name
         path.write_bytes(msgspec.json.encode(content))
         return path
+
+
+def flags(paths: Mapping[str, Path]) -> Iterable[str]:
+    """Return options and their paths as a command line has them."""
+    return (str(part) for pair in paths.items() for part in pair)
 
 
 def text_of(path: Path) -> str:

@@ -3,10 +3,11 @@
 import asyncio
 import uuid
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from edge_etl_operator.cli.here_run import CRASHED, Deliveries, Work, text_of
+from edge_etl_operator.cli.here_run import Deliveries, Work, flags, text_of
 from edge_etl_operator.cli.program import Program
 from edge_etl_operator.documents import NodeSummary, job_document, node_summary
 
@@ -65,28 +66,24 @@ class LocalNodes:
         }
         if self.transform is not None:
             paths["--transform"] = self.transform
-        arguments = ["run", "--node", name, "--attempt", attempt]
-        arguments += [str(part) for pair in paths.items() for part in pair]
+        who = ("--node", name, "--attempt", attempt)
 
-        def on_event(event: dict[str, Any]) -> None:
-            if event.get("event") == "progress":
-                work.display.read(name, int(event["bytesDone"]), int(event["bytesTotal"]))
+        def on_progress(event: dict[str, Any]) -> None:
+            work.display.read(name, int(event["bytesDone"]), int(event["bytesTotal"]))
 
-        reason, message = await work.program(
-            Program(EDGE, tuple(arguments), plan.log(name), directory),
-            on_event,
+        said = await work.told(
+            Program(EDGE, ("run", *who, *flags(paths)), plan.log(name), directory),
+            on_progress,
             plan.job.spec.nodes.active_deadline_seconds,
-        )
-        said = node_summary(text_of(summary))
-        if said is None or (reason and said.succeeded):
-            said = NodeSummary(
+            lambda: node_summary(text_of(summary)),
+            partial(
+                NodeSummary,
                 kind="NodeSummary",
                 run=work.run,
                 node=name,
                 attempt=attempt,
                 succeeded=False,
-                reason=reason or CRASHED,
-                message=f"{message}; its log is {plan.log(name)}",
-            )
+            ),
+        )
         work.display.node_done(said)
         return said
