@@ -10,6 +10,7 @@ import msgspec
 import urllib3
 import urllib3.exceptions
 
+from edge_etl_operator.cli.refusal import refusal
 from edge_etl_operator.documents import NodeSummary
 
 _Document = TypeVar("_Document")
@@ -65,11 +66,6 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     node: str
     tasks: tuple[AgentTask, ...]
-
-
-class _Refusal(msgspec.Struct):
-    reason: str = ""
-    message: str = ""
 
 
 def trust(authority: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
@@ -154,15 +150,12 @@ class Agent:
         status = answer.status
         if status < 300 or (absent and status == 404):
             return
-        try:
-            refusal = msgspec.json.decode(_read(answer), type=_Refusal)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            refusal = _Refusal()
+        said = refusal(_read(answer))
         if status in _AGAIN:
-            raise OutOfReachError(f"{self.url} says {status}: {refusal.message}")
+            raise OutOfReachError(f"{self.url} says {status}: {said.message}")
         remedy = f"; {_REMEDIES[status]}" if status in _REMEDIES else ""
-        message = f"{self.url} says {status}: {refusal.message}{remedy}"
-        raise AgentError(refusal.reason or "NoAgent", message)
+        message = f"{self.url} says {status}: {said.message}{remedy}"
+        raise AgentError(said.reason or "NoAgent", message)
 
 
 def _read(answer: urllib3.BaseHTTPResponse) -> bytes:

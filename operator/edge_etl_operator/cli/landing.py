@@ -6,10 +6,9 @@ The API server forwards it for those who may (`pods/portforward`).
 import http.client
 from typing import Final
 
-import msgspec
-
 from edge_etl_operator.api import EdgeETLJob
 from edge_etl_operator.cli import UsageError, cluster_view
+from edge_etl_operator.cli.refusal import refusal
 from edge_etl_operator.cli.session import Session
 from edge_etl_operator.kube import Part, items
 
@@ -38,11 +37,6 @@ class _Name(Part, frozen=True, kw_only=True):
 class _Pod(Part, frozen=True, kw_only=True):
     metadata: _Name
     spec: _Spec
-
-
-class _Refusal(msgspec.Struct, frozen=True):
-    reason: str
-    message: str
 
 
 class NothingThereError(LookupError):
@@ -75,15 +69,12 @@ class Landing:
         raise self._refused(answer.status, content)
 
     def _refused(self, status: int, content: bytes) -> Exception:
-        try:
-            refusal = msgspec.json.decode(content, type=_Refusal)
-        except (msgspec.DecodeError, msgspec.ValidationError):
-            refusal = _Refusal("", content.decode(errors="replace")[:500])
+        said = refusal(content)
         # A path that it does not have is NotFound; of what it has none, the reason says what.
-        if status == 404 and refusal.reason != "NotFound":
-            return NothingThereError(refusal.message)
+        if status == 404 and said.reason != "NotFound":
+            return NothingThereError(said.message)
         of_old = "; is the chart there of this version?" if status == 404 else ""
-        return UsageError(f"pod {self._pod} answers {status}: {refusal.message}{of_old}")
+        return UsageError(f"pod {self._pod} answers {status}: {said.message}{of_old}")
 
 
 def below(job: EdgeETLJob) -> str:
