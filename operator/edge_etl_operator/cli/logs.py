@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,14 @@ from edge_etl_operator.kube import Pod
 
 DRIVER: Final = "spark"
 """What the driver is called beside the nodes."""
+_WITHOUT_SPARK: Final = {
+    each.code
+    for each in (
+        conditions.WAITING, conditions.EDGE_FAILED, conditions.NOTHING_NEW,
+        conditions.NO_ROOM_FOR_SPARK,
+    )
+}  # fmt: skip
+"""Reasons of the condition Aggregated for which there never was a driver."""
 _SILENCE_SECONDS: Final = 3600.0
 _EVERY_SECONDS: Final = 1.0
 _MOST_STREAMS: Final = 64
@@ -45,10 +54,10 @@ def command(options: argparse.Namespace) -> int:
     for pod in wanted:
         _tell(within, pod, teller, options.tail)
     there = {_whose(pod) for pod in wanted}
-    kept = _kept(job) if of_last else _kept_of(past)
-    for whose, message in kept:
-        if whose not in there and teller.wants(whose):
-            teller.kept(whose, message)
+    kept = kept_of_last(job) if of_last else kept_of_past(past)
+    for each in kept:
+        if each.whose not in there and teller.wants(each.whose):
+            teller.kept(each)
     return DONE
 
 
@@ -77,9 +86,10 @@ class _Teller:
             else:
                 self._console.print(_line(whose, event))
 
-    def kept(self, whose: str, message: str) -> None:
-        """Print what is kept of a pod that is gone."""
-        self(whose, {"message": message, "kept": "status"})
+    def kept(self, kept: "Kept") -> None:
+        """Print what the status keeps where there is no pod."""
+        pod = "gone" if kept.ran else "none"
+        self(kept.whose, {"message": kept.message, "kept": "status", "pod": pod})
 
 
 def _line(whose: str, event: dict[str, Any]) -> Text:
@@ -90,7 +100,8 @@ def _line(whose: str, event: dict[str, Any]) -> Text:
         line.append(f"{level} ", "red" if level != "WARNING" else "yellow")
     line.append(_said(event))
     if event.get("kept"):
-        line.append("  (its pod is gone; from the job's status)", "dim")
+        why = "its pod is gone" if event["pod"] == "gone" else "it had no pod"
+        line.append(f"  ({why}; from the job's status)", "dim")
     if trace := event.get("exc_info"):
         line.append(f"\n{trace}")
     return line
@@ -116,21 +127,33 @@ def _tell(within: Session, pod: Pod, teller: _Teller, tail: int | None) -> None:
         teller(_whose(pod), {"level": "WARNING", "message": f"{pod.name}: {error.message}"})
 
 
-def _kept(job: EdgeETLJob) -> Iterator[tuple[str, str]]:
+@dataclass(frozen=True)
+class Kept:
+    """What the status keeps of a node, or of Spark."""
+
+    whose: str
+    message: str
+    ran: bool = True
+    """Whether it had a pod."""
+
+
+def kept_of_last(job: EdgeETLJob) -> Iterator[Kept]:
     """Yield what the status keeps of the last run: of each node, and of Spark."""
     for node in job.status.nodes:
-        yield node.name, f"{node.phase}: {node.reason}: {node.message}".rstrip(": ")
+        said = f"{node.phase}: {node.reason}: {node.message}".rstrip(": ")
+        yield Kept(node.name, said, node.start_time is not None)
     merged = job.status.condition(conditions.AGGREGATED)
     if merged is not None:
-        yield DRIVER, f"{merged.reason}: {merged.message}"
+        ran = merged.reason not in _WITHOUT_SPARK
+        yield Kept(DRIVER, f"{merged.reason}: {merged.message}", ran)
 
 
-def _kept_of(past: PastRun | None) -> Iterator[tuple[str, str]]:
+def kept_of_past(past: PastRun | None) -> Iterator[Kept]:
     """Yield what the status keeps of an earlier run."""
     if past is not None:
         missing = f", without {', '.join(past.missing)}" if past.missing else ""
         took = (past.completion_time - past.start_time).total_seconds()
-        yield (
+        yield Kept(
             DRIVER,
             f"{past.result} ({past.reason}) after {took:.0f} s: {past.nodes_summary} nodes, "
             f"{past.rows_read or 0} rows read, {past.rows_rejected or 0} rejected{missing}",
