@@ -27,6 +27,8 @@ class Task(msgspec.Struct, frozen=True):
     work: Path
     transform: Path | None = None
     """The file of the job's own rules."""
+    place: Path | None = None
+    """Where the source lies on the node, if that is not ``source``: a person is told of it."""
 
     def schema_version(self) -> str:
         """Identify the rules of the job and its own ones; raise EdgeError when there are none."""

@@ -31,6 +31,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     attempt: str
     source: Path
+    source_on_node: Path | None = None
     state: Path
     work: Path
     results: str
@@ -61,6 +62,7 @@ _REQUIRED: Final[dict[str, tuple[Callable[[str], object], str]]] = {
     "--results": (str, "root of the results: directory or URL"),
 }
 _OPTIONS: Final = _REQUIRED | {
+    "--source-on-node": (Path, "where that directory lies on the node, for messages"),
     "--token-file": (Path, "token for the landing service"),
     "--ca-file": (Path, "CA certificate (PEM) of a landing service that speaks HTTPS"),
     "--s3-credentials": (Path, "key to the bucket, as AWS has it"),
@@ -206,6 +208,7 @@ def _deliver(options: Run, job: "JobDocument") -> "NodeSummary":
         options.state,
         options.work,
         options.transform,
+        options.source_on_node,
     )
     return run(task, store, lambda: _engine(options.transform))
 

@@ -101,8 +101,10 @@ class _Compiled:
         return [SourceFile(*each) for each in self._listing.files()]
 
 
-def discover(source: Path, include: Sequence[str]) -> Found:
+def discover(source: Path, include: Sequence[str], place: Path | None = None) -> Found:
     """Return the files below ``source`` whose relative names match.
+
+    ``place`` is where a person finds the source, if that is elsewhere than this program.
 
     Symbolic links are not followed: one can lead out of what the administrator allowed, or in a
     circle. Pipes, devices and sockets are passed over. Raise EdgeError if the source itself
@@ -111,11 +113,11 @@ def discover(source: Path, include: Sequence[str]) -> Found:
     try:
         import edge_etl_engine
     except ModuleNotFoundError:
-        return listed(source, include)
+        return listed(source, include, place)
     try:
         return _Compiled(edge_etl_engine.discover(source, include))
     except OSError as error:
-        raise EdgeError(SOURCE_UNREADABLE, _explained(source, error)) from error
+        raise EdgeError(SOURCE_UNREADABLE, _explained(place or source, error)) from error
 
 
 def matcher(patterns: Iterable[str]) -> re.Pattern[str]:
@@ -164,7 +166,7 @@ def _ranges(body: str) -> str:
     return ranges
 
 
-def listed(source: Path, include: Iterable[str]) -> Listed:
+def listed(source: Path, include: Iterable[str], place: Path | None = None) -> Listed:
     """Do what ``discover`` does, without the compiled engine."""
     matches = matcher(include).fullmatch
     files: list[SourceFile] = []
@@ -188,7 +190,7 @@ def listed(source: Path, include: Iterable[str]) -> Listed:
                             passed_over.append(name)
         except OSError as error:
             if not above:
-                raise EdgeError(SOURCE_UNREADABLE, _explained(source, error)) from error
+                raise EdgeError(SOURCE_UNREADABLE, _explained(place or source, error)) from error
             unreadable.append(_shown(above))
     files.sort(key=lambda file: file.name)
     return Listed(tuple(files), tuple(sorted(unreadable)), tuple(sorted(passed_over)))

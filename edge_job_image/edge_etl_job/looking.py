@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("--job", type=Path, required=True, help="the job document (JSON)")
     look.add_argument("--node", required=True, help="this node's name")
     look.add_argument("--source", type=Path, required=True, help="directory of the CSV files")
+    look.add_argument("--source-on-node", type=Path, help="where it lies on the node, for messages")
     look.add_argument("--work", type=Path, required=True, help="directory for temporary files")
     look.add_argument("--answer", type=Path, help="file that the answer is written to as well")
     draft = commands.add_parser("inspect", help="find out what CSV files hold, without a schema")
@@ -39,7 +40,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _seen(options: argparse.Namespace) -> bytes:
-    content = encoded(probe(load_job(options.job), options.node, options.source, options.work))
+    job, place = load_job(options.job), options.source_on_node
+    content = encoded(probe(job, options.node, options.source, options.work, place=place))
     if options.answer is not None:
         options.answer.write_bytes(content)
     return content

@@ -40,13 +40,18 @@ _NAMES: Final = 24
 
 
 def probe(
-    job: JobDocument, node: str, source: Path, work: Path, now: datetime | None = None
+    job: JobDocument,
+    node: str,
+    source: Path,
+    work: Path,
+    now: datetime | None = None,
+    place: Path | None = None,
 ) -> NodeProbe:
-    """Return what there is to see on the node."""
+    """Return what there is to see on the node; ``place`` as `discover` understands it."""
     now = now or datetime.now(UTC)
     total, available = machine.memory()
     architecture, kernel = machine.kernel()
-    files, samples = _source(job, source, now)
+    files, samples = _source(job, source, place, now)
     return NodeProbe(
         node=node,
         time=rfc3339(now),
@@ -107,9 +112,11 @@ def _unwritable(path: Path) -> str:
     return ""
 
 
-def _source(job: JobDocument, source: Path, now: datetime) -> tuple[Files, list[Sample]]:
+def _source(
+    job: JobDocument, source: Path, place: Path | None, now: datetime
+) -> tuple[Files, list[Sample]]:
     try:
-        found = discover(source, job.source.include)
+        found = discover(source, job.source.include, place)
     except EdgeError as error:
         return Files(message=error.message), []
     listed = list(found.files())

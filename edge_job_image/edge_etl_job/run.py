@@ -80,7 +80,7 @@ def _attempt(
     now: datetime,
 ) -> NodeSummary:
     job = task.job
-    found = discover(task.source, job.source.include)
+    found = discover(task.source, job.source.include, task.place)
     if found.passed_over:
         log.warning("%s", _passed_over(found), extra={"event": "passedOver"})
     replay = job.replay if job.replay != ledger.replayed() else None
@@ -181,7 +181,7 @@ def _remove(folder: Path) -> None:
 
 def _no_files(task: Task, found: Found) -> str:
     patterns = ", ".join(task.job.source.include)
-    message = f"no file of {task.source} on {task.node} matches {patterns}"
+    message = f"no file of {task.place or task.source} on {task.node} matches {patterns}"
     return f"{message}; {_passed_over(found)}" if found.passed_over else message
 
 

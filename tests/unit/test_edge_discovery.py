@@ -101,6 +101,8 @@ def test_a_source_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
             look(tmp_path / "no", ["*"])
         with pytest.raises(EdgeError, match=r"SourceUnreadable: .*file is not a directory"):
             look(tmp_path / "file", ["*"])
+        with pytest.raises(EdgeError, match=r"directory /srv/readings does not exist"):
+            look(tmp_path / "no", ["*"], Path("/srv/readings"))
 
 
 def test_the_digest_changes_with_whatever_is_known_of_a_file(tmp_path: Path) -> None:

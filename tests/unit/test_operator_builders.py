@@ -123,6 +123,8 @@ def test_a_path_comes_from_the_settings_and_the_source_is_read_only() -> None:
     assert volumes["state"]["hostPath"]["path"] == "/var/lib/pi-edge-spark/state/edge/air"
     mounts = {each["name"]: each for each in spec["containers"][0]["volumeMounts"]}
     assert mounts["source"]["readOnly"] is True
+    arguments = spec["containers"][0]["args"]
+    assert arguments[arguments.index("--source-on-node") + 1] == "/data/sensors"
 
 
 def test_doctors_pod_sees_one_allowed_directory_and_holds_no_credentials() -> None:
@@ -133,6 +135,8 @@ def test_doctors_pod_sees_one_allowed_directory_and_holds_no_credentials() -> No
     (container,) = pod["spec"]["containers"]
     mounts = {each["name"]: each.get("readOnly", False) for each in container["volumeMounts"]}
     assert mounts == {"config": True, "source": True, "work": False}
+    told = container["args"][container["args"].index("--source-on-node") + 1]
+    assert told == facts.SETTINGS.sources["sensors"]
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert "initContainers" not in pod["spec"]
     assert pod["spec"]["activeDeadlineSeconds"] <= 120

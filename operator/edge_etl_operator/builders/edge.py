@@ -139,6 +139,12 @@ def source_volume(job: EdgeETLJob, settings: Settings) -> dict[str, Any]:
     return {"name": "source", "hostPath": {"path": path, "type": "Directory"}}
 
 
+def source_arguments(job: EdgeETLJob, settings: Settings) -> list[str]:
+    """Return where the program finds the readings, and where a person does."""
+    path = settings.sources[job.spec.source.name]
+    return ["--source", "/source", "--source-on-node", path]
+
+
 def _state_owner(settings: Settings) -> dict[str, Any]:
     """Return the container that gives the state directory away: the kubelet made it as root."""
     user, group = settings.edge.run_as_user, settings.edge.run_as_group
@@ -182,7 +188,7 @@ def _container(job: EdgeETLJob, run: str, settings: Settings) -> dict[str, Any]:
             "--job", f"{CONFIG_PATH}/job.json",
             "--node", "$(NODE_NAME)",
             "--attempt", "$(POD_UID)",
-            "--source", "/source",
+            *source_arguments(job, settings),
             "--state", "/state",
             "--work", "/work",
             *results,

@@ -11,7 +11,14 @@ from typing import Any, Final
 
 from edge_etl_operator.api import GROUP, EdgeETLJob
 from edge_etl_operator.builders.common import CONFIG_PATH, container_security
-from edge_etl_operator.builders.edge import NODE_NAME, confined, edge_image, pinned, source_volume
+from edge_etl_operator.builders.edge import (
+    NODE_NAME,
+    confined,
+    edge_image,
+    pinned,
+    source_arguments,
+    source_volume,
+)
 from edge_etl_operator.kube import Node
 from edge_etl_operator.names import MANAGED_BY
 from edge_etl_operator.settings import Settings
@@ -51,7 +58,7 @@ def probe_pod(
                         "probe",
                         "--job", f"{CONFIG_PATH}/job.json",
                         "--node", "$(NODE_NAME)",
-                        "--source", "/source",
+                        *source_arguments(job, settings),
                         "--work", "/work",
                         "--answer", "/dev/termination-log",
                     ],
