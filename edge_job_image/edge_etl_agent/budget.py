@@ -57,7 +57,7 @@ class Budget:
             return
         self._remove_delivered(0)
         if self.storage.on_full == "DropOldest":
-            for path in self._closed():
+            for path in self.closed():
                 if not self.over:
                     break
                 self._remove(path)
@@ -78,7 +78,7 @@ class Budget:
         if self.state is None:
             return
         oldest = time.time() - seconds
-        old = [path for path in self._closed() if path.stat().st_mtime <= oldest]
+        old = [path for path in self.closed() if path.stat().st_mtime <= oldest]
         try:
             for path in delivered(self.source, old, self.state) if old else ():
                 self._remove(path)
@@ -86,7 +86,8 @@ class Budget:
         except Busy:
             return
 
-    def _closed(self) -> list[Path]:
+    def closed(self) -> list[Path]:
+        """Return the segments of all streams that jobs see, the oldest first."""
         folders = [path for path in self.root.iterdir() if path.is_dir() and path.name[0] != "."]
         found = [path for folder in folders for path in segment.closed(folder)]
         return sorted(found, key=lambda path: path.stat().st_mtime)

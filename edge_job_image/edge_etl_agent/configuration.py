@@ -82,6 +82,8 @@ class Storage(Section, frozen=True):
     """A segment that all jobs have delivered stays so long, unless the budget needs its room."""
     keys: Count = 20_000
     """How many idempotency keys of the past are known."""
+    recent: Annotated[int, msgspec.Meta(ge=0)] = 20_000
+    """How many readings that say their own time are known: one of them is not stored again."""
     waiting: Count = 20_000
     """How many readings may wait for the disk."""
     waiting_bytes: Count = 16 << 20

@@ -1,6 +1,7 @@
 """What the agent knows of what it has stored: for /v1/streams and /metrics."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -19,6 +20,8 @@ class StreamFacts:
     bytes: int = 0
     commits: int = 0
     last: Reading | None = None
+    duplicates: Counter[str] = field(default_factory=Counter)
+    """Readings that were there already, by what told it."""
     _minute: float = field(default_factory=time.monotonic)
     _before: int = 0
     _rate: float = 0.0
@@ -51,6 +54,11 @@ class Facts:
     def stored(self, stream: str, count: int, last: Reading | None, size: int) -> None:
         """Count readings that are durable."""
         self.streams.setdefault(stream, StreamFacts()).stored(count, last, size)
+
+    def repeated(self, stream: str, by: str, count: int) -> None:
+        """Count readings that were there already."""
+        if count:
+            self.streams.setdefault(stream, StreamFacts()).duplicates[by] += count
 
     def document(self) -> list[dict[str, object]]:
         """Return what GET /v1/streams shows."""

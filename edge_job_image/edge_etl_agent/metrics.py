@@ -50,6 +50,13 @@ def _lines(store: Store, counters: Counters) -> Iterator[str]:
         {f'stream="{name}"': each.commits for name, each in streams},
     )  # fmt: skip
     yield from _metric(
+        "duplicates_total", "counter", "Readings that were there already.",
+        {
+            f'stream="{name}",by="{by}"': count
+            for name, each in streams for by, count in sorted(each.duplicates.items())
+        },
+    )  # fmt: skip
+    yield from _metric(
         "refusals_total", "counter", "Requests and messages refused.",
         {f'reason="{name}"': count for name, count in sorted(counters.refusals().items())},
     )  # fmt: skip

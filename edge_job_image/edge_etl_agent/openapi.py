@@ -148,7 +148,17 @@ def _schemas() -> dict[str, Any]:
             "type": "object",
             "required": ["accepted", "duplicate"],
             "additionalProperties": False,
-            "properties": {"accepted": number, "duplicate": {"type": "boolean"}},
+            "properties": {
+                "accepted": {
+                    **number,
+                    "description": "Readings stored now: none with a time of its own that was "
+                    "stored before.",
+                },
+                "duplicate": {
+                    "type": "boolean",
+                    "description": "Whether all of them were stored before.",
+                },
+            },
         },
         "Stream": {
             "type": "object",

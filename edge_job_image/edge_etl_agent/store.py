@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from edge_etl_engine import Part
+from edge_etl_engine import Part, Recent
 from edge_etl_job.logs import log
 
 from edge_etl_agent.budget import Budget
@@ -47,14 +47,24 @@ class Store:
     """Past keys, the oldest first."""
     _ticked: float = 0.0
 
+    def __post_init__(self) -> None:
+        self._recent = Recent(self.storage.recent)
+
     def __enter__(self) -> "Store":
         self._undated = Undated(self.root / ".undated", self.clock)
         self._remember(self._undated.keys)
         for folder in sorted(self.root.iterdir()):
             if folder.is_dir() and _STREAM.fullmatch(folder.name):
                 self._stream(folder.name)
+        self._recall()
         self.budget.measure()
         return self
+
+    def _recall(self) -> None:
+        """Know the newest readings again."""
+        for path in reversed(self.budget.closed()):
+            if not self._recent.learn(path.parent.name, path.read_bytes()):
+                return
 
     def __exit__(self, *_: object) -> None:
         self._guarded(self._close)
@@ -85,7 +95,7 @@ class Store:
             elif key in new:
                 later.append(place)
             new.add(key)
-        part.duplicate(duplicates)
+        self.facts.repeated(part.stream, "key", part.duplicate(duplicates))
         part.defer(later)
 
     def _settle(self, part: Part, commit: Callable[[Sequence[str]], int]) -> None:
@@ -99,16 +109,24 @@ class Store:
             return
         self.budget.used += size
         self._remember(keys)
-        self.facts.stored(part.stream, count, part.last(), size)
+        repeated = part.repeated()
+        self.facts.stored(part.stream, count - repeated, part.last(), size)
+        self.facts.repeated(part.stream, "reading", repeated)
         part.accept()
 
     def _commit(
         self, stream: Stream, part: Part, columns: Sequence[str], keys: Sequence[str]
     ) -> int:
-        rows, last = part.rows(columns, self.clock.now())
+        rows, last = part.rows(columns, self.clock.now(), self._recent)
         if last is not None:
             self.clock.given(last)
-        return stream.commit(columns, rows, keys)
+        if not rows and not keys:
+            return 0
+        try:
+            return stream.commit(columns, rows, keys)
+        except OSError:
+            self._recent.forget()
+            raise
 
     def _remember(self, keys: Sequence[str]) -> None:
         if not keys:
@@ -153,7 +171,7 @@ class Store:
                     stream = self._stream(part.stream)
                     # They were acknowledged: nothing may refuse them now.
                     columns = part.fit(stream.columns, sys.maxsize)
-                    rows, _ = part.rows(columns, None)
+                    rows, _ = part.rows(columns, None, None)
                     keys = [moved, *kept.keys]
                     self.budget.used += stream.commit(columns, rows, keys)
                     self._remember(keys)

@@ -136,8 +136,8 @@ class Part:
     def keyed(self) -> list[tuple[int, str, bool]]:
         """Return the keys: where they stand, digest, whether they may have come before."""
 
-    def duplicate(self, places: Sequence[int]) -> None:
-        """Say of those at these places that they are there already."""
+    def duplicate(self, places: Sequence[int]) -> int:
+        """Say of those at these places that they are there already; return how many readings."""
 
     def defer(self, places: Sequence[int]) -> None:
         """Let those at these places arrive once more."""
@@ -148,8 +148,16 @@ class Part:
     def undated(self) -> Part:
         """Take out what has readings without a time."""
 
-    def rows(self, columns: Sequence[str], now: int | None) -> tuple[bytes, int | None]:
-        """Return lines of CSV, and the last time given to readings without one."""
+    def rows(
+        self, columns: Sequence[str], now: int | None, recent: Recent | None
+    ) -> tuple[bytes, int | None]:
+        """Return lines of CSV, and the last time given to readings without one.
+
+        What ``recent`` knows is left out.
+        """
+
+    def repeated(self) -> int:
+        """Return how many readings `rows` has left out."""
 
     def readings(self) -> _Readings: ...
     def last(self) -> tuple[int | None, _Values] | None: ...
@@ -158,6 +166,16 @@ class Part:
 
     def refuse(self, reason: str, message: str) -> None:
         """Refuse all that are left."""
+
+class Recent:
+    """The newest readings that say their own time, in all streams."""
+
+    def __init__(self, most: int) -> None: ...
+    def learn(self, stream: str, segment: bytes) -> bool:
+        """Learn a segment older than all that is known; return whether there is room for more."""
+
+    def forget(self) -> None:
+        """Forget the readings of the last `Part.rows`, which could not be stored."""
 
 def readings(content_type: str, body: bytes) -> _Readings:
     """Return what a body says; raise ValueError with reason, message and record."""

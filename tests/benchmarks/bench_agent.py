@@ -60,8 +60,8 @@ class Load:
 
 
 def body(readings: int) -> bytes:
-    """Return so many readings as a sensor would send them."""
-    each = {"timestamp": "2026-03-01T12:00:00Z", "sensor_id": "roof-1", "t": 21.5}
+    """Return so many readings as sensors would send them, each with a place for a number."""
+    each = {"timestamp": "2026-03-01T12:00:00Z", "sensor_id": "##########", "t": 21.5}
     return json.dumps(each if readings == 1 else [each] * readings).encode()
 
 

@@ -1,20 +1,26 @@
 //! Requests of many clients, each with a connection that stays: for `make bench-agent`.
 //!
 //! `load ADDRESS FILE CLIENTS SECONDS RATE`: posts the file as JSON, RATE times a second by all
-//! together, or, when it is 0, as often as it is answered. Prints JSON: requests answered with 200,
-//! others, and the latencies in milliseconds.
+//! together, or, when it is 0, as often as it is answered. Each `##########` in the file becomes
+//! another number, so that no reading is sent twice. Prints JSON: requests answered with 200, others,
+//! and the latencies in milliseconds.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// That share the clients.
 const THREADS: usize = 4;
+const PLACE: &[u8] = b"##########";
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 struct Client {
     stream: BufReader<TcpStream>,
     request: Vec<u8>,
+    /// Where numbers stand in it.
+    places: Vec<usize>,
     line: String,
     rest: Vec<u8>,
 }
@@ -30,10 +36,20 @@ impl Client {
         )
         .into_bytes();
         request.extend_from_slice(body);
-        Self { stream: BufReader::new(stream), request, line: String::new(), rest: Vec::new() }
+        let places = request.windows(PLACE.len()).enumerate();
+        let places = places.filter(|(_, part)| *part == PLACE).map(|(place, _)| place).collect();
+        let stream = BufReader::new(stream);
+        Self { stream, request, places, line: String::new(), rest: Vec::new() }
     }
 
     fn send(&mut self) -> std::io::Result<()> {
+        let next = NEXT.fetch_add(self.places.len() as u64, Ordering::Relaxed);
+        for (mut number, place) in (next..).zip(&self.places) {
+            for digit in self.request[*place..place + PLACE.len()].iter_mut().rev() {
+                *digit = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        }
         self.stream.get_mut().write_all(&self.request)
     }
 
@@ -118,6 +134,9 @@ fn main() {
     let number = |place: usize| arguments[place].parse::<f64>().expect("a number");
     let (address, clients, rate) = (arguments[1].clone(), number(3) as usize, number(5));
     let body = std::fs::read(&arguments[2]).expect("the body");
+    // Numbers of a run that begins later are higher: none sends ten million readings a second.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock");
+    NEXT.store((now.as_nanos() / 100) as u64, Ordering::Relaxed);
     let begin = Instant::now();
     let end = begin + Duration::from_secs_f64(number(4));
     let pause = (rate > 0.0).then(|| Duration::from_secs_f64(clients as f64 / rate));

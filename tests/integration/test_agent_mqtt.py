@@ -16,7 +16,6 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.agent import AgentProcess, Broker
 from tests.support.cluster.kube import until
-from tests.support.edge import Pi
 
 KILLS = int(os.environ.get("AGENT_KILLS", "6"))
 
@@ -197,7 +196,7 @@ def test_what_the_broker_took_is_stored_once_through_kills(broker: Broker, tmp_p
 
 
 def test_nothing_is_lost_when_the_broker_is_killed_as_well(broker: Broker, tmp_path: Path) -> None:
-    """A broker that was killed may send a message again as if it were new; the job sees to it."""
+    """A broker that was killed may send a message again as if it were new."""
     patterns = {"topics": [{"pattern": "sensors/{sensor_id}"}]}
     with AgentProcess(tmp_path, configured(broker, **patterns)) as agent:
         connected(agent)
@@ -211,13 +210,8 @@ def test_nothing_is_lost_when_the_broker_is_killed_as_well(broker: Broker, tmp_p
                 broker.start()
         stored = all_rows(agent, sensors.acknowledged)
     assert set(stored) >= set(sensors.acknowledged)
-    pi = Pi(tmp_path)
-    pi.results.mkdir()
-    fields = [{"name": name, "type": "string", "required": True} for name in ("sensor_id", "n")]
-    pi.run("20260301-120000", schema={"fields": fields}, key=["sensor_id", "timestamp"])
-    cleaned = [row["n"] for row in pi.delivered()]
-    assert sorted(cleaned) == sorted(set(stored))
-    print(f"{len(stored)} messages stored, {len(cleaned)} rows after the job")
+    assert len(stored) == len(set(stored))
+    print(f"{len(stored)} messages stored through {KILLS} kills of the broker")
 
 
 @pytest.mark.parametrize("version", ["3.1.1", "5"])

@@ -105,7 +105,7 @@ def lines(found: list[Reading], now: int | None = None) -> list[list[str]]:
     """Return what a reader of CSV finds in the rows of readings, without the time."""
     part = Part.of("readings", found)
     columns = part.fit([], 1000)
-    rows, _ = part.rows(columns, now)
+    rows, _ = part.rows(columns, now, None)
     return [row[1:] for row in csv.reader(rows.decode().splitlines(), strict=True)]
 
 

@@ -114,6 +114,54 @@ def test_a_key_is_stored_once_also_by_the_next_process(agent: Agent) -> None:
     assert [row["n"] for row in agent.rows()] == ["1", "5"]
 
 
+def test_a_reading_that_comes_again_is_stored_once_also_by_the_next_process(agent: Agent) -> None:
+    with agent.store() as store:
+        for ticket, n in ((1, "x"), (2, "x"), (3, "y")):
+            agent.put(ticket, n=n)
+        assert agent.stored(store) == {1: None, 2: None, 3: None}
+        agent.append(store, 4, n="x", key="k")
+        agent.append(store, 5, stream="other", n="x")
+        # Nobody said when these were: each may be another one.
+        agent.append(store, 6, None, n="x")
+        agent.append(store, 7, None, n="x")
+    assert [row["n"] for row in agent.rows()] == ["x", "y", "x", "x"]
+    facts = store.facts.streams["readings"]
+    assert (facts.readings, facts.duplicates) == (4, {"reading": 2})
+    with agent.store() as store:
+        # A column more makes the line longer, and not another one.
+        agent.append(store, 8, n="z", new="1")
+        agent.append(store, 9, n="y")
+        agent.append(store, 10, n="x", stream="other")
+        agent.append(store, 11, n="x", key="k")
+        assert store.facts.streams["readings"].duplicates == {"reading": 1, "key": 1}
+    assert [row["n"] for row in agent.rows()] == ["x", "y", "x", "x", "z"]
+    assert len(agent.rows("other")) == 1
+
+
+def test_the_newest_readings_are_known_and_none_if_none_is_to_be(agent: Agent) -> None:
+    for number in range(4):
+        with agent.store(recent=2) as store:
+            agent.append(store, number)
+    with agent.store(recent=2) as store:
+        agent.append(store, 10, n="3")
+        agent.append(store, 11, n="0")
+    with agent.store(recent=0) as store:
+        agent.append(store, 12, n="0")
+    assert [row["n"] for row in agent.rows()] == ["0", "1", "2", "3", "0", "0"]
+
+
+def test_a_reading_that_could_not_be_stored_is_new_when_it_comes_again(agent: Agent) -> None:
+    folder, away = agent.root / "readings", agent.root / "away"
+    with agent.store(segment_bytes=1) as store:
+        agent.append(store, 1)
+        folder.rename(away)
+        assert agent.append(store, 2) == "Unavailable"
+        away.rename(folder)
+        agent.append(store, 20, n="2")
+        agent.append(store, 10, n="1")
+    assert [row["n"] for row in agent.rows()] == ["1", "2"]
+
+
 def test_old_keys_are_forgotten_and_numbers_go_on(agent: Agent) -> None:
     for number in range(4):
         with agent.store(keys=2) as store:

@@ -9,6 +9,7 @@ pub mod moment;
 #[cfg(feature = "python")]
 pub mod python;
 pub mod queue;
+pub mod recent;
 pub mod refusal;
 pub mod text;
 pub mod tls;

@@ -1,6 +1,7 @@
 //! What the agent's Python sees: the intake, and the parts of what has arrived.
 
 mod part;
+mod recent;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use super::refusal::{Refusal, STATUS};
 use super::tls;
 use super::tokens::{Token, Tokens};
 use part::{Part, listed};
+use recent::Recent;
 
 /// A reading as Python sees it.
 type Values = Vec<(String, String)>;
@@ -144,7 +146,7 @@ impl Intake {
         let room = self.queue.room().hold(&batch).map_err(raised)?;
         let key = key.map(|key| keys::digest(&[stream.as_bytes(), key.as_bytes()]));
         let sender = Sender::Message(ticket);
-        self.queue.put(Pending { stream, batch, key, again, sender, room });
+        self.queue.put(Pending { stream, batch, key, again, sender, repeated: 0, room });
         Ok(())
     }
 
@@ -155,7 +157,7 @@ impl Intake {
             Outcome::Refused(refusal) => {
                 (ticket, Some((refusal.reason.to_string(), refusal.message)))
             }
-            Outcome::Stored | Outcome::Duplicate => (ticket, None),
+            Outcome::Stored(_) => (ticket, None),
         };
         self.queue.settled().into_iter().map(told).collect()
     }
@@ -253,6 +255,7 @@ fn responder(respond: Py<PyAny>) -> Responder {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Intake>()?;
     module.add_class::<Part>()?;
+    module.add_class::<Recent>()?;
     let status = PyDict::new(module.py());
     for (reason, number) in STATUS {
         status.set_item(reason.to_string(), number)?;

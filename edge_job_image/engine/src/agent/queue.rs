@@ -17,9 +17,8 @@ const DELAY: Duration = Duration::from_millis(2);
 /// What became of readings.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    Stored,
-    /// Their key says that they are there already.
-    Duplicate,
+    /// So many of them: the others were there already.
+    Stored(usize),
     Refused(Refusal),
 }
 
@@ -41,6 +40,8 @@ pub struct Pending {
     /// Whether they may have been sent before.
     pub again: bool,
     pub sender: Sender,
+    /// How many of them are there already.
+    pub repeated: usize,
     /// Their share of what may wait.
     pub room: Room,
 }
@@ -139,17 +140,17 @@ impl Queue {
     }
 
     /// Tells who waits, all at once: to wake the server is a system call.
-    pub fn settle(&self, pending: impl IntoIterator<Item = Pending>, outcome: &Outcome) {
+    pub fn settle(&self, settled: impl IntoIterator<Item = (Pending, Outcome)>) {
         let mut answers = Answers::new();
         let mut state = self.state();
         let mut rooms = Vec::new();
-        for Pending { sender, room, .. } in pending {
-            if let Outcome::Refused(refusal) = outcome {
+        for (Pending { sender, room, .. }, outcome) in settled {
+            if let Outcome::Refused(refusal) = &outcome {
                 *state.refusals.entry(refusal.reason).or_default() += 1;
             }
             match sender {
-                Sender::Request(sender) => answers.push((sender, outcome.clone())),
-                Sender::Message(ticket) => state.settled.push((ticket, outcome.clone())),
+                Sender::Request(sender) => answers.push((sender, outcome)),
+                Sender::Message(ticket) => state.settled.push((ticket, outcome)),
             }
             rooms.push(room);
         }

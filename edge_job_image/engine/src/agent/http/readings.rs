@@ -42,13 +42,12 @@ impl Service {
         let room = room.hold(&batch)?;
         let (sender, receiver) = oneshot::channel();
         let sender = Sender::Request(sender);
-        self.queue.put(Pending { stream, batch, key, again: true, sender, room });
+        self.queue.put(Pending { stream, batch, key, again: true, sender, repeated: 0, room });
         match receiver.await {
             Ok(Outcome::Refused(refusal)) => Ok(refused(&refusal)), // counted already
             Ok(_) if line_protocol => Ok(reply(StatusCode::NO_CONTENT, Bytes::new())),
-            Ok(outcome) => {
-                let duplicate = matches!(outcome, Outcome::Duplicate);
-                let accepted = if duplicate { 0 } else { count };
+            Ok(Outcome::Stored(accepted)) => {
+                let duplicate = accepted == 0 && count > 0;
                 let text = format!("{{\"accepted\":{accepted},\"duplicate\":{duplicate}}}\n");
                 Ok(reply(StatusCode::OK, text.into()))
             }

@@ -9,6 +9,7 @@ use pyo3::types::PyBytes;
 use super::super::batch::{Batch, widen};
 use super::super::queue::{Limits, Outcome, Pending, Queue, Sender};
 use super::super::refusal::{Reason, Refusal};
+use super::recent::Recent;
 use super::{Values, raised};
 
 /// What has arrived for one stream. Each method tells some senders what became of their readings.
@@ -32,8 +33,15 @@ impl Part {
         }
         let room = queue.room().hold(&batch).map_err(raised)?;
         let sender = Sender::Message(0);
-        let pending =
-            Pending { stream: stream.clone(), batch, key: None, again: false, sender, room };
+        let pending = Pending {
+            stream: stream.clone(),
+            batch,
+            key: None,
+            again: false,
+            sender,
+            repeated: 0,
+            room,
+        };
         Ok(Self { stream, queue, waiting: vec![Some(pending)] })
     }
 
@@ -50,11 +58,13 @@ impl Part {
             .collect()
     }
 
-    /// Says of those at these places that they are there already.
-    fn duplicate(&mut self, places: Vec<usize>) {
+    /// Says of those at these places that they are there already; returns how many readings.
+    fn duplicate(&mut self, places: Vec<usize>) -> usize {
         let pending: Vec<_> =
             places.into_iter().filter_map(|place| self.waiting[place].take()).collect();
-        self.queue.settle(pending, &Outcome::Duplicate);
+        let count = pending.iter().map(|pending| pending.batch.len()).sum();
+        self.queue.settle(pending.into_iter().map(|pending| (pending, Outcome::Stored(0))));
+        count
     }
 
     /// Lets those at these places wait until the rest is settled.
@@ -75,7 +85,7 @@ impl Part {
                 slot.as_ref().is_none_or(|pending| widen(&mut columns, &pending.batch, most));
             if !fits && let Some(pending) = slot.take() {
                 let message = format!("{} would have more than {most} columns", self.stream);
-                self.queue.settle([pending], &Outcome::Refused(Refusal::bad(message)));
+                self.queue.settle([(pending, Outcome::Refused(Refusal::bad(message)))]);
             }
         }
         columns
@@ -93,25 +103,42 @@ impl Part {
     }
 
     /// The readings as lines of CSV with these columns, and the last time that was given: those
-    /// without a time get `now`, and a microsecond more each; without `now` they have none.
+    /// without a time get `now`, and a microsecond more each; without `now` they have none. Those
+    /// that `recent` knows are left out: `repeated` counts them.
     fn rows<'py>(
-        &self,
+        &mut self,
         py: Python<'py>,
         columns: Vec<String>,
         now: Option<i64>,
+        mut recent: Option<PyRefMut<'py, Recent>>,
     ) -> (Bound<'py, PyBytes>, Option<i64>) {
         let mut out = String::new();
         let mut next = now;
-        for batch in self.batches() {
+        if let Some(Recent(recent)) = recent.as_deref_mut() {
+            recent.begin();
+        }
+        for Pending { batch, repeated, .. } in self.waiting.iter_mut().flatten() {
             for reading in 0..batch.len() {
-                let time = batch.time(reading).or(next);
-                if batch.time(reading).is_none() {
+                let said = batch.time(reading);
+                let begin = out.len();
+                batch.line(reading, said.or(next), &columns, &mut out);
+                if said.is_none() {
                     next = next.map(|next| next + 1);
+                } else if let Some(Recent(recent)) = recent.as_deref_mut() {
+                    let line = out[begin..].trim_end_matches('\n');
+                    if !recent.note(&self.stream, line.as_bytes()) {
+                        out.truncate(begin);
+                        *repeated += 1;
+                    }
                 }
-                batch.line(reading, time, &columns, &mut out);
             }
         }
         (PyBytes::new(py, out.as_bytes()), next.map(|next| next - 1))
+    }
+
+    /// How many readings `rows` has left out.
+    fn repeated(&self) -> usize {
+        self.waiting.iter().flatten().map(|pending| pending.repeated).sum()
     }
 
     /// The readings: time, if they have one, and values.
@@ -128,14 +155,20 @@ impl Part {
 
     /// Says of all that are left that they are stored.
     fn accept(&mut self) {
-        self.queue.settle(self.waiting.drain(..).flatten(), &Outcome::Stored);
+        let stored = |pending: &Pending| Outcome::Stored(pending.batch.len() - pending.repeated);
+        let waiting = self.waiting.drain(..).flatten();
+        self.queue.settle(waiting.map(|pending| {
+            let outcome = stored(&pending);
+            (pending, outcome)
+        }));
     }
 
     /// Refuses all that are left.
     fn refuse(&mut self, reason: &str, message: &str) -> PyResult<()> {
         let reason = Reason::named(reason).ok_or_else(|| PyValueError::new_err("no reason"))?;
         let outcome = Outcome::Refused(Refusal::new(reason, message));
-        self.queue.settle(self.waiting.drain(..).flatten(), &outcome);
+        let waiting = self.waiting.drain(..).flatten();
+        self.queue.settle(waiting.map(|pending| (pending, outcome.clone())));
         Ok(())
     }
 }
