@@ -1,8 +1,8 @@
 """The command line.
 
 ``run`` aggregates once; ``report`` writes the report of a run that is not aggregated, and
-``reports`` finds those that were written; ``executor`` is how Spark starts its own pods; ``table``
-looks after a published table.
+``reports`` finds those that were written; ``deliveries`` prints what the nodes committed;
+``executor`` is how Spark starts its own pods; ``table`` looks after a published table.
 """
 
 import argparse
@@ -49,9 +49,14 @@ def main(arguments: list[str] | None = None) -> int:
         return _report(options)
     if options.command == "run":
         return _run(options)
-    return _serve(
-        table_command.run if options.command == "table" else table_command.reports, options
-    )
+    return _serve(_SERVING[options.command], options)
+
+
+_SERVING: Final = {
+    "table": table_command.run,
+    "reports": table_command.reports,
+    "deliveries": table_command.deliveries,
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     page.add_argument("--message", required=True, help="and in a sentence")
     table_command.add_report_arguments(
         commands.add_parser("reports", help="print a run's report, or list the runs that have one")
+    )
+    table_command.add_delivery_arguments(
+        commands.add_parser("deliveries", help="print what the nodes delivered, or rejected")
     )
     commands.add_parser("executor", help="become a Spark executor (started by the driver)")
     table_command.add_arguments(

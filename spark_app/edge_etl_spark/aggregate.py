@@ -60,7 +60,8 @@ def aggregate(
     The results are in a directory or in a bucket (`open_results`). Raises AggregationError with the
     reason and the remedy, and leaves the table as it was.
     """
-    results = open_results(location, document.namespace, document.job, credentials)
+    place = (location, document.namespace, document.job, credentials)
+    results = open_results(*place, executors=document.spark.has_executors)
     with results.exclusive():
         results.recover()
         current = latest(results)
@@ -68,7 +69,7 @@ def aggregate(
         deliveries = results.deliveries(settled)
         manifests.require_nodes(document, deliveries, settled, results.where)
         pending, late = manifests.pending(document, deliveries, current)
-        differing = _differing(document, pending, current, java)
+        differing = _differing(document, results, pending, current, java)
         document, pending = _without(document, pending, differing)
         plan = make_plan(document, current, pending)
         if plan is None and current and current.manifest.application != _digest(document):
@@ -83,6 +84,7 @@ def aggregate(
 
 def _differing(
     document: AggregationDocument,
+    results: Results,
     pending: Sequence[Delivery],
     current: Version | None,
     java: Path | None,
@@ -96,7 +98,9 @@ def _differing(
     found = drift.drifts(
         (delivery.manifest for delivery in pending),
         current.manifest if current else None,
-        lambda node: _mistyped(document, [d for d in pending if d.manifest.node == node], java),
+        lambda node: _mistyped(
+            document, results, [each for each in pending if each.manifest.node == node], java
+        ),
     )
     if found and document.on_drift == "Fail":
         told = "; ".join(f"{each.node}: {each.difference}" for each in found[:_TOLD])
@@ -110,7 +114,10 @@ def _differing(
 
 
 def _mistyped(
-    document: AggregationDocument, deliveries: Sequence[Delivery], java: Path | None
+    document: AggregationDocument,
+    results: Results,
+    deliveries: Sequence[Delivery],
+    java: Path | None,
 ) -> str:
     """Name the fields of a node whose values are of other types: its rejected rows tell."""
     from edge_etl_spark.mistyped import named
@@ -118,8 +125,9 @@ def _mistyped(
 
     # Few rows of one node: no executors are waited for.
     here = msgspec.structs.replace(document.spark, master="local[1]")
-    with java_home(java), session(here, f"{document.namespace}/{document.job}", 0) as spark:
-        return named(spark, deliveries)
+    name = f"{document.namespace}/{document.job}"
+    with java_home(java), session(here, name, 0, None, results.spark_conf) as spark:
+        return named(spark, results, deliveries)
 
 
 def _without(
@@ -155,7 +163,7 @@ def build(
     progress("verify", "checking the delivered files", manifests=len(plan.deliveries))
     results.fetch(path for delivery in plan.deliveries for path in delivery.paths)
     for delivery in plan.deliveries:
-        manifests.verify(delivery)
+        manifests.verify(delivery, results.measured)
     results.fetch(plan.old_files)
     # Spark is imported only when there is something to merge: it takes a second.
     from edge_etl_spark.session import session
@@ -168,9 +176,9 @@ def build(
     with (
         java_home(java),
         log as events,
-        session(document.spark, name, plan.bytes_read, events) as spark,
+        session(document.spark, name, plan.bytes_read, events, results.spark_conf) as spark,
     ):
-        stage = Stage(spark, document, plan, staging)
+        stage = Stage(spark, document, plan, staging, results)
         staged = stage.write()
         if current:
             paths = [file.path for file in plan.carried]

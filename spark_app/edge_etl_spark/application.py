@@ -16,6 +16,7 @@ from pyspark.sql.types import StructType
 from edge_etl_spark.document import application_source
 from edge_etl_spark.documents import Application
 from edge_etl_spark.errors import APPLICATION_FAILED, AggregationError
+from edge_etl_spark.files import Files, names
 
 FUNCTION: Final = "aggregate"
 TABLE: Final = "application"
@@ -24,18 +25,20 @@ TABLE: Final = "application"
 def run(
     application: Application,
     spark: SparkSession,
+    files: Files,
     staging: Path,
+    target: Path,
     rows: StructType,
     features: StructType,
 ) -> None:
-    """Write the result to staging, whose rows and features are complete.
+    """Write the result to a directory; rows and features in staging are complete.
 
     Raises AggregationError (ApplicationFailed) with the person's line.
     """
     function = _load(application)
     clean, states = (
-        _table(spark, staging / "rows", rows),
-        _table(spark, staging / "features", features),
+        _table(spark, files, staging / "rows", rows),
+        _table(spark, files, staging / "features", features),
     )
     try:
         result = function(spark, clean, states)
@@ -44,19 +47,21 @@ def run(
                 application, f"{FUNCTION} returned {type(result).__name__}, not a DataFrame"
             )
         # What is wrong in a DataFrame shows only when it is computed.
-        result.write.parquet(str(staging / TABLE))
+        result.write.parquet(files.named(target))
     except AggregationError:
         raise
     except Exception as error:
         raise _failed(application, _told(application, error)) from error
 
 
-def _table(spark: SparkSession, directory: Path, schema: StructType) -> DataFrame:
+def _table(spark: SparkSession, files: Files, directory: Path, schema: StructType) -> DataFrame:
     """Return a part of the table with its day, empty where the version has none."""
     with_day = StructType([*schema.fields]).add("day", "string")
-    if not directory.exists():
+    paths = files.below(directory)
+    if not paths:
         return spark.createDataFrame([], with_day)
-    return spark.read.schema(with_day).parquet(str(directory))
+    reader = spark.read.schema(with_day).option("basePath", files.named(directory))
+    return reader.parquet(*names(files, paths))
 
 
 def _load(application: Application) -> Callable[..., Any]:

@@ -13,7 +13,8 @@ are made by a conditional put (``If-None-Match: *``), of which the server lets o
 that keeps two aggregations apart, since a bucket has no locks.
 
 What Spark reads comes to a directory of this machine first, and what it wrote goes to the bucket
-afterwards: no Spark process holds the key, and the client is one library and not Hadoop's.
+afterwards: no Java process holds the key, and the client is one library and not Hadoop's. Where
+Spark has executors on other nodes, that cannot be (`shared_bucket.py`).
 """
 
 import itertools
@@ -35,6 +36,7 @@ from edge_etl_spark import manifests
 from edge_etl_spark.bucket_garbage import DATA, sweep
 from edge_etl_spark.documents import MergedManifest, VersionManifest
 from edge_etl_spark.errors import RESULTS_UNAVAILABLE, TABLE_BUSY, AggregationError
+from edge_etl_spark.files import LocalFiles
 from edge_etl_spark.manifests import Delivery
 from edge_etl_spark.objects import Objects
 from edge_etl_spark.versions import NAME, Version, decoded, version_name
@@ -51,7 +53,7 @@ _Of = TypeVar("_Of")
 _Made = TypeVar("_Made")
 
 
-class BucketResults:
+class BucketResults(LocalFiles):
     """Results in a bucket; what is fetched lies in a directory until `exclusive` ends.
 
     What is fetched outside of it is removed with this object.
@@ -76,11 +78,13 @@ class BucketResults:
             run = name.removesuffix(".json")
             if (run, node) not in known:
                 found.append((run, node))
-        return _at_once(lambda of: self.delivery(*of), sorted(found))
+        return at_once(lambda of: self.delivery(*of), sorted(found))
 
-    def fetch(self, paths: Iterable[Path]) -> None:
+    def fetch(self, paths: Iterable[Path]) -> list[Path]:
         """Download files to the scratch directory."""
-        _at_once(self._download, dict.fromkeys(paths))
+        wanted = dict.fromkeys(paths)
+        at_once(self._download, wanted)
+        return [path for path in wanted if path.is_file()]
 
     @contextmanager
     def exclusive(self, wait_seconds: float = 60) -> Iterator[None]:
@@ -155,7 +159,7 @@ class BucketResults:
     def publish(self, staging: Path, manifest: VersionManifest) -> None:
         """Upload what is new, then make the version manifest, then lead readers to it."""
         new = [file.path for file in manifest.files if file.path not in self._there]
-        _at_once(lambda path: self._objects.upload(f"{DATA}/{path}", staging / path), new)
+        at_once(lambda path: self._objects.upload(f"{DATA}/{path}", staging / path), new)
         self._require_conditions()
         content = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
         key = _version_key(manifest.version)
@@ -258,7 +262,7 @@ def _report_key(run: str) -> str:
     return f"{_REPORTS}/{run}.html"
 
 
-def _at_once(do: Callable[[_Of], _Made], items: Iterable[_Of]) -> tuple[_Made, ...]:
+def at_once(do: Callable[[_Of], _Made], items: Iterable[_Of]) -> tuple[_Made, ...]:
     """Do the same with each of some things, several at a time."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return tuple(pool.map(do, items))

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 DATA: Final = "table/data"
 """Where the files of versions are."""
+STAGING: Final = "table/staging"
+"""Where executors write."""
 DEAD: Final = timedelta(days=1)
 """After this an upload that nothing lists is taken for dead: longer than a run may take."""
 _SWEPT: Final = timedelta(days=8)
@@ -36,6 +38,12 @@ def sweep(results: "BucketResults", objects: Objects) -> None:
     listed = {f"{DATA}/{file.path}" for version in versions for file in version.files}
     gone = [path for path in files if path not in listed]
     gone += _dead_attempts(results, objects, dead)
+    # An empty object there stands for a directory, and goes with it.
+    gone += [
+        item["path"]
+        for item in objects.list(STAGING)
+        if item["size"] and item["last_modified"] < dead
+    ]
     if gone:
         log.info(f"removing {len(gone)} dead objects", extra={"event": "swept"})
         objects.delete(gone)

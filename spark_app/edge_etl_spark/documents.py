@@ -6,6 +6,7 @@ driver's termination message, read by the operator). The JSON Schemas in ``docs/
 generated from these classes.
 """
 
+import re
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -48,12 +49,21 @@ class NodeAttempt(_Document, frozen=True, kw_only=True):
     attempt: Attempt
 
 
+LOCAL: Final = r"local(?:\[(\d+|\*)(?:,\d+)?\])?"
+"""The masters with which all tasks run in the driver's process; the group is how many at once."""
+
+
 class Spark(_Document, frozen=True, kw_only=True):
     """Where Spark runs and with which configuration."""
 
     master: str
     conf: dict[str, str] = {}
     event_log: bool = False
+
+    @property
+    def has_executors(self) -> bool:
+        """Whether tasks run in other processes than the driver's, which can be on other nodes."""
+        return not re.fullmatch(LOCAL, self.master)
 
 
 class Application(_Document, frozen=True, kw_only=True):

@@ -7,12 +7,14 @@ environment variables (Spark 4.3, ``BasicExecutorFeatureStep``).
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from edge_etl_spark.errors import INTERNAL_ERROR, JAVA_MISSING, AggregationError
 from edge_etl_spark.java import class_path
+from edge_etl_spark.trust import AUTHORITY_VARIABLE, trusting
 
 _BACKEND: Final = "org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend"
 _ARGUMENTS: Final = {
@@ -40,6 +42,8 @@ def command(environment: Mapping[str, str], java: Path, jars: str) -> list[str]:
         if (match := re.fullmatch(r"SPARK_JAVA_OPT_(\d+)", name))
     )
     options = [value for _, value in sorted(numbered)]
+    if authority := environment.get(AUTHORITY_VARIABLE):
+        options.append(trusting(Path(authority), Path(tempfile.gettempdir())))
     memory = environment.get("SPARK_EXECUTOR_MEMORY")
     arguments = [part for flag, name in _ARGUMENTS.items() for part in (flag, environment[name])]
     return [

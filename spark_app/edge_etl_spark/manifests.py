@@ -1,7 +1,7 @@
 """Find what the nodes delivered, and make sure that it is what they committed."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,7 +126,14 @@ def require_nodes(
     )
 
 
-def verify(delivery: Delivery) -> None:
+def measure(path: Path) -> tuple[int, str]:
+    """Return a file's size in bytes and its SHA-256."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return stream.tell(), digest
+
+
+def verify(delivery: Delivery, measured: Callable[[Path], tuple[int, str]] = measure) -> None:
     """Compare every listed file with the manifest: it is there, with its bytes and SHA-256.
 
     Raises AggregationError (ResultsCorrupt) naming the first file that differs.
@@ -134,20 +141,13 @@ def verify(delivery: Delivery) -> None:
     for file in delivery.manifest.files:
         path = delivery.directory / file.name
         try:
-            size, digest = measure(path)
+            size, digest = measured(path)
         except FileNotFoundError:
             raise _corrupt(delivery, path, "is not there") from None
         if size != file.bytes:
             raise _corrupt(delivery, path, f"has {size} bytes instead of {file.bytes}")
         if digest != file.sha256:
             raise _corrupt(delivery, path, "has another SHA-256 than its manifest says")
-
-
-def measure(path: Path) -> tuple[int, str]:
-    """Return a file's size in bytes and its SHA-256."""
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return stream.tell(), digest
 
 
 _REMEDY = (

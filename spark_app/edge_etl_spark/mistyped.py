@@ -12,23 +12,26 @@ from pyspark.sql import functions as f
 
 from edge_etl_spark import manifests
 from edge_etl_spark.drift import INVALID
+from edge_etl_spark.files import names
 from edge_etl_spark.manifests import Delivery
+from edge_etl_spark.results import Results
 
 _DETAIL: Final = r"(?s)^([a-z_][a-z0-9_]*): (.*) is not a (string|double|long|boolean)$"
 _SHOWN: Final = 3
 _LONGEST: Final = 40
 
 
-def named(spark: SparkSession, deliveries: Sequence[Delivery]) -> str:
+def named(spark: SparkSession, results: Results, deliveries: Sequence[Delivery]) -> str:
     """Name the fields of a node's deliveries, the most frequent first, each with an example."""
     for delivery in deliveries:
-        manifests.verify(delivery)
-    paths = [str(path) for delivery in deliveries for _, path in delivery.files("rejected")]
+        results.fetch(delivery.paths)
+        manifests.verify(delivery, results.measured)
+    paths = [path for delivery in deliveries for _, path in delivery.files("rejected")]
     if not paths:
         return ""
     field, example, kind = (f.regexp_extract("detail", _DETAIL, group) for group in (1, 2, 3))
     found = (
-        spark.read.parquet(*paths)
+        spark.read.parquet(*names(results, paths))
         .where((f.col("reason") == INVALID) & (field != ""))
         .groupBy(field.alias("field"), kind.alias("kind"))
         .agg(f.count("*").alias("rows"), f.min(example).alias("example"))

@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -38,6 +39,16 @@ AUTHORITY: Final = "ca.crt"
 _CHUNK: Final = 8 * 1024 * 1024
 
 
+@dataclass(frozen=True)
+class Address:
+    """Where objects are: below a prefix of a bucket, on the server at a URL."""
+
+    bucket: str
+    prefix: str
+    endpoint: str
+    region: str
+
+
 class Objects:
     """Objects below ``<prefix>/<below>``; what is not there raises FileNotFoundError.
 
@@ -45,7 +56,15 @@ class Objects:
     """
 
     def __init__(self, location: str, below: str, credentials: Path | None) -> None:
-        self._bucket = _opened(location, below, credentials)
+        self.address = _address(location, below)
+        if credentials is None:
+            raise AggregationError(
+                DOCUMENT_INVALID, f"{location} needs --s3-credentials: the file with the key to it"
+            )
+        authority = credentials.with_name(AUTHORITY)
+        self.authority = authority if authority.exists() else None
+        """The private authority that the server's certificate is of."""
+        self._bucket = _opened(self.address, credentials, self.authority)
         self.where = f"{location.partition('?')[0].rstrip('/')}/{below}"
 
     def get(self, key: str) -> bytes:
@@ -87,6 +106,11 @@ class Objects:
         with _explained(self.where):
             obstore.put(self._bucket, key, path, chunk_size=_CHUNK, max_concurrency=1)
 
+    def copy(self, key: str, to: str) -> None:
+        """Have the server make an object with the content of another one."""
+        with _explained(self.where):
+            obstore.copy(self._bucket, key, to)
+
     def put(self, key: str, content: bytes, kind: str) -> None:
         """Make an object of a media type, or put it in the place of one."""
         with _explained(self.where):
@@ -118,10 +142,10 @@ class Objects:
             obstore.delete(self._bucket, [*keys])
 
 
-def _opened(location: str, below: str, credentials: Path | None) -> S3Store:
-    """Open ``s3://bucket/prefix?endpoint=https://host:port&region=name``, below the prefix.
+def _address(location: str, below: str) -> Address:
+    """Understand ``s3://bucket/prefix?endpoint=https://host:port&region=name``.
 
-    Raises AggregationError when the location or the credentials cannot be used.
+    Raises AggregationError when it is something else.
     """
     parts = urlsplit(location)
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
@@ -132,10 +156,12 @@ def _opened(location: str, below: str, credentials: Path | None) -> S3Store:
             DOCUMENT_INVALID,
             f"not a bucket, as s3://bucket/prefix?endpoint=https://host is: {location}",
         )
-    if credentials is None:
-        raise AggregationError(
-            DOCUMENT_INVALID, f"{location} needs --s3-credentials: the file with the key to it"
-        )
+    prefix = f"{parts.path.strip('/')}/{below}".lstrip("/")
+    return Address(parts.netloc, prefix, endpoint.rstrip("/"), region)
+
+
+def _opened(address: Address, credentials: Path, authority: Path | None) -> S3Store:
+    """Open the bucket; AggregationError when the credentials cannot be used."""
     key = _profile(credentials)
     config: S3Config = {
         "access_key_id": key["aws_access_key_id"],
@@ -149,14 +175,13 @@ def _opened(location: str, below: str, credentials: Path | None) -> S3Store:
         "connect_timeout": timedelta(seconds=10),
         "timeout": timedelta(minutes=5),
     }
-    authority = credentials.with_name(AUTHORITY)
-    if authority.exists():
+    if authority:
         client["root_certificate"] = authority.read_bytes()
     return S3Store(
-        parts.netloc,
-        prefix=f"{parts.path.strip('/')}/{below}".lstrip("/"),
-        endpoint=endpoint.rstrip("/"),
-        region=region,
+        address.bucket,
+        prefix=address.prefix,
+        endpoint=address.endpoint,
+        region=address.region,
         config=config,
         client_options=client,
         retry_config={"max_retries": 8, "retry_timeout": timedelta(minutes=3)},

@@ -9,16 +9,17 @@ from typing import Protocol
 from edge_etl_spark import manifests, publish, versions
 from edge_etl_spark.documents import MergedManifest, VersionManifest
 from edge_etl_spark.errors import AggregationError
+from edge_etl_spark.files import Files, LocalFiles
 from edge_etl_spark.manifests import Delivery, measure
 from edge_etl_spark.paths import JobPaths
 from edge_etl_spark.versions import Version, version_name
 
 
-class Results(Protocol):
+class Results(Files, Protocol):
     """What the nodes of a job delivered, and its table. A version is published whole or not at all.
 
     Paths are of this machine. Where the files are elsewhere, `fetch` brings them, and `publish`
-    takes those of a new version there.
+    takes those of a new version there; or they stay there, and the paths are names (`Files`).
     """
 
     @property
@@ -28,8 +29,8 @@ class Results(Protocol):
     def deliveries(self, settled: Collection[MergedManifest] = ()) -> tuple[Delivery, ...]:
         """Return what was delivered, ordered by run and node; what is settled may be left out."""
 
-    def fetch(self, paths: Iterable[Path]) -> None:
-        """Bring files of deliveries and versions to their paths; one that is gone does not come."""
+    def fetch(self, paths: Iterable[Path]) -> list[Path]:
+        """Bring files of deliveries and versions to their paths; return those that are there."""
 
     def exclusive(self, wait_seconds: float = 60) -> AbstractContextManager[None]:
         """Hold the table, where that can be, and clean up in the end; AggregationError if busy."""
@@ -94,7 +95,7 @@ class Results(Protocol):
         """
 
 
-class DirectoryResults:
+class DirectoryResults(LocalFiles):
     """Results on a volume that is mounted here: a claim's, or the landing service's."""
 
     def __init__(self, paths: JobPaths) -> None:
@@ -110,8 +111,9 @@ class DirectoryResults:
         """Return all deliveries: to read a manifest costs little here."""
         return manifests.discover(self._paths)
 
-    def fetch(self, paths: Iterable[Path]) -> None:
+    def fetch(self, paths: Iterable[Path]) -> list[Path]:
         """Do nothing: all is here."""
+        return [path for path in paths if path.is_file()]
 
     def exclusive(self, wait_seconds: float = 60) -> AbstractContextManager[None]:
         """Hold the table by its lock."""
@@ -214,17 +216,25 @@ def in_bucket(location: str | Path) -> bool:
 
 
 def open_results(
-    location: str | Path, namespace: str, job: str, credentials: Path | None = None
+    location: str | Path,
+    namespace: str,
+    job: str,
+    credentials: Path | None = None,
+    *,
+    executors: bool = False,
 ) -> Results:
     """Open a job's results below a directory or in a bucket (`in_bucket`).
 
-    ``credentials`` is the file with the key to the bucket.
+    ``credentials`` is the file with the key to the bucket. With ``executors`` Spark's processes
+    are on several machines.
     """
     if in_bucket(location):
         # Only who has results in a bucket loads the library.
         from edge_etl_spark.bucket import BucketResults
+        from edge_etl_spark.shared_bucket import SharedBucketResults
 
-        return BucketResults(str(location), namespace, job, credentials)
+        opened = SharedBucketResults if executors else BucketResults
+        return opened(str(location), namespace, job, credentials)
     return DirectoryResults(JobPaths(Path(location), namespace, job))
 
 

@@ -16,6 +16,9 @@ OF_TABLE: Final = -1
 OF_OTHER_DAYS: Final = -2
 _ROW: Final = "@row"
 _NUMBER: Final = "@number"
+_FILE: Final = "@file"
+_LEVELS: Final = 4
+"""A delivered file is at ``<run>/<node>/<attempt>/<file>``, which no escape can alter."""
 
 
 def numbered(
@@ -35,6 +38,30 @@ def numbered(
     reader = spark.read.schema(StructType([*schema.fields]).add(ORDER, IntegerType()))
     delivered = reader.option("basePath", str(links)).parquet(*named)
     return delivered.withColumn(_ROW, f.col("_metadata.row_index"))
+
+
+def numbered_by_name(
+    spark: SparkSession, schema: StructType, files: Mapping[str, int]
+) -> DataFrame:
+    """Do the same where there are no links: each row looks up the number of its file.
+
+    ``files`` are Spark's names of the files.
+    """
+    ends = [(_end(name), number) for name, number in files.items()]
+    numbers = spark.createDataFrame(ends, f"`{_FILE}` string, `{ORDER}` int")
+    path = f.substring_index("_metadata.file_path", "/", -_LEVELS)
+    delivered = spark.read.schema(schema).parquet(*files).withColumns(
+        {_FILE: path, _ROW: f.col("_metadata.row_index")}
+    )  # fmt: skip
+    known = delivered.join(f.broadcast(numbers), _FILE, "left")
+    # A row without a number would go for one of a duplicate.
+    number = f.coalesce(ORDER, f.raise_error(f.concat(f.lit("an unknown file: "), _FILE)))
+    return known.withColumn(ORDER, number.cast("int")).drop(_FILE)
+
+
+def _end(name: str) -> str:
+    """Return run, node, attempt and file of a delivered file."""
+    return "/".join(name.split("/")[-_LEVELS:])
 
 
 def of_table(rows: DataFrame, order: int = OF_TABLE) -> DataFrame:

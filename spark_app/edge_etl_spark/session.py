@@ -14,7 +14,7 @@ from typing import Final
 from pyspark.conf import SparkConf
 from pyspark.sql import SparkSession
 
-from edge_etl_spark.documents import Spark
+from edge_etl_spark.documents import LOCAL, Spark
 from edge_etl_spark.errors import NO_EXECUTORS, AggregationError
 from edge_etl_spark.java import class_path
 from edge_etl_spark.logs import log, progress
@@ -66,11 +66,15 @@ _AT_ITS_ADDRESS: Final = "-XX:+UnlockDiagnosticVMOptions -XX:ArchiveRelocationMo
 
 
 def configuration(
-    spark: Spark, bytes_read: int, environment: Mapping[str, str], event_log: Path | None = None
+    spark: Spark,
+    bytes_read: int,
+    environment: Mapping[str, str],
+    event_log: Path | None = None,
+    storage: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the whole Spark configuration: defaults, then the document's, then what is fixed.
 
-    ``environment`` tells the driver's address (POD_IP).
+    ``environment`` tells the driver's address (POD_IP), ``storage`` how files are reached.
     """
     jvm = SMALL_JVM
     if _CLASSES.exists():
@@ -85,7 +89,7 @@ def configuration(
     }
     if environment.get("POD_IP"):
         conf["spark.driver.host"] = environment["POD_IP"]
-    conf |= {**spark.conf, **_FIXED}
+    conf |= {**spark.conf, **_FIXED, **(storage or {})}
     if event_log:
         conf |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": event_log.as_uri()}
     log_option = f"-Dlog4j2.configurationFile={_LOG_CONFIG.as_uri()}"
@@ -97,7 +101,7 @@ def configuration(
 
 def cores(spark: Spark) -> int:
     """Return how many tasks run at once."""
-    if local := re.fullmatch(r"local(?:\[(\d+|\*)(?:,\d+)?\])?", spark.master):
+    if local := re.fullmatch(LOCAL, spark.master):
         count = local[1] or "1"
         return len(os.sched_getaffinity(0)) if count == "*" else int(count)
     executors = int(spark.conf.get("spark.executor.instances", "2"))
@@ -111,9 +115,15 @@ def shuffle_partitions(bytes_read: int, cores: int) -> int:
 
 @contextmanager
 def session(
-    spark: Spark, name: str, bytes_read: int, event_log: Path | None = None
+    spark: Spark,
+    name: str,
+    bytes_read: int,
+    event_log: Path | None = None,
+    storage: Mapping[str, str] | None = None,
 ) -> Iterator[SparkSession]:
     """Start a session for the block, and stop it afterwards; events are logged to a directory.
+
+    ``storage`` is what Spark is told of the files' place (`Files.spark_conf`).
 
     Raises AggregationError (NoExecutors) when a cluster gives the driver no executor in time.
     """
@@ -122,16 +132,15 @@ def session(
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
     # Spark looks for python3 on PATH otherwise, which may be another one.
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    conf = configuration(spark, bytes_read, os.environ, event_log)
-    local = spark.master.startswith("local")
-    if local and "spark.driver.host" not in conf:
+    conf = configuration(spark, bytes_read, os.environ, event_log, storage)
+    if spark.master.startswith("local") and "spark.driver.host" not in conf:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = SparkSession.builder.master(spark.master).appName(name)
     active = builder.config(
         conf=SparkConf(loadDefaults=False).setAll(list(conf.items()))
     ).getOrCreate()
     try:
-        if not local:
+        if spark.has_executors:
             _wait_for_executor(active)
         yield active
     finally:

@@ -1,8 +1,8 @@
 """The Spark work of one aggregation: from a plan to the new version's files in staging."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -24,8 +24,8 @@ from edge_etl_spark.columns import (
 from edge_etl_spark.document import TIMESTAMP
 from edge_etl_spark.documents import AggregationDocument, Application, TableFile
 from edge_etl_spark.errors import RESULTS_CORRUPT, AggregationError
+from edge_etl_spark.files import Files, LocalFiles, names
 from edge_etl_spark.logs import progress
-from edge_etl_spark.manifests import measure
 from edge_etl_spark.parts import RowPart
 from edge_etl_spark.plan import FEATURES, ROWS, MergePlan, States
 from edge_etl_spark.session import cores
@@ -58,20 +58,25 @@ class Stage:
     document: AggregationDocument
     plan: MergePlan
     staging: Path
+    files: Files = field(default_factory=LocalFiles)
 
     def write_application(self, application: Application) -> tuple[TableFile, ...]:
         """Write what the person's own aggregation makes of the version, which is complete else."""
         progress("application", f"running {application.name}")
+        written = self._work / own.TABLE
         own.run(
             application,
             self.spark,
+            self.files,
             self.staging,
+            written,
             row_schema(self.plan.fields),
             table_feature_schema(
                 self.plan.fields, self.document.group_by, self._windows.statistics
             ),
         )
-        return tuple(self.listed(self.staging / own.TABLE))
+        made = self.files.taken(self.spark, written, self.staging / own.TABLE)
+        return tuple(map(self.listed, made))
 
     def write(self) -> Staged:
         """Write the touched days of rows and features; return what was written."""
@@ -200,7 +205,7 @@ class Stage:
         nodes = [path.parts[-3] for path in self._numbers]
         document = self.document
         return rows.with_labels(
-            rows.numbered(self.spark, schema, numbers, links),
+            self.files.numbered(self.spark, schema, numbers, links),
             document.label_columns,
             nodes,
             document.node_labels,
@@ -219,7 +224,7 @@ class Stage:
 
     def _table_rows(self, days: Collection[str] | None = None) -> DataFrame:
         """Return the new version's rows in all windows of the feature days, or those of days."""
-        staged = sorted((self.staging / ROWS).rglob("*.parquet"))
+        staged = self.files.below(self.staging / ROWS)
         paths = [
             path
             for path in (*staged, *self.plan.old_window_rows)
@@ -234,7 +239,7 @@ class Stage:
         return table.coalesce(1) if self._small else table
 
     def _parquet(self, paths: Sequence[Path], schema: StructType) -> DataFrame:
-        return self.spark.read.schema(schema).parquet(*map(str, paths))
+        return self.spark.read.schema(schema).parquet(*names(self.files, paths))
 
     @property
     def _small(self) -> bool:
@@ -258,33 +263,30 @@ class Stage:
         balanced = table if alone else table.hint("rebalance", f.col(DAY))
         written = self._work / f"{kind}-{min(days)}"
         ordered = balanced.sortWithinPartitions(*dict.fromkeys(order))
-        ordered.write.partitionBy(DAY).parquet(str(written))
+        ordered.write.partitionBy(DAY).parquet(self.files.named(written))
         # Parts of the rows are written at the same time, each day by one of them.
-        target = self.staging / kind
-        target.mkdir(exist_ok=True)
-        found = [path.rename(target / path.name) for path in sorted(written.glob(f"{DAY}=*"))]
-        if stray := {path.name.removeprefix(f"{DAY}=") for path in found} - set(days):
+        found = self.files.taken(self.spark, written, self.staging / kind)
+        if stray := {path.parent.name.removeprefix(f"{DAY}=") for path in found} - set(days):
             raise AggregationError(
                 RESULTS_CORRUPT,
                 f"the delivered {kind} hold the day {min(stray)}, which no manifest names",
             )
-        return tuple(file for path in found for file in self.listed(path))
+        return tuple(map(self.listed, found))
 
-    def listed(self, target: Path) -> Iterator[TableFile]:
-        """Count the rows of what was really written, by the files' footers: no Spark job."""
+    def listed(self, path: Path) -> TableFile:
+        """Count the rows of what was really written, by the file's footer: no Spark job."""
         java: Any = self.spark._jvm
         packages = java.org.apache
         conf = self.spark._jsc.hadoopConfiguration()
-        for path in sorted(target.rglob("*.parquet")):
-            source = packages.parquet.hadoop.util.HadoopInputFile.fromPath(
-                packages.hadoop.fs.Path(str(path)), conf
-            )
-            reader = packages.parquet.hadoop.ParquetFileReader.open(source)
-            count = reader.getRecordCount()
-            reader.close()
-            relative = path.relative_to(self.staging).as_posix()
-            size, sha256 = measure(path)
-            yield TableFile(path=relative, rows=count, bytes=size, sha256=sha256)
+        source = packages.parquet.hadoop.util.HadoopInputFile.fromPath(
+            packages.hadoop.fs.Path(self.files.named(path)), conf
+        )
+        reader = packages.parquet.hadoop.ParquetFileReader.open(source)
+        count = reader.getRecordCount()
+        reader.close()
+        relative = path.relative_to(self.staging).as_posix()
+        size, sha256 = self.files.measured(path)
+        return TableFile(path=relative, rows=count, bytes=size, sha256=sha256)
 
 
 def _union(parts: Sequence[DataFrame]) -> DataFrame:

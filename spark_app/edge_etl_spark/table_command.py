@@ -1,13 +1,13 @@
-"""``table`` and ``reports``: the command lines of who looks after a table or at its runs' reports.
+"""``table``, ``reports``, ``deliveries``: the command lines of who looks after a job's results.
 
-People have them as `edge-etl table` and `edge-etl report`.
+People have them as `edge-etl table`, `edge-etl report` and `edge-etl quarantine`.
 """
 
 import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +15,8 @@ from edge_etl_spark import table
 from edge_etl_spark.documents import Spark
 from edge_etl_spark.errors import DOCUMENT_INVALID, AggregationError
 from edge_etl_spark.results import Results, in_bucket, open_results
+
+REJECTED: Final = "rejected.parquet"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +54,17 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", metavar="ID", help="the run; without it they are listed as JSON")
 
 
+def add_delivery_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``deliveries``."""
+    _add_place(parser)
+    parser.add_argument(
+        "--rejected",
+        nargs=3,
+        metavar=("RUN", "NODE", "ATTEMPT"),
+        help="print the Parquet file of the rows that an attempt rejected, if it did",
+    )
+
+
 def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "job",
@@ -75,6 +88,19 @@ def reports(options: argparse.Namespace) -> int:
             DOCUMENT_INVALID, f"{results.where} has no report of a run {options.run}"
         )
     sys.stdout.buffer.write(content)
+    return 0
+
+
+def deliveries(options: argparse.Namespace) -> int:
+    """Print the manifests of all deliveries, one in a line, or the rows that one rejected."""
+    results = _results(options.job, options.s3_credentials)
+    if options.rejected:
+        content = results.fetch([results.attempt(*options.rejected) / REJECTED])
+        sys.stdout.buffer.writelines(path.read_bytes() for path in content)
+    else:
+        for delivery in results.deliveries():
+            manifest = results.manifest(delivery.manifest.run, delivery.manifest.node)
+            sys.stdout.buffer.write(msgspec.json.format(manifest, indent=-1) + b"\n")
     return 0
 
 

@@ -15,7 +15,9 @@ from edge_etl_job.probe import encoded, probe
 from tests.support import chart
 from tests.support import operator_process as play
 from tests.support.cluster import tools
+from tests.support.edge import Pi, csv, reading
 from tests.support.operator_site import Site
+from tests.support.s3_server import REGION, S3Server
 
 
 def plugin(site: Site, *words: str, kubeconfig: Path | None = None, code: int = 0) -> str:
@@ -322,3 +324,33 @@ def _install(site: Site) -> None:
     for name in ("operator", "landing"):
         of = ("deployment", f"{site.namespace}-{name}", "-n", site.namespace)
         site.server.kubectl("patch", *of, "--subresource=status", "-p", ready)
+
+
+def test_what_was_rejected_comes_from_the_jobs_bucket_with_its_key(
+    site: Site, s3_server: S3Server, tmp_path: Path
+) -> None:
+    bucket, run = s3_server.bucket(), "20190305-000000"
+    pi = Pi.at(tmp_path / "pi")
+    pi.write("a.csv", csv(reading(1), reading(2, value="1500"), "broken"))
+    pi.write("b.csv", csv(reading(3)))
+    arguments = pi.arguments(run, "a", namespace=site.namespace, job="air")
+    arguments[arguments.index("--results") + 1] = bucket.location()
+    key = ["--s3-credentials", str(s3_server.credentials)]
+    subprocess.run([*arguments, *key], check=True, capture_output=True)
+
+    where = {"endpoint": s3_server.endpoint, "region": REGION, "prefix": "results"}
+    site.apply(results={"s3": {**where, "bucket": bucket.name, "secretRef": {"name": "key"}}})
+    listing = ("quarantine", "list", "air")
+    assert 'secrets "key" not found' in plugin(site, *listing, "-n", site.namespace, code=2)
+    file = f"--from-file=credentials={s3_server.credentials}"
+    site.server.kubectl("create", "secret", "generic", "key", file, "-n", site.namespace)
+    for given in ([], key):
+        (refused,) = document(site, *listing, *given)["items"]
+        assert refused["reasons"] == {"out_of_range": 1, "wrong_field_count": 1}
+    (row,) = document(site, "quarantine", "show", "air", "--reason", "out_of_range")["items"]
+    assert (row["file"], row["line"], row["raw"]) == ("a.csv", 3, reading(2, value="1500"))
+
+    # The table of a job is named by its place: it can be looked after without the cluster.
+    place = f"s3://{bucket.name}/results/{site.namespace}/air?{bucket.location().partition('?')[2]}"
+    listed = plugin(site, "table", "versions", place, *key, "-o", "json")
+    assert json.loads(listed)["items"] == []

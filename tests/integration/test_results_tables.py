@@ -31,7 +31,7 @@ class Place:
     versions: Path
 
 
-@pytest.fixture(params=["directory", "s3"])
+@pytest.fixture(params=["directory", "s3", "s3 with executors"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "directory":
         table = tmp_path / "garden/air-quality/table"
@@ -40,16 +40,17 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
             lambda: sorted((table / "current").resolve().rglob("*.parquet")),
             table / "versions",
         )
-    return in_bucket(request.getfixturevalue("s3_server").bucket())
+    executors = request.param == "s3 with executors"
+    return in_bucket(request.getfixturevalue("s3_server").bucket(), executors=executors)
 
 
-def in_bucket(bucket: TestBucket) -> Place:
+def in_bucket(bucket: TestBucket, *, executors: bool = False) -> Place:
     table = bucket.folder / "results/garden/air-quality/table"
     key = bucket.server.credentials
     place = {**PLACE, "namespace": "garden", "job": "air-quality"}
     open_store(bucket.location(), Attempt(**place), credentials=key).dataset_id()
     return Place(
-        lambda: open_results(bucket.location(), "garden", "air-quality", key),
+        lambda: open_results(bucket.location(), "garden", "air-quality", key, executors=executors),
         lambda: sorted((table / "data").rglob("*.parquet")),
         table / "versions",
     )
@@ -204,12 +205,13 @@ def test_dead_uploads_and_attempts_are_removed_and_what_counts_stays(bucket_plac
     runs = job / "runs" / f"{datetime.now(UTC) - timedelta(days=2):%Y%m%d-%H%M%S}" / "pi-1"
     dead, data = runs / "dead/rows.parquet", job / "table/data/rows/day=2026-01-01/dead.parquet"
     young = job / "table/data/rows/day=2026-01-01/young.parquet"
-    for path in (dead, data, young):
+    staged = job / "table/staging/20260101-000000-a.work/rows-2026-01-01/part.parquet"
+    for path in (dead, data, young, staged):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("garbage")
-    age(bucket_place, [dead, data, *(p for p in bucket_place.data() if p != young)])
+    age(bucket_place, [dead, data, staged, *(p for p in bucket_place.data() if p != young)])
     bucket_place.open().prune(3, 600)
-    assert (dead.exists(), data.exists(), young.exists()) == (False, False, True)
+    assert [path.exists() for path in (dead, data, staged, young)] == [False, False, False, True]
     whole(bucket_place, 1)
 
 

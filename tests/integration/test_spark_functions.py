@@ -15,6 +15,7 @@ from edge_etl_spark.documents import Field
 from edge_etl_spark.statistics import Statistics
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
+from pyspark.sql.types import IntegerType
 
 from tests.support.node_results import Job, frame, states
 
@@ -192,8 +193,11 @@ def test_rows_are_ordered_by_the_number_of_their_file_then_by_row(
     numbers = {path: number for number, path in enumerate(paths)}
     backwards = dict(sorted(numbers.items(), reverse=True))
     read = rows.numbered(spark, row_schema(FIELDS), backwards, tmp_path / "links")
+    named = {str(path): number for path, number in backwards.items()}
     expected = [10.0 * number + row for number in range(3) for row in range(3)]
-    assert [row["pm10"] for row in read.orderBy("@order", "@row").collect()] == expected
+    for found in (read, rows.numbered_by_name(spark, row_schema(FIELDS), named)):
+        assert found.schema["@order"].dataType == IntegerType()
+        assert [row["pm10"] for row in found.orderBy("@order", "@row").collect()] == expected
 
     nodes = [path.parts[-3] for path in paths]
     labelled = rows.with_labels(read, ["site"], nodes, {"pi-1-a": {"site": "roof"}})

@@ -61,12 +61,15 @@ def read_bucket(bucket: TestBucket, job: str, kind: str) -> Any:
     """Return the newest version's rows or features, found as docs/results.md tells readers."""
     endpoint = urlsplit(bucket.server.endpoint)
     region = parse_qs(urlsplit(bucket.location()).query)["region"][0]
+    authority = bucket.server.credentials.with_name("ca.crt")
+    trust: Any = {"tls_ca_file_path": str(authority)} if authority.exists() else {}
     s3 = S3FileSystem(
         access_key=KEY_ID,
         secret_key=SECRET,
         region=region,
-        scheme="http",
+        scheme="https" if endpoint.scheme == "https" else "http",
         endpoint_override=endpoint.netloc,
+        **trust,
     )
     table = f"{bucket.name}/{job}/table"
     with s3.open_input_stream(f"{table}/current.json") as stream:

@@ -1,10 +1,13 @@
 """The command of an executor is made of what Spark's driver put into the environment."""
 
+import ssl
 from pathlib import Path
 
 import pytest
 from edge_etl_spark.errors import AggregationError
 from edge_etl_spark.executor import command
+
+from tests.support.cluster.pki import Authority
 
 ENVIRONMENT = {
     "SPARK_DRIVER_URL": "spark://CoarseGrainedScheduler@10.0.0.7:7078",
@@ -37,6 +40,17 @@ def test_java_options_keep_the_order_of_their_numbers() -> None:
     line = command(ENVIRONMENT, Path("/jre/bin/java"), JARS)
     options = [part for part in line if part.startswith("-Dnumber")]
     assert options == ["-Dnumber=0", "-Dnumber=1", "-Dnumber=2", "-Dnumber=10"]
+
+
+def test_the_authority_of_the_results_server_is_trusted(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "pki")
+    authority.create()
+    told = {**ENVIRONMENT, "EDGE_ETL_AUTHORITY": str(authority.certificate)}
+    options = command(told, Path("/jre/bin/java"), JARS)
+    (store,) = (each for each in options if each.startswith("-Djavax.net.ssl.trustStore="))
+    content = Path(store.partition("=")[2]).read_bytes()
+    assert content.startswith(bytes.fromhex("feedfeed00000002"))
+    assert ssl.PEM_cert_to_DER_cert(authority.certificate.read_text()) in content
 
 
 def test_a_person_who_starts_it_is_told_who_does() -> None:

@@ -86,12 +86,7 @@ def _of_the_cluster(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         "--to", metavar="FILE", help="where to write it (default: JOB-RUN.html); - prints it"
     )
     report.add_argument("--open", action="store_true", help="show it in the browser, too")
-    report.add_argument(
-        "--s3-credentials",
-        type=Path,
-        metavar="FILE",
-        help="another key to the bucket than that of the job's Secret, as AWS has it",
-    )
+    options.bucket(report)
     report.set_defaults(module="report", cluster=True)
 
     doctor = commands.add_parser(
@@ -188,7 +183,8 @@ def _quarantine(parser: argparse.ArgumentParser) -> None:
     for command in (listing, rows):
         command.description = (
             "Read what the nodes delivered: from the landing service, which needs the right to "
-            "forward ports of pods (pods/portforward), or below --results."
+            "forward ports of pods (pods/portforward); from the job's bucket, which needs the "
+            "right to read its Secret; or below --results."
         )
         options.job(command)
         options.cluster(command)
@@ -196,6 +192,7 @@ def _quarantine(parser: argparse.ArgumentParser) -> None:
         command.add_argument(
             "--results", type=Path, metavar="DIR", help="root of results that are mounted here"
         )
+        options.bucket(command)
         command.add_argument("--node", help="only of this node")
         command.set_defaults(module="quarantine", cluster=True)
     rows.add_argument("--reason", help="only rows rejected for this reason")

@@ -1,6 +1,7 @@
 """What several commands ask for on the command line."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 
@@ -58,4 +59,14 @@ def output(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--json", action="store_const", const="json", dest="output", help="the same as -o json"
+    )
+
+
+def bucket(parser: argparse.ArgumentParser) -> None:
+    """Add how another key to a bucket is given."""
+    parser.add_argument(
+        "--s3-credentials",
+        type=Path,
+        metavar="FILE",
+        help="another key to the bucket than that of the job's Secret, as AWS has it",
     )

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from edge_etl_operator.api import EdgeETLJob
 from edge_etl_operator.cli import DONE, UsageError, output, session
+from edge_etl_operator.cli.bucket import Bucket
 from edge_etl_operator.cli.landing import Landing, NothingThereError, below
 
 _REJECTED: Final = "rejected.parquet"
@@ -83,6 +84,21 @@ class Mounted:
         return path.read_bytes() if path.exists() else None
 
 
+class InBucket:
+    """Results in a bucket."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    def manifests(self) -> list[Manifest]:
+        """Return what the nodes committed, in the order of the runs."""
+        return _manifests(self._bucket.manifests())
+
+    def rejected(self, manifest: Manifest) -> bytes | None:
+        """Return the Parquet file of the rows that an attempt rejected, None if there is none."""
+        return self._bucket.rejected(manifest.run, manifest.node, manifest.attempt) or None
+
+
 class Landed:
     """Results that the landing service keeps."""
 
@@ -92,8 +108,7 @@ class Landed:
 
     def manifests(self) -> list[Manifest]:
         """Return what the nodes committed, in the order of the runs."""
-        lines = self._landing.get("manifests", self._job).splitlines()
-        return [msgspec.json.decode(line, type=Manifest) for line in lines]
+        return _manifests(self._landing.get("manifests", self._job))
 
     def rejected(self, manifest: Manifest) -> bytes | None:
         """Return the Parquet file of the rows that an attempt rejected, None if there is none."""
@@ -102,6 +117,10 @@ class Landed:
             return self._landing.get("rejected", self._job, *place)
         except NothingThereError:
             return None
+
+
+def _manifests(lines: bytes) -> list[Manifest]:
+    return [msgspec.json.decode(line, type=Manifest) for line in lines.splitlines()]
 
 
 def command(options: argparse.Namespace) -> int:
@@ -134,10 +153,7 @@ def _results(options: argparse.Namespace) -> Results:
             "root by --results where it is mounted"
         )
     if bucket is not None:
-        raise UsageError(
-            f"the results of {job.name} are in a bucket: copy {job.namespace}/{job.name}/runs "
-            "from there, and name the copy's root by --results"
-        )
+        return InBucket(Bucket(within, job, bucket, options.s3_credentials))
     return Landed(Landing(within), job)
 
 

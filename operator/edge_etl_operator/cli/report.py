@@ -17,7 +17,7 @@ import msgspec
 from edge_etl_operator import conditions
 from edge_etl_operator.api import EdgeETLJob
 from edge_etl_operator.cli import DONE, UsageError, output, session, status_page
-from edge_etl_operator.cli.bucket_reports import BucketReports
+from edge_etl_operator.cli.bucket import Bucket
 from edge_etl_operator.cli.landing import Landing, below
 from edge_etl_operator.cli.output import Part
 from edge_etl_operator.cli.run_view import view
@@ -81,8 +81,8 @@ def _there(
             f"its reports there in {below(job)}/reports: look at them where the claim is mounted"
         )
     if job.spec.results.s3 is not None:
-        bucket = BucketReports(within, job, job.spec.results.s3, key)
-        return bucket.report, _runs(bucket.list())
+        bucket = Bucket(within, job, job.spec.results.s3, key)
+        return bucket.report, _runs(bucket.reports())
     landing = Landing(within)
     return partial(landing.get, _REPORTS, job), _runs(landing.get(_REPORTS, job))
 

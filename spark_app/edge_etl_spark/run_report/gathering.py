@@ -88,8 +88,7 @@ def rejected_files(results: Results, known: Sequence[NodeAccount]) -> tuple[Path
                     for file in account.files
                     if file.kind == _REJECTED and file.rows
                 }
-    results.fetch(found)
-    return tuple(path for path in found if path.is_file())
+    return tuple(results.fetch(found))
 
 
 def _accounts(results: Results, of: Iterable[tuple[str, str]]) -> tuple[NodeAccount, ...]:

@@ -16,6 +16,7 @@ from pyspark.sql import functions as f
 
 from edge_etl_spark.columns import WINDOW_START, feature_schema
 from edge_etl_spark.documents import TableFile
+from edge_etl_spark.files import names
 from edge_etl_spark.plan import FEATURES, day_of
 from edge_etl_spark.results import Results
 from edge_etl_spark.run_report.facts import Example, Features, FieldSeries, Point, Series
@@ -34,11 +35,11 @@ _SMALL_BYTES: Final = 2 * 1024 * 1024
 _DAY: Final = 86_400
 
 
-def examples(spark: SparkSession, files: Sequence[Path]) -> tuple[Example, ...]:
+def examples(spark: SparkSession, results: Results, files: Sequence[Path]) -> tuple[Example, ...]:
     """Return rejected lines of the files, of each file up to three for each reason."""
     if not files:
         return ()
-    rejected = spark.read.schema(_REJECTED).parquet(*map(str, files)).coalesce(1)
+    rejected = spark.read.schema(_REJECTED).parquet(*names(results, files)).coalesce(1)
     line = f.struct("file", "line", "detail", f.substring("raw", 1, _RAW).alias("raw"))
     place = f.struct("file", "line")
     found = (
@@ -71,7 +72,7 @@ def features(spark: SparkSession, results: Results, version: Version) -> Feature
     schema = feature_schema(manifest.fields, manifest.group_by, statistics)
     paths = [version.directory / file.path for file in files]
     results.fetch(paths)
-    table = spark.read.schema(schema).parquet(*map(str, paths))
+    table = spark.read.schema(schema).parquet(*names(results, paths))
     if sum(file.bytes for file in files) <= _SMALL_BYTES:
         table = table.coalesce(1)  # nothing is shuffled then
     pairs = (

@@ -53,7 +53,9 @@ class Report:
 
         progress("report", "collecting what the report shows")
         try:
-            self._examples = looking.examples(spark, rejected_files(results, self.accounts))
+            self._examples = looking.examples(
+                spark, results, rejected_files(results, self.accounts)
+            )
             if version:
                 self._features = looking.features(spark, results, results.read(version))
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Reports of runs whose results are in a bucket: the aggregation's program brings them."""
+"""What lies in a job's bucket: the aggregation's program brings it."""
 
 import base64
 import subprocess
@@ -21,8 +21,8 @@ class _Secret(Part, frozen=True, kw_only=True):
     data: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class BucketReports:
-    """The reports of a job in its bucket, which this machine must reach at the job's endpoint.
+class Bucket:
+    """The results of a job in its bucket, which this machine must reach at the job's endpoint.
 
     The key to it is the job's own, which the person must be allowed to read, or a file.
     """
@@ -34,26 +34,34 @@ class BucketReports:
         self._place = f"{path}/{job.namespace}/{job.name}?{query}"
         if find_spec(SPARK) is None:
             raise UsageError(
-                f"the reports of {job.name} are in the bucket, below {self._place}: look at them "
+                f"the results of {job.name} are in a bucket, below {self._place}: look at them "
                 f"there, or have the program {SPARK} in this environment, which brings them"
             )
         self._within = within
         self._secret = bucket.secret_ref.name
         self._credentials = credentials
 
-    def list(self) -> bytes:
+    def reports(self) -> bytes:
         """Return the runs that left a report, as the landing service lists them."""
-        return self._run()
+        return self._run("reports")
 
     def report(self, run: str) -> bytes:
         """Return the report of a run."""
-        return self._run("--run", run)
+        return self._run("reports", "--run", run)
 
-    def _run(self, *arguments: str) -> bytes:
+    def manifests(self) -> bytes:
+        """Return what the nodes committed, one in a line, in the order of the runs."""
+        return self._run("deliveries")
+
+    def rejected(self, run: str, node: str, attempt: str) -> bytes:
+        """Return the Parquet file of the rows that an attempt rejected, empty if there is none."""
+        return self._run("deliveries", "--rejected", run, node, attempt)
+
+    def _run(self, command: str, *arguments: str) -> bytes:
         with self._key() as key:
-            command = ["reports", self._place, "--s3-credentials", str(key), *arguments]
+            asked = [command, self._place, "--s3-credentials", str(key), *arguments]
             done = subprocess.run(
-                [sys.executable, "-m", SPARK, *command], capture_output=True, check=False
+                [sys.executable, "-m", SPARK, *asked], capture_output=True, check=False
             )
         if done.returncode:
             raise UsageError(done.stderr.decode(errors="replace").strip())
