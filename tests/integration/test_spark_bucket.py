@@ -106,6 +106,17 @@ def test_a_delivery_that_is_altered_in_the_bucket_is_refused(job: BucketJob) -> 
     assert keys(job, "table/") == set()
 
 
+def test_what_a_node_rejected_is_brought_to_tell_how_it_differs(job: BucketJob) -> None:
+    rows = readings(1, "2026-01-01")
+    for node in ("pi-1", "pi-2"):
+        job.deliver(FIRST, node, rows)
+    job.deliver(FIRST, "pi-3", rows, invalid=["pm10: '12,5' is not a double"] * 60)
+    report = run(job, FIRST, "pi-1", "pi-2", "pi-3", onDrift="QuarantineNode")
+    (found,) = report.quarantined_nodes
+    assert found.node == "pi-3"
+    assert "pm10 is no double in 60 of them, such as '12,5'" in found.difference
+
+
 def test_a_node_whose_manifest_is_not_in_the_bucket_is_named(job: BucketJob) -> None:
     job.deliver(FIRST, "pi-1", readings(1, "2026-01-01"))
     with pytest.raises(AggregationError, match=r"node pi-2 has delivered.*s3://bucket-") as caught:
@@ -187,32 +198,59 @@ def test_the_table_command_works_over_a_bucket(
     assert_table(job, [one, two])
 
 
-def test_what_the_docs_tell_readers_of_a_bucket_to_write_reads_the_rows(job: BucketJob) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "results.md").read_text()
-    (code,) = re.findall(r"```python\n(import json\n.+?)```", text, re.DOTALL)
-    told = dict(re.findall(r"^\| (\w+) \| `(.+)` \|$", text.split("| reader of a bucket |")[1],
-                           re.MULTILINE))  # fmt: skip
+PAGE = (REPOSITORY / "docs" / "results.md").read_text()
+READERS = re.findall(r"```python\n(import json\n.+?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture
+def published(job: BucketJob) -> tuple[BucketJob, int]:
+    """Give a job with a table, and how many rows that has."""
     rows = readings(1, "2026-01-01")
     job.deliver(FIRST, "pi-1", rows)
     run(job, FIRST, "pi-1")
+    return job, len(expected_rows(job, [rows]))
+
+
+def told(code: str, job: BucketJob, **others: str) -> dict[str, Any]:
+    """Run what the page says, with the test's server in the place of its own; return all names."""
+    here = {
+        "readings/garden/default/air-quality/table": f"{job.bucket.name}/results/{job.namespace}"
+        f"/{job.name}/table",
+        '"garden"': f'"{KEY_ID}"',
+        '"…"': f'"{SECRET}"',
+        **others,
+    }
+    for theirs, ours in here.items():
+        assert theirs in code
+        code = code.replace(theirs, ours)
     names: dict[str, Any] = {"pd": pd, "pl": pl, "duckdb": duckdb}
-    table = f"{job.bucket.name}/results/{job.namespace}/{job.name}/table"
+    exec(code, names)  # noqa: S102  # what the page says
+    return names
+
+
+def test_what_the_docs_tell_readers_of_a_bucket_to_write_reads_the_rows(
+    published: tuple[BucketJob, int],
+) -> None:
+    job, expected = published
+    shown = dict(re.findall(r"^\| (\w+) \| `(.+)` \|$", PAGE.split("| reader of a bucket |")[1],
+                            re.MULTILINE))  # fmt: skip
     endpoint = urlsplit(job.bucket.server.endpoint).netloc
     ours = f'scheme="http", region="{REGION}", endpoint_override="{endpoint}"'
-    for told_, here in (
-        ('endpoint_override="nas.home:9000"', ours),
-        ('access_key="garden"', f'access_key="{KEY_ID}"'),
-        ('secret_key="…"', f'secret_key="{SECRET}"'),
-        ("readings/garden/default/air-quality/table", table),
-    ):
-        assert told_ in code
-        code = code.replace(told_, here)
-    exec(code, names)  # noqa: S102  # what the page says
+    names = told(READERS[0], job, **{'endpoint_override="nas.home:9000"': ours})
     globals()["rows"] = names["rows"]  # DuckDB looks where it is called
     for reader in ("pandas", "polars", "DuckDB"):
-        found = eval(told[reader], names)  # noqa: S307  # what the page says
-        count = found.shape[0] if reader == "DuckDB" else len(found)
-        assert count == len(expected_rows(job, [rows]))
+        found = eval(shown[reader], names)  # noqa: S307  # what the page says
+        assert (found.shape[0] if reader == "DuckDB" else len(found)) == expected
+
+
+def test_what_the_docs_tell_spark_reads_the_rows_from_a_bucket(
+    published: tuple[BucketJob, int],
+) -> None:
+    job, expected = published
+    server = {"https://nas.home:9000": job.bucket.server.endpoint, '"us-east-1"': f'"{REGION}"'}
+    rows = told(READERS[1], job, **server)["rows"]
+    assert rows.count() == expected
+    assert {"day", "timestamp", "sensor_id"} <= set(rows.columns)
 
 
 def test_the_edge_program_delivers_to_a_bucket_what_it_delivers_to_a_directory(
