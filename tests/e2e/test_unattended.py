@@ -57,7 +57,7 @@ def minds(pis: AnyCluster) -> dict[str, Any]:
         pis.kubectl("delete", "eej", "deleted", "-n", NAMESPACE, "--timeout=30s")
         pis.kubectl("cordon", node)
         drained = "--pod-selector=pi-edge-spark.io/job=drained"
-        pis.kubectl("drain", node, drained, "--delete-emptydir-data", "--timeout=60s")
+        pis.kubectl("drain", node, drained, "--delete-emptydir-data", "--timeout=100s")
         until(
             lambda: node_of(status(pis, "drained"), node).get("reason") == "NodeCordoned",
             "the drained Pi is Offline",
@@ -118,7 +118,7 @@ def test_a_job_deleted_in_the_middle_takes_its_pods_along(
     until(
         lambda: not objects(pis, "jobs", job) and not objects(pis, "pods", job),
         f"the pods of {job} are gone",
-        timeout=120,
+        timeout=240,
     )
     shown(pis, job, "A job that is deleted")
 
@@ -144,10 +144,10 @@ def test_an_operator_that_dies_in_two_scheduled_runs(pis: AnyCluster, minds: Any
         return run if told.get("phase") in ("Cleaning", "Aggregating") else ""
 
     for _ in range(2):
-        run = until(goes, "a run goes on", timeout=120)
+        run = until(goes, "a run goes on", timeout=240)
         pod = ("pod", "-l", OPERATOR, "-n", NAMESPACE, "--force", "--grace-period=0")
         pis.kubectl("delete", *pod)
-        until(lambda run=run: run in done(), f"{run} succeeds", timeout=120)  # type: ignore[misc]
+        until(lambda run=run: run in done(), f"{run} succeeds", timeout=240)  # type: ignore[misc]
     patch(pis, "killed-often", suspend=True)
     told = status(pis, "killed-often")
     shown(pis, "killed-often")
@@ -182,7 +182,7 @@ def power(pis: AnyCluster, minds: dict[str, Any]) -> dict[str, Any]:
         until(
             lambda: node_of(status(pis, CUT[0]), victim).get("phase") == "Offline",
             "the Pi is noticed to be off",
-            timeout=120,
+            timeout=240,
         )
         apply(pis, "off-before")
         apply(pis, "off-waits", {"offlinePolicy": "Wait"})
@@ -191,7 +191,7 @@ def power(pis: AnyCluster, minds: dict[str, Any]) -> dict[str, Any]:
         before["off-waits"] = status(pis, "off-waits")
         shown(pis, "off-waits", "A Pi that is off before the start")
     pis.node(victim).power_on()
-    until(lambda: not pis.get("node", victim)["spec"].get("taints"), "the Pi is back", timeout=120)
+    until(lambda: not pis.get("node", victim)["spec"].get("taints"), "the Pi is back", timeout=240)
     for name in ASKED:
         ask(pis, name)
     return before
