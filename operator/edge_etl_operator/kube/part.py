@@ -61,8 +61,11 @@ class Condition(Part, frozen=True, kw_only=True):
 
 
 def holds(conditions: tuple[Condition, ...], kind: str) -> bool:
-    """Tell whether the condition of a type is True."""
-    return any(each.type == kind and each.status == "True" for each in conditions)
+    """Tell whether the condition of a type, of which there is one at most, is True."""
+    for each in conditions:
+        if each.type == kind:
+            return each.status == "True"
+    return False
 
 
 def becomes(part: Part, **fields: Any) -> None:

@@ -164,14 +164,18 @@ class Pod(Part, frozen=True, kw_only=True):
     @property
     def terminated(self) -> Terminated | None:
         """How its main container ended, None while it has not."""
-        states = (each.state.terminated for each in self.status.container_statuses)
-        return next((each for each in states if each), None)
+        for each in self.status.container_statuses:
+            if each.state.terminated is not None:
+                return each.state.terminated
+        return None
 
     @property
     def started(self) -> datetime | None:
         """Since when its main container runs, None while it does not."""
-        states = (each.state.running for each in self.status.container_statuses)
-        return next((each.started_at for each in states if each), None)
+        for each in self.status.container_statuses:
+            if each.state.running is not None:
+                return each.state.running.started_at
+        return None
 
     def condition(self, kind: str) -> Condition | None:
         """Return its condition of a type."""
