@@ -8,6 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -16,6 +17,8 @@ import kubernetes.config
 import msgspec
 import urllib3
 import urllib3.exceptions
+import yaml
+from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION
 
 from edge_etl_operator import metrics
 from edge_etl_operator.limiter import Limiter
@@ -87,17 +90,25 @@ class Connection:
         Raise ConfigException when there is neither, or no such context.
         """
         configuration = kubernetes.client.Configuration()
+        named = file or KUBE_CONFIG_DEFAULT_LOCATION
+        there_is_none = f"there is no kubeconfig {named}"
         try:
             kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
                 file, context, configuration
             )
         except kubernetes.config.ConfigException:
+            if file and not Path(file).exists():
+                raise kubernetes.config.ConfigException(there_is_none) from None
             if file or context:
                 raise
             try:
                 kubernetes.config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
             except kubernetes.config.ConfigException:
-                raise kubernetes.config.ConfigException("there is no kubeconfig") from None
+                raise kubernetes.config.ConfigException(there_is_none) from None
+        except (yaml.YAMLError, TypeError, AttributeError, ValueError) as error:
+            # What the library raises of a file that is something else.
+            said = f"{named} is no kubeconfig: {' '.join(str(error).split())}"
+            raise kubernetes.config.ConfigException(said) from None
         return cls._connected(configuration, limiter)
 
     @classmethod

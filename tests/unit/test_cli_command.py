@@ -50,6 +50,27 @@ def test_an_invalid_job_is_refused_with_file_line_and_column(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
+        (None, "there is no kubeconfig FILE"),
+        ("", "FILE file is empty"),
+        ("text", "FILE is no kubeconfig: "),
+        ("- 1", "FILE is no kubeconfig: "),
+        ("a: [b", "FILE is no kubeconfig: while parsing a flow sequence"),
+        ("kind: Config", "Expected key current-context in FILE"),
+    ],
+)
+def test_a_file_that_is_no_kubeconfig_is_named(
+    content: str | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config"
+    if content is not None:
+        file.write_text(content)
+    assert cli.main(["status", "--kubeconfig", str(file)]) == cli.NO_CLUSTER
+    assert said.replace("FILE", str(file)) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
         ("", "one EdgeETLJob is needed, it is empty"),
         ("just text", "job.yaml:1:1: <nil>: an object of kind EdgeETLJob is needed, not a string"),
         (
