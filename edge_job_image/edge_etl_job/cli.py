@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
+from edge_etl_job.names import ATTEMPT, NAME
+
 if TYPE_CHECKING:
     import argparse
 
@@ -48,14 +50,14 @@ def _name(pattern: str) -> Callable[[str], str]:
             raise ValueError
         return value
 
-    name.__name__ = f"name ({pattern})"  # argparse says "invalid name (…) value: …"
+    name.__name__ = f"name ({pattern[1:-1]})"  # argparse says "invalid name (…) value: …"
     return name
 
 
 _REQUIRED: Final[dict[str, tuple[Callable[[str], object], str]]] = {
     "--job": (Path, "the job document (JSON)"),
-    "--node": (_name(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"), "this node's name"),
-    "--attempt": (_name(r"[A-Za-z0-9-]{1,64}"), "an id that no other attempt has"),
+    "--node": (_name(NAME), "this node's name"),
+    "--attempt": (_name(ATTEMPT), "an id that no other attempt has"),
     "--source": (Path, "directory of the CSV files"),
     "--state": (Path, "directory of the ledger"),
     "--work": (Path, "directory for temporary files"),

@@ -13,17 +13,18 @@ import msgspec
 from msgspec import Meta
 
 from edge_etl_job.digest import sha256
+from edge_etl_job.names import ATTEMPT, FILE, NAME, RUN
 
 API_VERSION: Final = "pi-edge-spark.io/v1alpha1"
 
 Duration = Annotated[str, Meta(pattern=r"^[0-9]{1,6}(s|m|h|d)$")]
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+Name = Annotated[str, Meta(pattern=NAME)]
 Count = Annotated[int, Meta(ge=0)]
 Statistic = Annotated[
     str,
     Meta(pattern=r"^(count|mean|stddev|min|max|p[1-9][0-9]?|first|last|circular_mean)$"),
 ]
-RunId = Annotated[str, Meta(pattern=r"^[0-9]{8}-[0-9]{6}$")]
+RunId = Annotated[str, Meta(pattern=RUN)]
 """The UTC second in which the run began, ``YYYYMMDD-HHMMSS``; sorts in the order of time."""
 
 
@@ -220,7 +221,7 @@ class Input(Document, frozen=True, kw_only=True):
 class DeliveredFile(Document, frozen=True, kw_only=True):
     """One Parquet file of the attempt's directory; only listed files exist for a reader."""
 
-    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._=-]{0,127}$")]
+    name: Annotated[str, Meta(pattern=FILE)]
     kind: Literal["rows", "rejected", "features"]
     day: Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None
     rows: Count
@@ -237,7 +238,7 @@ class NodeManifest(Document, frozen=True, kw_only=True):
     job: Name
     run: RunId
     node: Name
-    attempt: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+    attempt: Annotated[str, Meta(pattern=ATTEMPT)]
     schema_version: str
     window: Duration
     """The length of the windows in the features files."""

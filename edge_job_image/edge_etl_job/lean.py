@@ -33,6 +33,8 @@ class _Unused:
 
 def load() -> None:
     """Import them."""
+    # Before 3.12 the module `datetime` defines all of it in Python first.
+    sys.modules.setdefault("datetime", __import__("_datetime"))
     absent = [name for name in _PLACEHOLDERS if name not in sys.modules]
     for name in absent:
         module = ModuleType(name)

@@ -6,12 +6,10 @@ certain that the attempt's manifest stands, that becomes the ledger (``advance``
 certain that it does not, it is forgotten (``forget``).
 """
 
-import errno
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -19,16 +17,11 @@ from typing import TYPE_CHECKING, Final, Self
 import msgspec
 from msgspec.structs import asdict, astuple
 
-from edge_etl_job.errors import EdgeError
+from edge_etl_job.ledger_file import explained, locked, look_through, opened, set_aside
 from edge_etl_job.logs import log
-from edge_etl_job.reasons import DISK_FULL, STATE_UNWRITABLE
 
 if TYPE_CHECKING:
     from edge_etl_job.engine import Range
-
-_VERSION: Final = 3
-"""Of the tables: one more whenever they change."""
-_LEAST_ROOM: Final = 1 << 16  # bytes: SQLite's write-ahead log and its index begin with as many
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -126,6 +119,8 @@ _TABLES: Final = {
     "history": _HISTORY,
     "prepared_history": _HISTORY,
 }
+_OF_FILES: Final = ("entries", "prepared")
+"""The tables that grow with the number of files."""
 _COLUMNS: Final = ", ".join(_ENTRY)
 _PLACES: Final = ", ".join("?" for _ in _ENTRY)
 
@@ -136,9 +131,10 @@ class Ledger:
     def __init__(self, state: Path) -> None:
         """Open or make the ledger; raise EdgeError when the state directory does not allow it."""
         self._state = state
+        self._file = state / "ledger.db"
         with explained(state):
-            self._lock = _locked(state)
-            self._db = self._opened(state / "ledger.db")
+            self._lock = locked(state)
+            self._db = opened(self._file, _TABLES, _OF_FILES)
 
     def __enter__(self) -> Self:
         return self
@@ -152,25 +148,28 @@ class Ledger:
         self._db.close()
         os.close(self._lock)
 
-    def _opened(self, path: Path) -> sqlite3.Connection:
-        try:
-            return _connected(path)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
+    def is_sound(self) -> bool:
+        """Tell whether the ledger is as it was written; if it is not, another one is begun.
+
+        When it is opened, only what tells that nothing is new is looked through: with what is known
+        of ten thousand files that takes as long as to look at half of them.
+        """
+        with explained(self._state):
+            try:
+                look_through(self._db)
+            except sqlite3.OperationalError:
                 raise
-            # A power cut can take a file system's promise back. What has been delivered is known
-            # from the results, too; a Pi that never delivers again costs data.
-            aside = path.with_suffix(".db.damaged")
-            log.warning("the ledger is damaged, another one is begun: %s", error)
-            path.replace(aside)
-            for journal in ("ledger.db-wal", "ledger.db-shm"):
-                (path.parent / journal).unlink(missing_ok=True)
-            return _connected(path)
+            except sqlite3.DatabaseError as error:
+                self._db.close()
+                set_aside(self._file, error)
+                self._db = opened(self._file, _TABLES, _OF_FILES)
+                return False
+        return True
 
     def belongs_to(self, dataset: str) -> bool:
         """Tell whether the ledger is of these results; if it is not, it knows nothing any more."""
         row = self._db.execute("SELECT dataset FROM ledger").fetchone()
-        if row is not None and row[0] != dataset:
+        if row is not None and row[0] != dataset and self.is_sound():
             log.warning("the results are others than before")
             with self._transaction():
                 for table in _TABLES:
@@ -302,85 +301,3 @@ class Ledger:
                     self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None)
-    try:
-        db.execute("PRAGMA journal_mode=WAL").close()
-        # With WAL only FULL makes a commit survive a power cut (sqlite.org/pragma.html).
-        db.execute("PRAGMA synchronous=FULL").close()
-        with closing(db.execute("PRAGMA quick_check(1)")) as check:
-            if (answer := check.fetchone()[0]) != "ok":
-                raise sqlite3.DatabaseError(answer)
-        with closing(db.execute("PRAGMA user_version")) as version:
-            is_known = version.fetchone()[0] == _VERSION
-        if not is_known:
-            _make(db)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _make(db: sqlite3.Connection) -> None:
-    """Make the tables, or take over those of an older version of this program.
-
-    Columns that it did not know begin with nothing: a file of which less is known is looked at
-    again.
-    """
-    db.execute("BEGIN IMMEDIATE")
-    for table, columns in _TABLES.items():
-        typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-        db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({typed})")
-        known = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
-        for name, kind in columns.items():
-            if name not in known:
-                db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
-    db.execute("CREATE UNIQUE INDEX IF NOT EXISTS by_name ON entries (name)")
-    db.execute("CREATE INDEX IF NOT EXISTS by_head ON entries (head)")
-    db.execute("CREATE INDEX IF NOT EXISTS by_head_length ON entries (head_length)")
-    db.execute(f"PRAGMA user_version={_VERSION}").close()
-    db.execute("COMMIT")
-
-
-def _locked(state: Path) -> int:
-    """Take the state directory for this process; the kernel gives it back when it dies."""
-    state.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        log.info("waiting for another attempt on this node to end")
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return descriptor
-
-
-@contextmanager
-def explained(state: Path) -> Iterator[None]:
-    """Turn what the disk refuses into an error that says what to do."""
-    try:
-        yield
-    except (OSError, sqlite3.OperationalError) as error:
-        raise refusal(error, state, STATE_UNWRITABLE) from error
-
-
-def refusal(error: OSError | sqlite3.Error, folder: Path, otherwise: str) -> EdgeError:
-    """Return the EdgeError of a disk's refusal: DiskFull, or the reason for everything else."""
-    if isinstance(error, OSError):
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    else:
-        # SQLite says "disk is full" of its main file, and only "I/O error" of its helpers.
-        code = getattr(error, "sqlite_errorcode", None)
-        full = code == sqlite3.SQLITE_FULL or _without_room(folder)
-    if full:
-        return EdgeError(DISK_FULL, f"no space is left in {folder}: make room on the node's disk")
-    text = error.strerror if isinstance(error, OSError) else str(error)
-    return EdgeError(
-        otherwise, f"{folder} cannot be written by uid {os.getuid()}, gid {os.getgid()}: {text}"
-    )
-
-
-def _without_room(folder: Path) -> bool:
-    room = os.statvfs(folder)
-    return room.f_bavail * room.f_frsize < _LEAST_ROOM or (room.f_files > 0 and room.f_favail == 0)

@@ -5,7 +5,7 @@ What only a run with something new needs is imported by it.
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,8 @@ from edge_etl_job import gate, report
 from edge_etl_job.attempt import Intake, Task
 from edge_etl_job.discovery import Found, SourceFile, discover
 from edge_etl_job.documents import DeliveredFile, NodeManifest, NodeSummary
-from edge_etl_job.ledger import History, Ledger, Pending, Wanted, refusal
+from edge_etl_job.ledger import History, Ledger, Pending, Wanted
+from edge_etl_job.ledger_file import refusal
 from edge_etl_job.logs import log
 from edge_etl_job.reasons import WORK_UNWRITABLE
 from edge_etl_job.results import ResultStore
@@ -25,6 +26,8 @@ from edge_etl_job.results import ResultStore
 if TYPE_CHECKING:
     from edge_etl_job.engine import Engine, OutputFile
 
+_MANY: Final = 16
+"""Files from which on it takes less time to store several at once."""
 _TOLD: Final = 5
 """Names that a message holds."""
 
@@ -41,11 +44,7 @@ def run(
     that finds nothing new.
     """
     with Ledger(task.state) as ledger:
-        dataset = store.dataset_id()
-        if not ledger.belongs_to(dataset):
-            from edge_etl_job.rebuilding import entries
-
-            ledger.begin(dataset, entries(store))
+        _recognize(ledger, store)
         _settle(ledger, store)
         standing = store.manifest(task.job.run)
         if standing is not None:
@@ -54,8 +53,25 @@ def run(
         return _attempt(task, store, ledger, engine, clock())
 
 
+def _recognize(ledger: Ledger, store: ResultStore) -> None:
+    """Have the ledger know what of these results it was not there for."""
+    dataset = store.dataset_id()
+    if not ledger.belongs_to(dataset):
+        from edge_etl_job.rebuilding import entries
+
+        ledger.begin(dataset, entries(store))
+
+
+def _check(ledger: Ledger, store: ResultStore) -> None:
+    """Have another ledger made if this one is damaged: before what it says of files is used."""
+    if not ledger.is_sound():
+        _recognize(ledger, store)
+
+
 def _settle(ledger: Ledger, store: ResultStore) -> None:
     """Find out whether an attempt that died had committed, and move the ledger accordingly."""
+    if ledger.pending() is not None:
+        _check(ledger, store)
     pending = ledger.pending()
     if pending is None:
         return
@@ -92,7 +108,10 @@ def _attempt(
         changed=job.reprocess == "Changed",
         exact="rows" not in job.results.ship or any(f.looks_back for f in job.schema.fields),
     )
-    changed = _changed(found, ledger, wanted)
+    changed = []
+    if not ledger.is_settled(found.digest, wanted):
+        _check(ledger, store)
+        changed = _changed(found, ledger, wanted)
     with _work_dir(task.work) as work_dir:
         new = Intake()
         if changed:
@@ -103,7 +122,7 @@ def _attempt(
         # What is read again had been rejected: its share says nothing.
         if replay is None and (message := gate.refusal(job, inputs)):
             return report.refused(task, inputs, message, new.example)
-        files = [_delivered(store, output) for output in new.files]
+        files = _all_delivered(store, new.files)
         manifest = report.manifest(task, version, now, new, inputs, files)
         # Where the ledger stays as it is, nothing has to be found out if this attempt dies.
         moves = bool(new.entries) or replay is not None
@@ -123,8 +142,6 @@ def _attempt(
 
 def _changed(found: Found, ledger: Ledger, wanted: Wanted) -> list[SourceFile]:
     """Return the files that are not as the ledger knows them, or of which something is wanted."""
-    if ledger.is_settled(found.digest, wanted):
-        return []
     delivered = ledger.delivered(wanted)
     # An empty file has nothing now, and when it has it has changed.
     changed = [
@@ -133,6 +150,16 @@ def _changed(found: Found, ledger: Ledger, wanted: Wanted) -> list[SourceFile]:
     if not changed and found.digest:
         ledger.settle(found.digest, wanted)
     return changed
+
+
+def _all_delivered(store: ResultStore, outputs: "Sequence[OutputFile]") -> list[DeliveredFile]:
+    """Store files: several at once, if the store allows it, since a disk lets each of them wait."""
+    if len(outputs) < _MANY or store.at_once == 1:
+        return [_delivered(store, output) for output in outputs]
+    from concurrent.futures import ThreadPoolExecutor  # slow to import
+
+    with ThreadPoolExecutor(store.at_once) as threads:
+        return list(threads.map(lambda output: _delivered(store, output), outputs))
 
 
 def _delivered(store: ResultStore, output: "OutputFile") -> DeliveredFile:

@@ -34,6 +34,7 @@ class Mortal:
     """A real store with which the process dies before or behind a call."""
 
     def __init__(self, store: ResultStore, call: str, *, behind: bool) -> None:
+        self.at_once = store.at_once
         self._store = store
         self._call = call
         self._behind = behind

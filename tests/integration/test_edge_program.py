@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +164,28 @@ def test_a_damaged_ledger_is_set_aside_and_made_again_from_the_results(pi: Pi) -
     assert (pi.state / "ledger.db.damaged").exists()
     assert [row["timestamp"].second for row in pi.delivered()] == [1, 2]
     assert pi.run("20190401-000002").reason == "NothingNew"
+
+
+def test_what_is_damaged_of_a_ledger_is_noticed_before_it_is_used(pi: Pi) -> None:
+    for number in range(40):
+        pi.write(f"{number}.csv", csv(reading(number)))
+    pi.run(RUN)
+    assert pi.run(LATER).reason == "NothingNew"
+    path = pi.state / "ledger.db"
+    with closing(sqlite3.connect(path)) as db:
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name='entries'").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    assert pi.run("20190401-000002").reason == "NothingNew"
+    pi.write("40.csv", csv(reading(40)))
+    process = pi.start("20190401-000003", "a")
+    _, log = process.communicate()
+    assert process.returncode == 0
+    assert "the ledger is damaged" in log
+    assert sorted(row["timestamp"].second for row in pi.delivered()) == list(range(41))
+    assert pi.run("20190401-000004").reason == "NothingNew"
 
 
 def test_other_results_begin_another_ledger(pi: Pi) -> None:

@@ -13,6 +13,10 @@ __all__ = ["ResultError", "ResultStore", "open_store"]
 class ResultStore(Protocol):
     """The results as one attempt of one node sees them. Every method may raise ResultError."""
 
+    @property
+    def at_once(self) -> int:
+        """How many files may be put at the same time, each by a thread of its own."""
+
     def dataset_id(self) -> str:
         """Return the id of the namespace's and job's results, made once when they begin."""
 
@@ -23,7 +27,9 @@ class ResultStore(Protocol):
         """Return the manifest that this node committed in a run, None when there is none."""
 
     def put(self, name: str, file: Path, sha256: str) -> None:
-        """Store a file of this attempt; it is durable, and its bytes checked, on return.
+        """Store a file of this attempt; its bytes are checked, and durable, on return.
+
+        Its name is durable when it is committed: before that nobody asks for it.
 
         Storing the same content again is fine; other content under the name is ResultConflict.
         """

@@ -85,12 +85,15 @@ def read_manifest(root: Path, place: NodeRun) -> bytes | None:
         return None
 
 
-def publish_file(incoming: Incoming, name: str, sha256: str) -> bool:
-    """Publish a file of an attempt; return False if it was there, raise if another was."""
+def publish_file(incoming: Incoming, name: str, sha256: str, *, durably: bool = True) -> bool:
+    """Publish a file of an attempt; return False if it was there, raise if another was.
+
+    What is not named ``durably`` here is so when a manifest is published.
+    """
     if incoming.sha256 != sha256:
         message = f"{name}: the bytes have SHA-256 {incoming.sha256}, announced was {sha256}"
         raise ResultError(DIGEST_MISMATCH, message)
-    if incoming.publish(name):
+    if incoming.publish(name, durably=durably):
         return True
     if sha256_of(incoming.folder / name) == sha256:
         return False
@@ -108,7 +111,8 @@ def publish_manifest(
     if standing is not None:
         return standing, False
     manifest = incoming.read()
-    _check(make_folder(root, attempt.attempt_folder), attempt, manifest, known)
+    folder = make_folder(root, attempt.attempt_folder, durably=False)
+    _check(folder, attempt, manifest, known)
     # After this nothing that the manifest names can be lost any more, whoever made its folder.
     sync_way(root, attempt.attempt_folder)
     created = incoming.publish(MANIFEST)
@@ -154,6 +158,8 @@ def require(file: Listed, there: tuple[int, str] | None) -> None:
 class DirectoryStore:
     """Results in a directory that is mounted here."""
 
+    at_once = 4
+
     def __init__(self, root: Path, attempt: Attempt) -> None:
         self._root = root
         self._attempt = attempt
@@ -178,15 +184,15 @@ class DirectoryStore:
         """Store a file of this attempt."""
         checked("file", name)
         with explained(self._root):
-            folder = make_folder(self._root, self._attempt.attempt_folder)
+            folder = make_folder(self._root, self._attempt.attempt_folder, durably=False)
             with Incoming(folder, of=file) as incoming:
-                publish_file(incoming, name, sha256)
+                publish_file(incoming, name, sha256, durably=False)
                 self._put[name] = incoming.size, sha256
 
     def commit(self, manifest: bytes) -> bytes:
         """Publish what was put."""
         with explained(self._root):
-            folder = make_folder(self._root, self._attempt.node_folder)
+            folder = make_folder(self._root, self._attempt.node_folder, durably=False)
             with Incoming(folder, digested=False) as incoming:
                 incoming.write(manifest)
                 return publish_manifest(self._root, self._attempt, incoming, self._put)[0]

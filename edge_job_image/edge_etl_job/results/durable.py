@@ -65,8 +65,12 @@ class Incoming:
         """The SHA-256 of what was written so far, in hexadecimal digits."""
         return self._digest.hexdigest() if self._digest is not None else ""
 
-    def publish(self, name: str) -> bool:
-        """Give the file its name, durably; return False when another file has that name."""
+    def publish(self, name: str, *, durably: bool = True) -> bool:
+        """Give the file its name; return False when another file has that name.
+
+        Its content is durable on return; its name only if it is given ``durably``, or else when
+        ``sync_way`` has been there.
+        """
         self._file.flush()
         os.fsync(self._file.fileno())
         target = self.folder / name
@@ -76,7 +80,8 @@ class Incoming:
         except FileExistsError:
             # NFS says so also when a repeated request finds its own first one done.
             created = target.samefile(self.path)
-        sync_folder(self.folder)
+        if durably:
+            sync_folder(self.folder)
         return created
 
     def read(self) -> bytes:
@@ -111,8 +116,11 @@ def _linked(file: Path, name: Path) -> bool:
     return True
 
 
-def make_folder(root: Path, relative: PurePosixPath) -> Path:
-    """Create the folders below an existing root; those that are new are durable on return."""
+def make_folder(root: Path, relative: PurePosixPath, *, durably: bool = True) -> Path:
+    """Create the folders below an existing root.
+
+    Those that are new are durable on return, or else when ``sync_way`` has been there.
+    """
     folder = root
     for part in relative.parts:
         parent, folder = folder, folder / part
@@ -122,7 +130,8 @@ def make_folder(root: Path, relative: PurePosixPath) -> Path:
             continue
         # Edge pods, the service and Spark share a volume through a common group (fsGroup).
         folder.chmod(folder.stat().st_mode | _GROUP_MAY_WRITE)
-        sync_folder(parent)
+        if durably:
+            sync_folder(parent)
     return folder
 
 

@@ -24,6 +24,8 @@ from edge_etl_job.results.patience import AGAIN, CHUNK, RETRIES, TIMEOUT, Body, 
 class LandingStore:
     """Results at a landing service."""
 
+    at_once = 1
+
     def __init__(
         self,
         url: str,

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from edge_etl_job.names import ATTEMPT, FILE, NAME, RUN
 from edge_etl_job.results.errors import INVALID_NAME, ResultError
 
 MANIFEST: Final = "manifest.json"
@@ -17,20 +18,19 @@ DATASET: Final = "dataset.json"
 INCOMING: Final = ".incoming-"
 """The beginning of the names of files that are still being written; no valid name begins so."""
 
-_NAME: Final = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
-# The patterns of documents.py; used with fullmatch, because `$` also matches before a newline.
 _PATTERNS: Final = {
-    "namespace": re.compile(_NAME),
-    "job": re.compile(_NAME),
-    "run": re.compile(r"[0-9]{8}-[0-9]{6}"),
-    "node": re.compile(_NAME),
-    "attempt": re.compile(r"[A-Za-z0-9-]{1,64}"),
-    "file": re.compile(r"[a-z0-9][a-z0-9._=-]{0,127}"),
+    "namespace": re.compile(NAME),
+    "job": re.compile(NAME),
+    "run": re.compile(RUN),
+    "node": re.compile(NAME),
+    "attempt": re.compile(ATTEMPT),
+    "file": re.compile(FILE),
 }
 
 
 def checked(kind: str, value: str) -> str:
     """Return the value if it is a name of its kind (a key of the patterns), or raise."""
+    # `$` also matches before a newline at the end: not so with fullmatch.
     if _PATTERNS[kind].fullmatch(value):
         return value
     raise ResultError(INVALID_NAME, f"not the name of a {kind}: {value[:100]!r}")

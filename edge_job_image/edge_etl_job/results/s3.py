@@ -88,6 +88,8 @@ class Bucket:
 class S3Store:
     """Results in a bucket, as one attempt of one node sees them."""
 
+    at_once = 1
+
     def __init__(
         self,
         bucket: Bucket,

@@ -1,9 +1,9 @@
 //! Threads that share the work of a run. With one thread there are none: whoever submits a job
 //! does it at once, so that nothing is different but the time.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 type Job<'a> = Box<dyn FnOnce() + Send + 'a>;
@@ -25,66 +25,116 @@ impl<R> Ticket<R> {
     }
 }
 
+/// Jobs that wait for a thread. Nobody is woken who is awake: that takes longer than a small job.
+#[derive(Default)]
+struct Jobs<'a> {
+    waiting: Mutex<Waiting<'a>>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting<'a> {
+    jobs: VecDeque<Job<'a>>,
+    /// Threads that have nothing to do.
+    idle: usize,
+    /// Whether nobody wants what is left.
+    ended: bool,
+}
+
+impl<'a> Jobs<'a> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting<'a>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, job: Job<'a>) {
+        let mut waiting = self.waiting();
+        waiting.jobs.push_back(job);
+        let is_awaited = waiting.idle > 0;
+        drop(waiting);
+        if is_awaited {
+            self.more.notify_one();
+        }
+    }
+
+    /// The next job; None at the end.
+    fn next(&self) -> Option<Job<'a>> {
+        let mut waiting = self.waiting();
+        while !waiting.ended {
+            if let Some(job) = waiting.jobs.pop_front() {
+                return Some(job);
+            }
+            waiting.idle += 1;
+            waiting = self.more.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting.idle -= 1;
+        }
+        None
+    }
+
+    fn work(&self) {
+        while let Some(job) = self.next() {
+            job();
+        }
+    }
+
+    fn end(&self) {
+        self.waiting().ended = true;
+        self.more.notify_all();
+    }
+}
+
 /// Threads.
 pub struct Crew<'a> {
-    jobs: Option<Sender<Job<'a>>>,
-    ahead: Option<Sender<Job<'a>>>,
+    /// What all of them do, and what one does that reads ahead.
+    jobs: Option<[Arc<Jobs<'a>>; 2]>,
     pub threads: usize,
 }
 
 impl<'a> Crew<'a> {
     /// Does a job, here or in a thread; jobs are begun in the order in which they are submitted.
     pub fn submit<R: Send + 'a>(&self, job: impl FnOnce() -> R + Send + 'a) -> Ticket<R> {
-        begin(self.jobs.as_ref(), job)
+        begin(self.jobs.as_ref().map(|[jobs, _]| jobs), job)
     }
 
     /// Reads ahead in a thread of its own, which does not wait for any other job.
     pub fn ahead<R: Send + 'a>(&self, job: impl FnOnce() -> R + Send + 'a) -> Ticket<R> {
-        begin(self.ahead.as_ref(), job)
+        begin(self.jobs.as_ref().map(|[_, ahead]| ahead), job)
+    }
+}
+
+impl Drop for Crew<'_> {
+    /// Also where who submits panics: else the threads would wait for more.
+    fn drop(&mut self) {
+        self.jobs.iter().flatten().for_each(|jobs| jobs.end());
     }
 }
 
 fn begin<'a, R: Send + 'a>(
-    jobs: Option<&Sender<Job<'a>>>,
+    jobs: Option<&Arc<Jobs<'a>>>,
     job: impl FnOnce() -> R + Send + 'a,
 ) -> Ticket<R> {
     let Some(jobs) = jobs else { return Ticket::Ready(job()) };
     let (sender, receiver) = channel();
-    // Who dropped the ticket does not want to know; whoever has no thread to ask any more is about
-    // to panic.
-    drop(jobs.send(Box::new(move || drop(sender.send(job())))));
+    // Who dropped the ticket does not want to know.
+    jobs.push(Box::new(move || drop(sender.send(job()))));
     Ticket::Waiting(receiver)
 }
 
 /// Runs `work` with a crew of so many threads; jobs that nobody waits for are dropped in the end.
 pub fn with<'a, R>(threads: usize, work: impl FnOnce(&Crew<'a>) -> R) -> R {
     if threads < 2 {
-        return work(&Crew { jobs: None, ahead: None, threads: 1 });
+        return work(&Crew { jobs: None, threads: 1 });
     }
-    let (sender, receiver) = channel::<Job<'a>>();
-    let receiver = Mutex::new(receiver);
-    let ended = AtomicBool::new(false);
-    let (ahead, reads) = channel::<Job<'a>>();
-    let crew = Crew { jobs: Some(sender), ahead: Some(ahead), threads };
+    let [jobs, ahead] = [Arc::<Jobs<'a>>::default(), Arc::default()];
+    let crew = Crew { jobs: Some([Arc::clone(&jobs), Arc::clone(&ahead)]), threads };
     thread::scope(|scope| {
-        scope.spawn(move || reads.iter().for_each(|read| read()));
+        scope.spawn(|| ahead.work());
         // The thread that submits has work of its own: it puts together what is done.
         for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let job = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    match job {
-                        Ok(job) if !ended.load(Ordering::Relaxed) => job(),
-                        Ok(_) => {}
-                        Err(_) => return,
-                    }
-                }
-            });
+            scope.spawn(|| jobs.work());
         }
-        let result = work(&crew);
-        ended.store(true, Ordering::Relaxed);
-        drop(crew);
-        result
+        // The crew ends with the work, and the threads with the crew.
+        let crew = crew;
+        work(&crew)
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
-use crate::blocks::{Block, Blocks, Part, Unread};
+use crate::blocks::{BLOCK, Block, Blocks, Part, Unread};
 use crate::buckets::{Buckets, Finished};
 use crate::clean::{Batch, Outside};
 use crate::crew::{self, Crew, Ticket};
@@ -256,6 +256,8 @@ impl<'a, 'c> Work<'a, 'c> {
             }
         };
         let blocks = blocks(file, (start, input.end), shape.dialect);
+        // To hand a block from thread to thread takes as long for a large one.
+        let blocks = if self.crew.threads > 1 { blocks.at_once(2 * BLOCK) } else { blocks };
         self.open.push_back(Reading::new(number, input, shape, start));
         let (mut ahead, mut batch) = self.read_ahead(blocks);
         let (refused, blocks) = loop {

@@ -16,7 +16,7 @@ enum Segment {
 enum Part {
     Any,
     One,
-    Char(char),
+    Text(String),
     Class { ranges: Vec<(char, char)>, negated: bool },
 }
 
@@ -69,7 +69,7 @@ impl Segment {
                 '*' => (with(parts, Part::Any), behind.trim_start_matches('*')),
                 '?' => (with(parts, Part::One), behind),
                 '[' if let Some((class, behind)) = class(behind) => (with(parts, class), behind),
-                other => (with(parts, Part::Char(other)), behind),
+                other => (with_character(parts, other), behind),
             };
         }
         // What begins with a dot is meant only where the pattern has one.
@@ -78,13 +78,22 @@ impl Segment {
 
     fn matches(&self, name: &str) -> bool {
         let Self::Of(parts) = self else { return is_shown(name) };
-        let begins_with_dot = matches!(parts.first(), Some(Part::Char('.')));
+        let begins_with_dot =
+            matches!(parts.first(), Some(Part::Text(text)) if text.starts_with('.'));
         (begins_with_dot || !name.starts_with('.')) && fits(parts, name)
     }
 }
 
 fn with(mut parts: Vec<Part>, part: Part) -> Vec<Part> {
     parts.push(part);
+    parts
+}
+
+fn with_character(mut parts: Vec<Part>, character: char) -> Vec<Part> {
+    match parts.last_mut() {
+        Some(Part::Text(text)) => text.push(character),
+        _ => parts.push(Part::Text(character.to_string())),
+    }
     parts
 }
 
@@ -113,17 +122,26 @@ fn class(text: &str) -> Option<(Part, &str)> {
 
 fn fits(parts: &[Part], name: &str) -> bool {
     let Some((part, rest)) = parts.split_first() else { return name.is_empty() };
-    if matches!(part, Part::Any) {
-        let mut ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
-        return ends.any(|at| fits(rest, &name[at..]));
-    }
-    let Some(first) = name.chars().next() else { return false };
-    let is_it = match part {
-        Part::Any | Part::One => true,
-        Part::Char(own) => *own == first,
-        Part::Class { ranges, negated } => {
-            ranges.iter().any(|(from, to)| (*from..=*to).contains(&first)) != *negated
+    match (part, rest) {
+        // Most patterns ask only for the end of a name.
+        (Part::Any, [Part::Text(end)]) => name.ends_with(end.as_str()),
+        (Part::Any, _) => {
+            let mut ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
+            ends.any(|at| fits(rest, &name[at..]))
         }
-    };
-    is_it && fits(rest, &name[first.len_utf8()..])
+        (Part::Text(text), _) => {
+            name.strip_prefix(text.as_str()).is_some_and(|behind| fits(rest, behind))
+        }
+        (Part::One, _) => one(name).is_some_and(|(_, behind)| fits(rest, behind)),
+        (Part::Class { ranges, negated }, _) => one(name).is_some_and(|(first, behind)| {
+            let is_in = ranges.iter().any(|(from, to)| (*from..=*to).contains(&first));
+            is_in != *negated && fits(rest, behind)
+        }),
+    }
+}
+
+/// The first character of a name, and what is behind it.
+fn one(name: &str) -> Option<(char, &str)> {
+    let mut characters = name.chars();
+    Some((characters.next()?, characters.as_str()))
 }
