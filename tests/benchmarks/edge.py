@@ -64,7 +64,7 @@ class Node:
         job.write_text(json.dumps(document(run)))
         return [
             # As edge_job_image/Dockerfile has it.
-            *("env", "MALLOC_MMAP_THRESHOLD_=262144", "MALLOC_ARENA_MAX=2"),
+            *("env", "MALLOC_MMAP_THRESHOLD_=262144", "MALLOC_ARENA_MAX=8"),
             *(sys.executable, "-m", "edge_etl_job", "run", "--job", str(job), "--node", "pi-1"),
             *("--attempt", "a", "--source", str(self.source), "--state", str(self.root / "state")),
             *("--work", str(self.root / "work"), "--results", str(self.root / "results")),

@@ -407,7 +407,7 @@ def test_fifty_megabytes_are_cleaned_in_a_cgroup_of_64_mb(pi: Pi, group_of_64_mb
     core = str(min(os.sched_getaffinity(0)))
     script = f'{" && ".join(join)} && exec taskset -c {core} "$@"'
     # As edge_job_image/Dockerfile has it.
-    env = os.environ | {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_ARENA_MAX": "2"}
+    env = os.environ | {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_ARENA_MAX": "8"}
     command = ["sh", "-c", script, "sh", *pi.arguments(RUN, "a")]
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 0, done.stderr

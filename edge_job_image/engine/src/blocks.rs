@@ -36,8 +36,6 @@ pub struct Blocks<R> {
     position: u64,
     /// None while it is not known: where the file's reader says that there is no more.
     end: Option<u64>,
-    /// Bytes of a block.
-    size: usize,
     encoding: Encoding,
     /// What was read behind the last whole line that was given.
     rest: Vec<u8>,
@@ -68,12 +66,7 @@ impl<R: Read> Blocks<R> {
     }
 
     const fn of(file: R, start: u64, end: Option<u64>, encoding: Encoding) -> Self {
-        Self { file, position: start, end, size: BLOCK, encoding, rest: vec![], ended: true }
-    }
-
-    /// Reads so many bytes at once, at least as many as otherwise.
-    pub fn at_once(self, size: usize) -> Self {
-        Self { size: size.max(BLOCK), ..self }
+        Self { file, position: start, end, encoding, rest: vec![], ended: true }
     }
 
     pub fn into_file(self) -> R {
@@ -87,12 +80,12 @@ impl<R: Read> Blocks<R> {
 
     /// The next part of the range, None at its end. What `block` held is lost.
     pub fn read(&mut self, mut block: Block) -> Result<Option<Part>, Unread> {
-        block.bytes.resize(self.size + 1, 0);
+        block.bytes.resize(BLOCK + 1, 0);
         let mut filled = self.rest.len();
         block.bytes[..filled].copy_from_slice(&self.rest);
         self.rest.clear();
-        while filled < self.size && !self.is_at_end() {
-            filled += self.fill(&mut block.bytes[filled..self.size])?;
+        while filled < BLOCK && !self.is_at_end() {
+            filled += self.fill(&mut block.bytes[filled..BLOCK])?;
         }
         if filled == 0 {
             return Ok(None);
@@ -119,7 +112,7 @@ impl<R: Read> Blocks<R> {
         let mut size = self.encoding.size(&block.bytes[..filled]);
         block.length = KEPT;
         while !self.is_at_end() {
-            let read = self.fill(&mut block.bytes[KEPT..self.size])?;
+            let read = self.fill(&mut block.bytes[KEPT..BLOCK])?;
             let bytes = &block.bytes[KEPT..KEPT + read];
             if let Some(newline) = bytes.iter().position(|&byte| byte == b'\n') {
                 self.rest.extend_from_slice(&bytes[newline + 1..]);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
-use crate::blocks::{BLOCK, Block, Blocks, Part, Unread};
+use crate::blocks::{Block, Blocks, Part, Unread};
 use crate::buckets::{Buckets, Finished};
 use crate::clean::{Batch, Outside};
 use crate::crew::{self, Crew, Ticket};
@@ -256,8 +256,6 @@ impl<'a, 'c> Work<'a, 'c> {
             }
         };
         let blocks = blocks(file, (start, input.end), shape.dialect);
-        // To hand a block from thread to thread takes as long for a large one.
-        let blocks = if self.crew.threads > 1 { blocks.at_once(2 * BLOCK) } else { blocks };
         self.open.push_back(Reading::new(number, input, shape, start));
         let (mut ahead, mut batch) = self.read_ahead(blocks);
         let (refused, blocks) = loop {
@@ -336,10 +334,12 @@ impl<'a, 'c> Work<'a, 'c> {
         self.blocks += 1;
         reading.blocks.push_back(match part {
             Part::Lines(block) => self.crew.submit(move || {
+                batch.clear();
                 shape.cleaner(plan, outside).block(block.lines(), &mut batch);
                 (block, batch)
             }),
             Part::TooLong(block, size) => {
+                batch.clear();
                 shape.cleaner(plan, outside).too_long(block.lines(), size, &mut batch);
                 Ticket::Ready((block, batch))
             }
@@ -409,8 +409,8 @@ impl<'a, 'c> Work<'a, 'c> {
             read.lines += batch.lines;
             *offset += batch.bytes;
             add_widths(&mut reading.widths, &batch.widths);
-            batch.clear();
-            // Its memory goes to one of the blocks that gave their own away.
+            // Its memory goes to one of the blocks that gave their own away. It is cleared where that
+            // is cleaned: whoever frees the texts is whoever makes some, or all wait for one another.
             if let Some((_, spare)) = self.spare.iter_mut().find(|(_, spare)| spare.is_new()) {
                 *spare = batch;
             }
