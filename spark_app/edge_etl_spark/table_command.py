@@ -24,10 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="table", required=True, metavar="COMMAND")
     job = argparse.ArgumentParser(add_help=False)
     _add_place(job)
-    job.add_argument("--json", action="store_true", help="print one JSON document")
+    job.add_argument(
+        "--json", action="store_true", help="print one JSON document (edge-etl: also -o json|yaml)"
+    )
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=text, description=f"{text}.", parents=[job])
+        told = f"{text[0].upper()}{text[1:]}."
+        return commands.add_parser(name, help=text, description=told, parents=[job])
 
     add("versions", "list the versions")
     checked = add("verify", "compare the files of a version with its checksums")
@@ -68,11 +71,13 @@ def add_delivery_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "job",
-        metavar="JOB",
+        metavar="DIR",
         help="the job's results: <results>/<namespace>/<job>, or in a bucket: "
         "s3://bucket/<prefix>/<namespace>/<job>?endpoint=https://host&region=name",
     )
-    parser.add_argument("--s3-credentials", type=Path, help="key to the bucket, as AWS has it")
+    parser.add_argument(
+        "--s3-credentials", type=Path, metavar="FILE", help="key to the bucket, as AWS has it"
+    )
 
 
 def reports(options: argparse.Namespace) -> int:

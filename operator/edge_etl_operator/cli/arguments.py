@@ -58,7 +58,7 @@ def _of_the_cluster(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         "logs",
         help="what the pods of a run wrote, or what is kept of them",
         description="Print the logs of a run's cleaning pods and of Spark's driver. Of pods that "
-        "are gone, print what the status has kept.",
+        "are gone, or that were never needed, print what the status has kept.",
     )
     options.job(logs)
     options.cluster(logs)
@@ -115,6 +115,8 @@ def _of_the_cluster(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     nodes = commands.add_parser(
         "nodes",
         help="the Pis: whether they can work, for which jobs, and what came from them",
+        description="Show the nodes that jobs select: whether they can work, for which jobs, and "
+        "what came from each in the last run.",
     )
     options.cluster(nodes, everywhere=True)
     options.output(nodes)
