@@ -142,6 +142,8 @@ def _names(path: Path, sample: bytes, *, whole: bool) -> tuple[list[str], bool]:
     text = decoded(sample[bom : len(sample) - (len(sample) - bom) % 2], encoding)
     mark = "\n" if "\n" in text else "\r"
     some = [line.removesuffix("\r") for line in text.split(mark) if line.strip()][:_LINES]
+    if not some:
+        raise EdgeError(UNREADABLE, f"{path}: it is empty")
     delimiter, width = _separator(some)
     if width < 2:
         raise EdgeError(UNREADABLE, f"{path}: no separator gives its lines two fields or more")

@@ -108,14 +108,24 @@ def fields(job: Path) -> list[dict[str, Any]]:
 def test_a_file_that_is_no_table_is_refused_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "photo.csv").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(500))
     (tmp_path / "words.csv").write_text("hello\nworld\n")
+    (tmp_path / "empty.csv").touch()
     (tmp_path / "timeless.csv").write_text("a;b\n1;2\n3;4\n")
     for name, said in (
         ("photo.csv", "photo.csv"),
         ("words.csv", "no separator gives its lines two fields or more"),
         ("timeless.csv", "no column holds times that say day and time; columns seen: a, b"),
+        ("empty.csv", "empty.csv: it is empty"),
         ("absent.csv", "there is no such file or directory"),
     ):
         assert said in edge_etl("init", "--from", tmp_path / name, code=2)
+
+
+def test_empty_files_of_a_directory_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "new.csv").touch()
+    said = edge_etl("init", "--from", tmp_path, code=2)
+    assert "no file of this directory ends with .csv and holds something" in said
+    (tmp_path / "air.csv").write_text("timestamp,t\n2026-03-01T12:00:00Z,1.5\n")
+    assert "name: t" in edge_etl("init", "--from", tmp_path)
 
 
 def test_a_file_is_never_overwritten(tmp_path: Path) -> None:

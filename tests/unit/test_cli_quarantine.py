@@ -85,6 +85,14 @@ def test_results_that_are_not_there_are_named(pi: Pi, capsys: pytest.CaptureFixt
     assert "default/water/runs: there are no results of this job" in capsys.readouterr().err
 
 
+def test_a_damaged_manifest_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = tmp_path / "default/air/runs/20260301-120000/pi-1/manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("{")
+    assert main(["quarantine", "list", "air", "--results", str(tmp_path)]) == 2
+    assert f"{manifest}: no manifest of a node" in capsys.readouterr().err
+
+
 def test_a_replay_without_a_cluster_is_explained(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

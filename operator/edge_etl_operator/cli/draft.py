@@ -95,9 +95,12 @@ def _files(sources: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for source in sources:
         if source.is_dir():
-            below = sorted(p for p in source.rglob("*") if p.name.lower().endswith(_SUFFIXES))
+            named = (p for p in source.rglob("*") if p.name.lower().endswith(_SUFFIXES))
+            # A logger may have just begun a file.
+            below = sorted(p for p in named if p.is_file() and p.stat().st_size)
             if not below:
-                raise UsageError(f"{source}: no file of this directory ends with {_SUFFIXES[0]}")
+                said = f"no file of this directory ends with {_SUFFIXES[0]} and holds something"
+                raise UsageError(f"{source}: {said}")
             found += below
         elif source.is_file():
             found.append(source)

@@ -76,7 +76,13 @@ class Mounted:
     def manifests(self) -> list[Manifest]:
         """Return what the nodes committed, in the order of the runs."""
         paths = sorted(self._runs.glob("*/*/manifest.json"), key=lambda path: path.parts[-3:-1])
-        return [msgspec.json.decode(path.read_bytes(), type=Manifest) for path in paths]
+        return [self._manifest(path) for path in paths]
+
+    def _manifest(self, path: Path) -> Manifest:
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path}: no manifest of a node: {error}") from None
 
     def rejected(self, manifest: Manifest) -> bytes | None:
         """Return the Parquet file of the rows that an attempt rejected, None if there is none."""
