@@ -2,8 +2,6 @@
 
 from datetime import datetime
 
-import msgspec
-
 from edge_etl_operator import cleaning, conditions, stages, status
 from edge_etl_operator.api import NodeStatus, Run
 from edge_etl_operator.builders import aggregate
@@ -81,13 +79,9 @@ def _size(
     """Decide how much of Spark the deliveries get, by what the nodes can take now."""
     spec = seen.job.spec
     capacity = seen.capacity(results_claim(seen.job, settings))
-    asked = spec.aggregate
-    if spec.results.s3 is not None:
-        # What Spark reads comes to the driver, of which executors see nothing.
-        asked = msgspec.structs.replace(asked, mode="Local")
     rooms = capacity.rooms(seen.nodes, settings.spark.node_selector, settings.spark.tolerations)
     work = Work(sum(node.bytes_written or 0 for node in states), 1 + len(spec.schema.fields))
-    return spark_size.plan(asked, work, rooms, one_node=capacity.one_node)
+    return spark_size.plan(spec.aggregate, work, rooms, one_node=capacity.one_node)
 
 
 def _start(

@@ -279,10 +279,6 @@ BAD: dict[str, Change] = {
             }
         }
     },
-    "executors over a bucket": {
-        "spec.results": {"s3": {"bucket": "readings", "secretRef": {"name": "key"}}},
-        "spec.aggregate": {"mode": "Cluster"},
-    },
     "a claim without name": {"spec.results": {"volumeClaim": {}}},
     "a claim's path upwards": {"spec.results": {"volumeClaim": {"name": "a", "subPath": "../b"}}},
     "shipping something else": {"spec.results": {"landing": {}, "ship": ["raw"]}},

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,8 @@ def bucket(pis: AnyCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with s3_serving(tmp_path_factory.mktemp("s3"), address=pis.host) as server:
         bucket = server.bucket()
         _key(pis, "bucket-key", server)
-        pis.apply(_job(JOB, bucket, "bucket-key"), namespace=NAMESPACE)
+        executors = {"mode": "Cluster", "executor": {"instances": 2, "memory": "512m"}}
+        pis.apply(_job(JOB, bucket, "bucket-key", **executors), namespace=NAMESPACE)
         pis.apply(_job(KEYLESS, bucket, "late-key"), namespace=NAMESPACE)
         absent = TestBucket(server, "absent-bucket")
         pis.apply(_job(BUCKETLESS, absent, "bucket-key"), namespace=NAMESPACE)
@@ -46,7 +48,7 @@ def _key(cluster: AnyCluster, name: str, server: S3Server) -> None:
     cluster.kubectl("create", "secret", "generic", name, file, "-n", NAMESPACE)
 
 
-def _job(name: str, bucket: TestBucket, secret: str) -> Object:
+def _job(name: str, bucket: TestBucket, secret: str, **spark: Any) -> Object:
     results = {
         "s3": {
             "endpoint": bucket.server.endpoint,
@@ -56,9 +58,9 @@ def _job(name: str, bucket: TestBucket, secret: str) -> Object:
             "secretRef": {"name": secret},
         }
     }
-    driver = {"memory": "512m"}
+    spark = {"driver": {"memory": "512m"}, **spark}
     source = {"name": "sensors", "include": [FILES]}
-    job = sample(name, source=source, results=results, aggregate={"driver": driver})
+    job = sample(name, source=source, results=results, aggregate=spark)
     job["spec"]["nodes"]["backoffLimit"] = 0
     return job
 
@@ -72,15 +74,24 @@ def _published(bucket: TestBucket, job: str, to: Path) -> independent.Table:
     return independent.published_version(to)
 
 
-def test_the_table_in_the_bucket_is_the_one_of_all_readings(
+def _expected(cluster: AnyCluster) -> independent.Table:
+    folders = {node: cluster.node(node).path(f"{SOURCES}/sensors") for node in NODES}
+    return independent.expected(folders, FILES)
+
+
+def test_executors_on_two_nodes_publish_the_table_of_all_readings(
     pis: AnyCluster, bucket: TestBucket, tmp_path: Path
 ) -> None:
     done = finished(pis, JOB, timeout=300)
-    folders = {node: pis.node(node).path(f"{SOURCES}/sensors") for node in NODES}
-    right = independent.expected(folders, FILES)
+    right = _expected(pis)
     independent.assert_equal(_published(bucket, JOB, tmp_path), right)
     assert done["rows"] == len(right.rows)
     assert done["nodesSummary"] == "3/3"
+    events = pis.get("events", "-n", NAMESPACE, "--field-selector", "reason=Started")["items"]
+    of = f"{JOB}-{done['run']['id']}-exec-"
+    hosts = [e["source"]["host"] for e in events if e["involvedObject"]["name"].startswith(of)]
+    assert len(set(hosts)) == len(hosts) == 2
+    assert not [key for key in bucket.files() if f"/{JOB}/table/staging/" in key]
 
 
 def test_the_report_is_brought_from_the_bucket_with_the_jobs_own_key(
@@ -112,12 +123,12 @@ def test_the_key_is_a_file_of_the_pods_and_nowhere_else(
     for pod in pods:
         assert SECRET not in json.dumps(pod)
         assert SECRET not in pis.kubectl("logs", pod["metadata"]["name"], "-n", NAMESPACE)
-    assert SECRET not in json.dumps(objects(pis, "configmaps", JOB))
+    assert SECRET not in json.dumps(pis.get("configmaps", "-n", NAMESPACE))
     assert SECRET not in json.dumps(pis.get("eej", JOB, "-n", NAMESPACE))
 
 
 def test_a_key_that_is_missing_is_named_and_taken_up_when_it_comes(
-    pis: AnyCluster, bucket: TestBucket
+    pis: AnyCluster, bucket: TestBucket, tmp_path: Path
 ) -> None:
     def said() -> str:
         edge = condition(status(pis, KEYLESS), "EdgeComplete")
@@ -127,6 +138,7 @@ def test_a_key_that_is_missing_is_named_and_taken_up_when_it_comes(
     assert "late-key" in message
     _key(pis, "late-key", bucket.server)
     assert finished(pis, KEYLESS, timeout=400)["nodesSummary"] == "3/3"
+    independent.assert_equal(_published(bucket, KEYLESS, tmp_path), _expected(pis))
 
 
 def test_a_bucket_that_is_missing_is_named(pis: AnyCluster, bucket: TestBucket) -> None:

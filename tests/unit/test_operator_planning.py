@@ -146,17 +146,18 @@ def test_the_driver_is_made_again_when_it_was_ended_from_outside_but_not_when_it
 
 
 @pytest.mark.parametrize(
-    ("results", "executors"),
+    ("results", "size", "executors"),
     [
-        ({"volumeClaim": {"name": "shared"}}, True),
-        ({"s3": {"bucket": "readings", "secretRef": {"name": "key"}}}, False),
+        ({"volumeClaim": {"name": "shared"}}, CLUSTER_BYTES, True),
+        ({"s3": {"bucket": "readings", "secretRef": {"name": "key"}}}, CLUSTER_BYTES, True),
+        ({"s3": {"bucket": "readings", "secretRef": {"name": "key"}}}, CLUSTER_BYTES - 1, False),
     ],
 )
-def test_large_deliveries_get_executors_unless_they_are_in_a_bucket(
-    results: dict[str, Any], *, executors: bool
+def test_large_deliveries_get_executors(
+    results: dict[str, Any], size: int, *, executors: bool
 ) -> None:
     world = World(facts.spec(results=results)).with_nodes("pi-1").settle()
-    world.deliver("pi-1", bytesWritten=CLUSTER_BYTES).settle()
+    world.deliver("pi-1", bytesWritten=size).settle()
     # Only a driver that makes executors talks to the API server.
     assert world.pods[world.driver]["spec"]["automountServiceAccountToken"] is executors
 

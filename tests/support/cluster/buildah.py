@@ -95,6 +95,8 @@ def build(recipe: Recipe, base: Base, target: Path, *others: Path) -> None:
     if "engine/dist" in dockerfile:
         command = ["make", "--quiet", "wheel", f"ARCH={base.architecture}"]
         subprocess.run(command, cwd=REPOSITORY, check=True)
+    if "spark_app/jars " in dockerfile:
+        subprocess.run(["make", "--quiet", "jars"], cwd=REPOSITORY, check=True)
     for archive in (base.archive, *others):
         _buildah("pull", "--quiet", f"docker-archive:{archive}")
     tag = f"{recipe.reference}-{base.architecture}"
