@@ -15,6 +15,10 @@ class Files(Protocol):
     """The files as paths, which all of Spark's processes find under their names."""
 
     @property
+    def can_share(self) -> bool:
+        """Whether a file that is there can be a part of a version without being written again."""
+
+    @property
     def spark_conf(self) -> Mapping[str, str]:
         """What Spark has to be told to find them, which nothing else can change."""
 
@@ -42,6 +46,11 @@ class Files(Protocol):
 
 class LocalFiles:
     """Files of this machine, or of a volume that is mounted where all of Spark's processes are."""
+
+    @property
+    def can_share(self) -> bool:
+        """Give it a link."""
+        return True
 
     @property
     def spark_conf(self) -> Mapping[str, str]:

@@ -5,13 +5,19 @@ and one task merges it without a shuffle. Otherwise all rows are one part.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+SMALL_BYTES: Final = 2 * 1024 * 1024
+"""Compressed Parquet that one task does sooner than several: about 300,000 readings."""
 PART_BYTES: Final = 4 * 1024 * 1024
 """Compressed Parquet up to which neighbouring days share a part: some 500,000 readings."""
+_FEW_FILES: Final = 8
+"""So many files of a day serve a reader as well as one."""
+_LARGE_BYTES: Final = 1024 * 1024
+"""So do files of this size, however many there are."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,7 @@ class RowFile:
     path: Path
     rows: int
     bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -73,3 +80,30 @@ def whole(
     """Return one part of all rows, or none where there are no rows to write."""
     days = frozenset(file.day for file in (*new, *old))
     return (RowPart(days, tuple(new), tuple(old), tuple(known)),) if days else ()
+
+
+def days_of(parts: Sequence[RowPart]) -> dict[str, tuple[list[RowFile], list[RowFile]]]:
+    """Return for each day the files that are new, and those of the table."""
+    found: dict[str, tuple[list[RowFile], list[RowFile]]] = {}
+    for part in parts:
+        for place, files in enumerate((part.new, part.old)):
+            for file in files:
+                found.setdefault(file.day, ([], []))[place].append(file)
+    return found
+
+
+def without(parts: Sequence[RowPart], days: Collection[str]) -> tuple[RowPart, ...]:
+    """Return the parts of the other days."""
+    if not days:
+        return tuple(parts)
+    rest = [files for day, files in days_of(parts).items() if day not in days]
+    return parts_of_days(
+        [file for new, _ in rest for file in new], [file for _, old in rest for file in old]
+    )
+
+
+def serve_readers(files: Sequence[RowFile]) -> bool:
+    """Tell whether those who read a day need not care that it has so many files."""
+    return (
+        len(files) <= _FEW_FILES or sum(file.bytes for file in files) >= len(files) * _LARGE_BYTES
+    )

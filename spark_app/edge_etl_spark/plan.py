@@ -41,6 +41,8 @@ class MergePlan:
     """What is merged now, ordered by run and node."""
     row_parts: tuple[RowPart, ...]
     """The rows that are merged: all of the row days, and those that can hold a key of theirs."""
+    may_adopt: bool
+    """Files of rows can be parts of the new version as they are, where they share no key."""
     new_features: tuple[States, ...]
     row_days: frozenset[str]
     """Days whose rows are written again."""
@@ -164,6 +166,7 @@ def nothing_to_merge(document: AggregationDocument, current: Version) -> MergePl
         fields=table_fields(document, current.manifest),
         deliveries=(),
         row_parts=(),
+        may_adopt=False,
         new_features=(),
         row_days=frozenset(),
         feature_days=frozenset(),
@@ -221,7 +224,9 @@ def make_plan(
     old_rows = files.of(ROWS, row_days)
     by_day = TIMESTAMP in document.key
     known_rows = () if by_day else files.of(ROWS, _days(manifest, ROWS) - row_days)
-    read = [RowFile(file.day or "", path, file.rows, file.bytes) for file, path in rows]
+    read = [
+        RowFile(file.day or "", path, file.rows, file.bytes, file.sha256) for file, path in rows
+    ]
     old, known = files.rows(old_rows), files.rows(known_rows)
     old_window_rows = files.of(ROWS, near_days)
     old_features = files.of(FEATURES, feature_days)
@@ -230,6 +235,7 @@ def make_plan(
         fields=fields,
         deliveries=tuple(pending),
         row_parts=parts_of_days(read, old) if by_day else whole(read, old, known),
+        may_adopt=by_day and same_columns,
         new_features=_states(pending) if features else (),
         row_days=frozenset(row_days),
         feature_days=frozenset(feature_days),
@@ -280,7 +286,7 @@ class _Files:
 
     def rows(self, files: Sequence[TableFile]) -> tuple[RowFile, ...]:
         return tuple(
-            RowFile(day_of(file), self._directory / file.path, file.rows, file.bytes)
+            RowFile(day_of(file), self._directory / file.path, file.rows, file.bytes, file.sha256)
             for file in files
         )
 

@@ -76,18 +76,22 @@ def new_staging(table: Path, run: str) -> Path:
 
 
 def carry_over(source: Path, staging: Path, path: str) -> None:
-    """Let the new version share an unchanged file of the version in ``source``.
+    """Let the new version share an unchanged file of the version in ``source``."""
+    share(source / path, staging / path)
+
+
+def share(source: Path, target: Path) -> None:
+    """Give a file that never changes a second name.
 
     A hard link costs nothing; where the volume has none, the file is copied.
     """
-    target = staging / path
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        target.hardlink_to(source / path)
+        target.hardlink_to(source)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        shutil.copyfile(source / path, target)
+        shutil.copyfile(source, target)
 
 
 def publish(table: Path, staging: Path, manifest: VersionManifest) -> Path:

@@ -47,6 +47,11 @@ class SharedBucketResults(BucketResults):
         self._staged: set[Path] = set()
 
     @property
+    def can_share(self) -> bool:
+        """Let Spark write what is merged: a bucket knows no links."""
+        return False
+
+    @property
     def spark_conf(self) -> Mapping[str, str]:
         """Say where the server and the key are."""
         address, authority = self._objects.address, self._objects.authority

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
@@ -13,7 +13,8 @@ from pyspark.sql import functions as f
 from pyspark.sql.types import StructType
 
 from edge_etl_spark import application as own
-from edge_etl_spark import features, rows
+from edge_etl_spark import features, footers, rows
+from edge_etl_spark.adoption import Adopted, adopt
 from edge_etl_spark.columns import (
     DAY,
     WINDOW_START,
@@ -26,14 +27,11 @@ from edge_etl_spark.documents import AggregationDocument, Application, TableFile
 from edge_etl_spark.errors import RESULTS_CORRUPT, AggregationError
 from edge_etl_spark.files import Files, LocalFiles, names
 from edge_etl_spark.logs import progress
-from edge_etl_spark.parts import RowPart
+from edge_etl_spark.parts import SMALL_BYTES, RowPart, without
 from edge_etl_spark.plan import FEATURES, ROWS, MergePlan, States
 from edge_etl_spark.session import cores
 from edge_etl_spark.statistics import FIELD, Statistics
 from edge_etl_spark.windows import covered_days, window_seconds
-
-SMALL_BYTES: Final = 2 * 1024 * 1024
-"""Compressed Parquet that one task does sooner than several: about 300,000 readings."""
 
 ALONE_BYTES: Final = 32 * 1024 * 1024
 """Compressed Parquet of days that one task merges sooner than several would shuffle it."""
@@ -80,8 +78,14 @@ class Stage:
 
     def write(self) -> Staged:
         """Write the touched days of rows and features; return what was written."""
-        row_files, lessened = self._write_rows()
-        parts = self.plan.row_parts
+        adopted, parts = Adopted((), frozenset()), self.plan.row_parts
+        if parts:
+            progress("rows", "merging the rows", rows=self.plan.rows_delivered)
+        if self.plan.may_adopt and self.files.can_share:
+            adopted = self._adopted()
+            parts = without(parts, adopted.days)
+        written = self._write_rows(parts)
+        row_files = tuple(file for files in written for file in files)
         duplicates = sum(part.rows for part in parts) - sum(file.rows for file in row_files)
         delivered = self.plan.rows_delivered
         if not 0 <= duplicates <= delivered:
@@ -91,30 +95,32 @@ class Stage:
                 f"{delivered - duplicates} were added to the table; a file holds other rows than "
                 "its manifest says",
             )
-        feature_files = self._write_features(lessened)
-        return Staged(row_files + feature_files, delivered - duplicates, duplicates)
-
-    def _write_rows(self) -> tuple[tuple[TableFile, ...], list[RowPart]]:
-        """Write the rows, as many parts at a time as there are cores.
-
-        Returns also the parts that lost duplicates.
-        """
-        if not self.plan.row_days:
-            return (), []
-        progress("rows", "merging the rows", rows=self.plan.rows_delivered)
-        parts = self.plan.row_parts
-        with ThreadPoolExecutor(cores(self.document.spark)) as pool:
-            try:
-                written = list(pool.map(self._write_part, parts))
-            except BaseException:
-                self.spark.sparkContext.cancelAllJobs()
-                raise
         lessened = [
             part
             for part, files in zip(parts, written, strict=True)
             if sum(file.rows for file in files) < part.rows
         ]
-        return tuple(file for files in written for file in files), lessened
+        files = (*adopted.files, *row_files, *self._write_features(lessened))
+        return Staged(files, delivered - duplicates, duplicates)
+
+    def _adopted(self) -> Adopted:
+        return adopt(
+            self.spark,
+            self.plan.row_parts,
+            self.plan.fields,
+            self.document.key,
+            self.staging,
+            self._work / "adopted",
+        )
+
+    def _write_rows(self, parts: Sequence[RowPart]) -> list[tuple[TableFile, ...]]:
+        """Write the rows, as many parts at a time as there are cores; return each one's files."""
+        with ThreadPoolExecutor(cores(self.document.spark)) as pool:
+            try:
+                return list(pool.map(self._write_part, parts))
+            except BaseException:
+                self.spark.sparkContext.cancelAllJobs()
+                raise
 
     def _write_part(self, part: RowPart) -> tuple[TableFile, ...]:
         table = rows.kept(self._ranked(part))
@@ -274,18 +280,10 @@ class Stage:
         return tuple(map(self.listed, found))
 
     def listed(self, path: Path) -> TableFile:
-        """Count the rows of what was really written, by the file's footer: no Spark job."""
-        java: Any = self.spark._jvm
-        packages = java.org.apache
-        conf = self.spark._jsc.hadoopConfiguration()
-        source = packages.parquet.hadoop.util.HadoopInputFile.fromPath(
-            packages.hadoop.fs.Path(self.files.named(path)), conf
-        )
-        reader = packages.parquet.hadoop.ParquetFileReader.open(source)
-        count = reader.getRecordCount()
-        reader.close()
-        relative = path.relative_to(self.staging).as_posix()
+        """List a file as a version does, with the rows that were really written."""
+        count = footers.count(self.spark, self.files.named(path))
         size, sha256 = self.files.measured(path)
+        relative = path.relative_to(self.staging).as_posix()
         return TableFile(path=relative, rows=count, bytes=size, sha256=sha256)
 
 

@@ -196,24 +196,24 @@ class Job:
             "spark": {"master": master, "conf": dict(self.conf)},
         }
 
-    def _row_types(self) -> list[tuple[str, pa.DataType]]:
+    def _row_types(self) -> list["pa.Field[Any]"]:
         return [
-            ("timestamp", _TIME),
-            *((item["name"], _ARROW[item["type"]]) for item in self.fields),
+            pa.field("timestamp", _TIME, nullable=False),
+            *(pa.field(item["name"], _ARROW[item["type"]]) for item in self.fields),
         ]
 
-    def _feature_types(self) -> list[tuple[str, pa.DataType]]:
+    def _feature_types(self) -> list["pa.Field[Any]"]:
         types = {item["name"]: _ARROW[item["type"]] for item in self.fields}
         return [
-            ("window_start", _TIME),
-            *((name, types[name]) for name in self.group_by),
-            ("field", pa.string()),
-            ("count", pa.int64()),
-            *((name, pa.float64()) for name in ("mean", "m2", "min", "max")),
+            pa.field("window_start", _TIME, nullable=False),
+            *(pa.field(name, types[name]) for name in self.group_by),
+            pa.field("field", pa.string()),
+            pa.field("count", pa.int64()),
+            *(pa.field(name, pa.float64()) for name in ("mean", "m2", "min", "max")),
         ]
 
     def _write(
-        self, directory: Path, kind: str, rows: Any, time: str, types: list[tuple[str, pa.DataType]]
+        self, directory: Path, kind: str, rows: Any, time: str, types: list["pa.Field[Any]"]
     ) -> list[dict[str, Any]]:
         files = []
         for day, part in rows.groupby(rows[time].dt.strftime("%Y-%m-%d")):

@@ -226,7 +226,7 @@ def test_a_delivery_without_states_fits_any_windows(job: Job) -> None:
 
 
 def row_file(day: int, number: int, size: int) -> RowFile:
-    return RowFile(f"2026-01-{day:02}", Path(f"{number}"), 1, size)
+    return RowFile(f"2026-01-{day:02}", Path(f"{number}"), 1, size, "")
 
 
 def test_neighbouring_days_share_a_part_up_to_a_size_and_no_day_is_divided() -> None:

@@ -16,7 +16,9 @@ use crate::thrift::{self, Struct, varint};
 use crate::timestamp::{DAY, date};
 
 const ZSTD: i32 = 6;
-const CREATOR: &[u8] = b"pi-edge-spark edge-etl-engine";
+/// As readers parse it: those that cannot, Spark's among them, warn of each file.
+const CREATOR: &str =
+    concat!("edge-etl-engine version ", env!("CARGO_PKG_VERSION"), " (build pi-edge-spark)");
 
 /// A finished file: what the manifest says of it, and what reads it again.
 pub struct Delivered {
@@ -171,7 +173,7 @@ fn footer(headers: &Headers, groups: &[Group], rows: u64) -> Vec<u8> {
         .list(4, thrift::Kind::Struct, groups, |bytes, group| {
             bytes.extend(row_group(columns, group).finish());
         })
-        .binary(6, CREATOR)
+        .binary(6, CREATOR.as_bytes())
         .list(7, thrift::Kind::Struct, &orders, append)
         .finish()
 }
