@@ -1,6 +1,7 @@
 """Rows: which of the delivered ones are new, as functions from DataFrames to DataFrames."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
 from typing import Final
@@ -9,11 +10,14 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as f
 from pyspark.sql.types import IntegerType, StructType
 
+from edge_etl_spark.document import TIMESTAMP
+
 # No field can have these names: a field's name holds no @.
 ORDER: Final = "@order"
 """The number of a row's file in the order of deliveries; of rows of the table, one of these two."""
 OF_TABLE: Final = -1
 OF_OTHER_DAYS: Final = -2
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ROW: Final = "@row"
 _NUMBER: Final = "@number"
 _FILE: Final = "@file"
@@ -84,6 +88,14 @@ def with_labels(
         known = (f.lit(labels.get(node, {}).get(column)).cast("string") for node in nodes)
         delivered = delivered.withColumn(column, f.element_at(f.array(*known), number))
     return delivered
+
+
+def timed(rows: DataFrame) -> DataFrame:
+    """Return rows of which Spark knows that their times are never null, as nodes' files say it.
+
+    Spark forgets that as it reads; and there are readers who want all files of a table alike.
+    """
+    return rows.withColumn(TIMESTAMP, f.coalesce(TIMESTAMP, f.lit(_EPOCH)))
 
 
 def ranked(rows: DataFrame, key: Sequence[str]) -> DataFrame:

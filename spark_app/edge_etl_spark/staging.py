@@ -137,7 +137,7 @@ class Stage:
         if part.known:
             known = self._parquet([file.path for file in part.known], schema).select(*key)
             tables.append(rows.of_table(known, rows.OF_OTHER_DAYS))
-        table = _union(tables).withColumn(DAY, f.to_date(TIMESTAMP))
+        table = rows.timed(_union(tables)).withColumn(DAY, f.to_date(TIMESTAMP))
         if part.bytes <= ALONE_BYTES:
             table = table.coalesce(1)
         # In the order of the table: then nothing is sorted twice.

@@ -155,7 +155,7 @@ def _fill(job: Survivor) -> tuple[Object, dict[str, int]]:
     job.apply(2)
     until(builds, "a version is built", timeout=240, every=0.02)
     used = machine.run("df", "--output=used", "-k", SMALL).split()[-1]
-    resize(f"{int(used) + 16}k")
+    resize(f"{int(used) + 4}k")
     said = job.fails()
     versions = {"full": job.whole(copied("full"))}
     resize("256m")
