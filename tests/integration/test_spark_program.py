@@ -312,7 +312,7 @@ def test_the_program_survives_a_kill_while_it_writes(
     one = readings(1, "2026-01-01T00:00:00")
     job.deliver(FIRST, "pi-1", one)
     process = program(job, FIRST, "pi-1")
-    until(lambda: list(job.table.glob("staging/*/rows")), "rows are written")
+    until(lambda: list(job.table.glob("staging/*/rows")), "rows are written", every=0.005)
     process.kill()
     process.communicate()
     assert not (job.table / "current").exists()
@@ -331,7 +331,7 @@ def test_told_to_end_the_program_says_so_and_leaves_the_table(
 ) -> None:
     job.deliver(FIRST, "pi-1", readings(1, "2026-01-01T00:00:00"))
     process = program(job, FIRST, "pi-1")
-    until(lambda: list(job.table.glob("staging/*/rows")), "rows are written")
+    until(lambda: list(job.table.glob("staging/*/rows")), "rows are written", every=0.005)
     process.send_signal(signal.SIGTERM)
     code, report, _ = finish(process, tmp_path)
     assert (code, report["reason"]) == (1, "Stopped")
