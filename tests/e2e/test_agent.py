@@ -10,17 +10,20 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.support.agent import Broker
+from tests.support.agent import passwords
 from tests.support.cluster import AnyCluster, Cluster, until
 from tests.support.cluster.cache import REPOSITORY
-from tests.support.cluster.images import project_images
-from tests.support.cluster.install import install_chart
+from tests.support.cluster.images import mosquitto, project_images
+from tests.support.cluster.install import image_values, install_chart
 from tests.support.cluster.node_config import address
+from tests.support.cluster.pki import Authority
 from tests.support.jobs import NAMESPACE, SOURCES, VALUES, Object, results, status
 from tests.support.playing import ask, away_from_the_operator, patch, shown
 
 JOB = "readings"
+PORT = 30883
 WELL = ("Succeeded", "PartiallySucceeded")
+USERS = {name: f"password of {name}" for name in ("agents", "site")}
 AGENTS = ("-l", "app.kubernetes.io/component=agent", "-n", NAMESPACE)
 
 
@@ -45,30 +48,70 @@ def job() -> Object:
 
 @pytest.fixture(scope="module")
 def site(pis: AnyCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """Run a broker beside the cluster, an agent on each node, and a job every minute."""
+    """Run the chart's broker, an agent on each node, and a job every minute; with TLS."""
     assert isinstance(pis, Cluster)
     folder = tmp_path_factory.mktemp("site")
-    with Broker(folder / "broker", address="0.0.0.0") as broker:  # noqa: S104
-        host = pis.lan.host_address()
-        config = {
-            "trustClock": True,
-            "storage": {"segmentSeconds": 5},
-            "mqtt": {
-                "host": host, "port": broker.port, "share": "agents",
-                "topics": [{"pattern": "sensors/{sensor_id}/{field}"}],
-            },
+    # Of three nodes one loses its power and one its network: all services are on the third.
+    services = {"nodeSelector": {"kubernetes.io/hostname": landing_node(pis)}}
+    host = address(pis.node(landing_node(pis)))
+    secrets(pis, folder, host)
+    pis.node(landing_node(pis)).run(
+        *("ctr", "--namespace", "k8s.io", "images", "import", mosquitto().archive)
+    )
+    broker = {
+        "enabled": True, "tlsSecret": "broker-tls", "usersSecret": "broker-users", **services,
+        "access": [{"user": "site", "topics": ["write sensors/#"]}],
+        "service": {"type": "NodePort", "nodePort": PORT}, "storage": {"keep": False},
+    }  # fmt: skip
+    config = {
+        "trustClock": True,
+        "storage": {"segmentSeconds": 5},
+        "mqtt": {
+            "username": "agents", "passwordFile": "/etc/edge-etl-mqtt/password", "share": "agents",
+            "topics": [{"pattern": "sensors/{sensor_id}/{field}"}],
+        },
+    }  # fmt: skip
+    values = {
+        "sources": [*VALUES["sources"], {"name": "agents", "path": f"{SOURCES}/agents"}],
+        "agent": {
+            "enabled": True, "source": "agents", "config": config, "mqttSecret": "agent-mqtt",
+        },
+        "broker": broker,
+        "landing": {"tlsSecret": "landing-tls", **services},
+        "operator": services,
+    }  # fmt: skip
+    images = image_values([mosquitto()])
+    install_chart(pis, project_images(), values | images)
+    pis.kubectl("rollout", "status", "daemonset/pi-edge-spark-agent", "-n", NAMESPACE)
+    pis.apply(job(), namespace=NAMESPACE)
+    authority = folder / "pki" / "ca.crt"
+    yield {
+        "stop": folder / "stop",
+        "broker": [host, str(PORT), str(authority), "site", USERS["site"]],
+    }
+    install_chart(pis, project_images(), VALUES)
+    pis.kubectl("delete", "eej", JOB, "-n", NAMESPACE)
+
+
+def secrets(pis: Cluster, folder: Path, host: str) -> None:
+    """Make the Secrets that the chart's values name."""
+    authority = Authority(folder / "pki")
+    authority.create()
+    for name, others in (("broker", [f"IP:{host}"]), ("landing", [])):
+        service = f"pi-edge-spark-{name}.{NAMESPACE}.svc"
+        authority.issue(name, f"/CN={name}", [f"DNS:{service}", *others])
+        files = {
+            "tls.crt": authority.cert(name), "tls.key": authority.key(name),
+            "ca.crt": authority.certificate,
         }  # fmt: skip
-        sources = [*VALUES["sources"], {"name": "agents", "path": f"{SOURCES}/agents"}]
-        agent = {"enabled": True, "source": "agents", "config": config}
-        # Of three nodes one loses its power and one its network: all services are on the third.
-        services = {"nodeSelector": {"kubernetes.io/hostname": landing_node(pis)}}
-        values = {"sources": sources, "agent": agent, "operator": services}
-        install_chart(pis, project_images(), values)
-        pis.kubectl("rollout", "status", "daemonset/pi-edge-spark-agent", "-n", NAMESPACE)
-        pis.apply(job(), namespace=NAMESPACE)
-        yield {"stop": folder / "stop", "broker": [host, str(broker.port)]}
-        install_chart(pis, project_images(), VALUES)
-        pis.kubectl("delete", "eej", JOB, "-n", NAMESPACE)
+        secret(pis, f"{name}-tls", *(f"--from-file={key}={path}" for key, path in files.items()))
+    passwords(folder / "passwords", USERS)
+    secret(pis, "broker-users", f"--from-file={folder / 'passwords'}")
+    secret(pis, "agent-mqtt", f"--from-literal=password={USERS['agents']}")
+
+
+def secret(pis: Cluster, name: str, *content: str) -> None:
+    pis.kubectl("create", "secret", "generic", name, "-n", NAMESPACE, *content)
 
 
 def stored(pis: AnyCluster) -> list[str]:
@@ -136,6 +179,11 @@ def test_the_table_holds_what_was_sent_while_pis_come_and_go(
     print(f"{len(sent)} readings sent, {len(found)} rows, {len(set(found))} different")
     assert sorted(found) == sorted(sent)
     assert {reading.rstrip("0123456789-") for reading in sent} == {"http", "mqtt"}
+    jobs = pis.get("jobs", "-n", NAMESPACE, "-l", f"pi-edge-spark.io/job={JOB}")["items"]
+    told = {tuple(each["spec"]["template"]["spec"]["containers"][0]["args"]) for each in jobs}
+    landing = f"https://pi-edge-spark-landing.{NAMESPACE}.svc:8080"
+    assert told
+    assert all(landing in arguments and "--ca-file" in arguments for arguments in told)
 
 
 def landing_node(pis: AnyCluster) -> str:

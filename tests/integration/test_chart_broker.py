@@ -1,7 +1,6 @@
 """The chart's broker as a process: a real Mosquitto with exactly the rendered files."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from tests.support.agent import AgentProcess, Broker
+from tests.support.agent import AgentProcess, Broker, passwords
 from tests.support.chart_objects import rendered
 from tests.support.cluster.kube import until
 from tests.support.cluster.pki import Authority
@@ -46,16 +45,14 @@ class ChartBroker(Broker):
             "/etc/mosquitto-tls/tls.key": self.authority.key("server").read_text(),
             "/etc/edge-etl-broker/ca.crt": self.authority.certificate.read_text(),
             "/etc/edge-etl-mqtt/password": USERS["agents"],
-            "/etc/mosquitto-users/passwords": "",
             "/etc/mosquitto-broker/access": self._rendered("access"),
         }
         for path, content in files.items():
             self.place(path).parent.mkdir(parents=True, exist_ok=True)
             self.place(path).write_text(content)
             self.place(path).chmod(0o600)
-        passwords = self.place("/etc/mosquitto-users/passwords")
-        for name, password in USERS.items():
-            subprocess.run(["mosquitto_passwd", "-b", passwords, name, password], check=True)
+        self.place("/etc/mosquitto-users").mkdir()
+        passwords(self.place("/etc/mosquitto-users/passwords"), USERS)
         self.place("/data").mkdir()
         return self.placed(self._rendered("mosquitto.conf"))
 

@@ -203,6 +203,15 @@ class Broker:
         self.process.wait(timeout=60)
 
 
+def passwords(file: Path, users: Mapping[str, str]) -> None:
+    """Write the file of Mosquitto's users."""
+    if not _mosquitto():
+        packages.install("mosquitto")
+    file.touch(mode=0o600)
+    for name, password in users.items():
+        subprocess.run(["mosquitto_passwd", "-b", file, name, password], check=True)
+
+
 def _mosquitto() -> str | None:
     # Debian's users do not have the directory of services in their path.
     return shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")

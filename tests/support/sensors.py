@@ -1,4 +1,4 @@
-"""Sensors of a site: ``python -m tests.support.sensors STOP BROKER PORT ADDRESS...``.
+"""Sensors of a site: `python -m tests.support.sensors STOP HOST PORT CA USER PASSWORD ADDRESS...`.
 
 For each address one sends readings by HTTP, again until they are acknowledged; another publishes as
 many by MQTT. They end when the file STOP is there, and print what was acknowledged (JSON).
@@ -42,10 +42,13 @@ def _accepted(address: str, body: str, key: str) -> bool:
         connection.close()
 
 
-def by_mqtt(host: str, port: int, name: str, stop: Path) -> list[str]:
+def by_mqtt(broker: list[str], name: str, stop: Path) -> list[str]:
     """Publish readings one after the other, each until the broker has it."""
+    host, port, authority, user, password = broker
     client = paho.Client(CallbackAPIVersion.VERSION2, name, clean_session=False)
-    client.connect(host, port)
+    client.tls_set(authority)
+    client.username_pw_set(user, password)
+    client.connect(host, int(port))
     client.loop_start()
     sent: list[str] = []
     while not stop.exists():
@@ -60,12 +63,12 @@ def by_mqtt(host: str, port: int, name: str, stop: Path) -> list[str]:
 
 def main() -> None:
     """Play all sensors."""
-    stop, host, port, addresses = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4:]
+    stop, broker, addresses = Path(sys.argv[1]), sys.argv[2:7], sys.argv[7:]
     with ThreadPoolExecutor(2 * len(addresses)) as pool:
         playing = []
         for number, address in enumerate(addresses):
             playing.append(pool.submit(by_http, address, f"http{number}", stop))
-            playing.append(pool.submit(by_mqtt, host, port, f"mqtt{number}", stop))
+            playing.append(pool.submit(by_mqtt, broker, f"mqtt{number}", stop))
         print(json.dumps([reading for each in playing for reading in each.result()]))
 
 

@@ -50,6 +50,9 @@ RECIPES = {
     )
 }
 
+MOSQUITTO = Recipe("mosquitto", Path(__file__).with_name("mosquitto.Dockerfile"))
+"""Not of the project: what the chart's broker runs in tests."""
+
 
 def copied_paths(dockerfile: str) -> list[str]:
     """Return what a Dockerfile copies from its context, not from an earlier stage."""

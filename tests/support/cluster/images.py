@@ -69,8 +69,16 @@ def debian(architecture: str = archive.architecture()) -> Image:
 
 def project(name: str, architecture: str = archive.architecture()) -> Image:
     """Return one of the project's own images, built if what it is made from has changed."""
+    return _built(buildah.RECIPES[name], architecture)
+
+
+def mosquitto() -> Image:
+    """Return the broker's image."""
+    return _built(buildah.MOSQUITTO, archive.architecture())
+
+
+def _built(recipe: buildah.Recipe, architecture: str) -> Image:
     base = debian(architecture)
-    recipe = buildah.RECIPES[name]
     image = Image(recipe.reference, recipe.key(base.key), architecture)
     # Who has its image does not wait for whoever builds another.
     if image.archive.exists():
