@@ -87,6 +87,10 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     # Also what the program itself has left running.
     _signal(process, signal.SIGKILL)
     await process.wait()
+    assert process.stdout  # noqa: S101 - a pipe, as asked for
+    # When nobody has the log open any more, Spark's Java is gone too, and its files can go.
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.stdout.read(), STOP_SECONDS)
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
