@@ -21,6 +21,10 @@ export UV_PYTHON_DOWNLOADS ?= never
 export CARGO_TARGET_DIR ?= $(CACHE)/cargo-$(shell sha256sum $(ENGINE)/Cargo.lock | cut -c1-12)
 # What is compiled is moved from there by name: one clone at a time.
 ALONE = mkdir -p $(CACHE) && $(if $(shell command -v flock),flock $(CARGO_TARGET_DIR).lock)
+# Cargo goes by times: what another clone compiled since would pass for what this one has written.
+CLONE = $(CARGO_TARGET_DIR)/clone
+OWN = mkdir -p $(CARGO_TARGET_DIR) && { test "$$(cat $(CLONE) 2> /dev/null)" = "$(CURDIR)" \
+	|| { touch $(ENGINE)/src/lib.rs $(ENGINE)/tests/*.rs $(ENGINE)/fuzz/fuzz_targets/*.rs; echo "$(CURDIR)" > $(CLONE); }; }
 
 .PHONY: help
 help: ## list the targets
@@ -30,6 +34,7 @@ help: ## list the targets
 # With a Rust toolchain it has the compiled engine, otherwise the plain one does the same slowly.
 .venv/.synced: uv.lock pyproject.toml */pyproject.toml $(ENGINE)/Cargo.lock $(shell find $(ENGINE)/src -name "*.rs")
 	@test -x $(UV) || { $(PYTHON) -m venv .tools && .tools/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'; }
+	@$(if $(HAVE_CARGO),$(OWN))
 	@$(ALONE) $(UV) sync --frozen --quiet $(if $(HAVE_CARGO),--group engine)
 	@$(if $(HAVE_CARGO),,echo "no $(CARGO) here: the plain engine is used (https://rustup.rs)")
 	@touch $@
@@ -48,6 +53,7 @@ check: setup ## format, lint, types, imports, generated files
 
 .PHONY: check-engine
 check-engine: $(DENY) ## format, lints, licences and unit tests of the compiled engine; needs cargo
+	@$(OWN)
 	cd $(ENGINE) && $(CARGO) fmt --check
 	cd $(ENGINE) && $(CARGO) clippy --quiet --locked --all-targets --features python -- -D warnings
 	cd $(ENGINE) && $(DENY) --log-level error check licenses bans sources
@@ -66,6 +72,7 @@ audit: $(DENY) ## look the engine's dependencies up in the RustSec database; nee
 SECONDS ?= 60
 .PHONY: fuzz-engine
 fuzz-engine: ## look for bytes on which the engine breaks its word: SECONDS=60; needs cargo-fuzz
+	@$(OWN)
 	@mkdir -p $(ENGINE)/fuzz/corpus/clean
 	cd $(ENGINE) && RUSTC_BOOTSTRAP=1 TMPDIR=$(or $(wildcard /dev/shm),/tmp) $(CARGO) fuzz run -s none \
 		clean fuzz/corpus/clean fuzz/seeds -- -max_total_time=$(SECONDS) -max_len=8192 -timeout=20
@@ -76,6 +83,7 @@ wheel: setup ## build the wheel of the compiled engine that the edge image takes
 ifdef HAVE_CARGO
 	@$(UV) sync --frozen --quiet --inexact --group wheel
 	@$(if $(shell command -v rustup),cd $(ENGINE) && rustup --quiet target add $(MACHINE)-unknown-linux-gnu)
+	@$(OWN)
 	@log=$$($(ALONE) $(RUN) maturin build --release --locked --zig --manifest-path $(ENGINE)/Cargo.toml \
 		--target $(MACHINE)-unknown-linux-gnu --compatibility manylinux_2_28 \
 		--out $(ENGINE)/dist 2>&1) || { echo "$$log"; exit 1; }
