@@ -53,12 +53,15 @@ class Facts:
 
     def stored(self, stream: str, count: int, last: Reading | None, size: int) -> None:
         """Count readings that are durable."""
-        self.streams.setdefault(stream, StreamFacts()).stored(count, last, size)
+        self._of(stream).stored(count, last, size)
 
     def repeated(self, stream: str, by: str, count: int) -> None:
         """Count readings that were there already."""
         if count:
-            self.streams.setdefault(stream, StreamFacts()).duplicates[by] += count
+            self._of(stream).duplicates[by] += count
+
+    def _of(self, stream: str) -> StreamFacts:
+        return self.streams.setdefault(stream, StreamFacts())
 
     def document(self) -> list[dict[str, object]]:
         """Return what GET /v1/streams shows."""

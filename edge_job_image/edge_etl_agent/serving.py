@@ -15,6 +15,7 @@ import msgspec
 from edge_etl_engine import Intake
 from edge_etl_job.errors import EdgeError
 from edge_etl_job.logs import log
+from edge_etl_job.names import NAME
 
 from edge_etl_agent.budget import Budget
 from edge_etl_agent.clock import Clock
@@ -26,7 +27,6 @@ from edge_etl_agent.task_queue import TaskQueue
 from edge_etl_agent.task_service import TaskService
 from edge_etl_agent.tokens import Tokens
 
-_NODE: Final = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 _WAIT_SECONDS: Final = 0.25
 """How long a signal may have to wait until it is noticed."""
 
@@ -101,7 +101,7 @@ def _tasks(
     if tokens.tokens is None and rest.client_ca_file is None:
         message = "tasks: not without --tokens or rest.clientCaFile: anybody could have them run"
         raise EdgeError(CONFIG_INVALID, message)
-    if not re.fullmatch(_NODE, node):
+    if not re.fullmatch(NAME, node):
         message = f"--node {node!r}: tasks need this Pi's name: a-z, 0-9, - and ."
         raise EdgeError(CONFIG_INVALID, message)
     folders = {"directory": settings.directory} | {

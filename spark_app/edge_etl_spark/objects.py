@@ -61,6 +61,7 @@ class Objects:
             raise AggregationError(
                 DOCUMENT_INVALID, f"{location} needs --s3-credentials: the file with the key to it"
             )
+        self.credentials = credentials
         authority = credentials.with_name(AUTHORITY)
         self.authority = authority if authority.exists() else None
         """The private authority that the server's certificate is of."""

@@ -43,7 +43,6 @@ class SharedBucketResults(BucketResults):
 
     def __init__(self, location: str, namespace: str, job: str, credentials: Path | None) -> None:
         super().__init__(location, namespace, job, credentials)
-        self._credentials = credentials or Path()
         self._staged: set[Path] = set()
 
     @property
@@ -59,7 +58,7 @@ class SharedBucketResults(BucketResults):
             **_S3A,
             "endpoint": address.endpoint,
             "endpoint.region": address.region,
-            "auth.profile.file": str(self._credentials.absolute()),
+            "auth.profile.file": str(self._objects.credentials.absolute()),
         }
         conf = {f"spark.hadoop.fs.s3a.{name}": value for name, value in settings.items()}
         # A task's files go to their place when it commits: one copy by the server, not two. Two

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -25,7 +25,7 @@ from edge_etl_spark.columns import (
 from edge_etl_spark.document import TIMESTAMP
 from edge_etl_spark.documents import AggregationDocument, Application, TableFile
 from edge_etl_spark.errors import RESULTS_CORRUPT, AggregationError
-from edge_etl_spark.files import Files, LocalFiles, names
+from edge_etl_spark.files import Files, names
 from edge_etl_spark.logs import progress
 from edge_etl_spark.parts import SMALL_BYTES, RowPart, without
 from edge_etl_spark.plan import FEATURES, ROWS, MergePlan, States
@@ -56,7 +56,7 @@ class Stage:
     document: AggregationDocument
     plan: MergePlan
     staging: Path
-    files: Files = field(default_factory=LocalFiles)
+    files: Files
 
     def write_application(self, application: Application) -> tuple[TableFile, ...]:
         """Write what the person's own aggregation makes of the version, which is complete else."""

@@ -17,6 +17,7 @@ from pyspark.sql import functions as f
 from edge_etl_spark.columns import WINDOW_START, feature_schema
 from edge_etl_spark.documents import TableFile
 from edge_etl_spark.files import names
+from edge_etl_spark.parts import SMALL_BYTES
 from edge_etl_spark.plan import FEATURES, day_of
 from edge_etl_spark.results import Results
 from edge_etl_spark.run_report.facts import Example, Features, FieldSeries, Point, Series
@@ -31,7 +32,6 @@ _RAW: Final = 1000
 """Characters of a line that are brought to the driver."""
 _REJECTED: Final = "file string, line long, reason string, detail string, raw string"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_SMALL_BYTES: Final = 2 * 1024 * 1024
 _DAY: Final = 86_400
 
 
@@ -73,7 +73,7 @@ def features(spark: SparkSession, results: Results, version: Version) -> Feature
     paths = [version.directory / file.path for file in files]
     results.fetch(paths)
     table = spark.read.schema(schema).parquet(*names(results, paths))
-    if sum(file.bytes for file in files) <= _SMALL_BYTES:
+    if sum(file.bytes for file in files) <= SMALL_BYTES:
         table = table.coalesce(1)  # nothing is shuffled then
     pairs = (
         table.groupBy(*manifest.group_by, FIELD)

@@ -155,11 +155,10 @@ impl Part {
 
     /// Says of all that are left that they are stored.
     fn accept(&mut self) {
-        let stored = |pending: &Pending| Outcome::Stored(pending.batch.len() - pending.repeated);
         let waiting = self.waiting.drain(..).flatten();
         self.queue.settle(waiting.map(|pending| {
-            let outcome = stored(&pending);
-            (pending, outcome)
+            let count = pending.batch.len() - pending.repeated;
+            (pending, Outcome::Stored(count))
         }));
     }
 
