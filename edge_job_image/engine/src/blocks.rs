@@ -22,12 +22,13 @@ impl Block {
     }
 }
 
-/// A part of the range.
+/// What a block holds of the range.
+#[derive(Clone, Copy)]
 pub enum Part {
     /// Whole lines, each with its newline.
-    Lines(Block),
+    Lines,
     /// The first bytes of a line that no block holds, and its size in the file with its newline.
-    TooLong(Block, u64),
+    TooLong(u64),
 }
 
 /// Reads a range in blocks. A last line without a newline is given one.
@@ -78,8 +79,13 @@ impl<R: Read> Blocks<R> {
         self.position
     }
 
-    /// The next part of the range, None at its end. What `block` held is lost.
-    pub fn read(&mut self, mut block: Block) -> Result<Option<Part>, Unread> {
+    /// Whether it is known that there is no more.
+    pub fn is_done(&self) -> bool {
+        self.is_at_end() && self.rest.is_empty()
+    }
+
+    /// Reads the next part of the range, None at its end. What `block` held is lost.
+    pub fn read(&mut self, block: &mut Block) -> Result<Option<Part>, Unread> {
         block.bytes.resize(BLOCK + 1, 0);
         let mut filled = self.rest.len();
         block.bytes[..filled].copy_from_slice(&self.rest);
@@ -103,11 +109,11 @@ impl<R: Read> Blocks<R> {
                 block.length = filled + 1;
             }
         }
-        Ok(Some(Part::Lines(block)))
+        Ok(Some(Part::Lines))
     }
 
     /// Passes over the rest of a line of which the block holds a part.
-    fn long_line(&mut self, mut block: Block, filled: usize) -> Result<Part, Unread> {
+    fn long_line(&mut self, block: &mut Block, filled: usize) -> Result<Part, Unread> {
         const KEPT: usize = MAX_LINE + 1;
         let mut size = self.encoding.size(&block.bytes[..filled]);
         block.length = KEPT;
@@ -117,12 +123,12 @@ impl<R: Read> Blocks<R> {
             if let Some(newline) = bytes.iter().position(|&byte| byte == b'\n') {
                 self.rest.extend_from_slice(&bytes[newline + 1..]);
                 size += self.encoding.size(&bytes[..=newline]);
-                return Ok(Part::TooLong(block, size));
+                return Ok(Part::TooLong(size));
             }
             size += self.encoding.size(bytes);
         }
         self.ended = false;
-        Ok(Part::TooLong(block, size))
+        Ok(Part::TooLong(size))
     }
 
     fn is_at_end(&self) -> bool {
@@ -160,11 +166,12 @@ mod tests {
     fn parts(content: &[u8]) -> (Vec<u8>, Vec<u64>, bool) {
         let mut blocks = Blocks::new(content, 0, content.len() as u64);
         let (mut lines, mut long) = (vec![], vec![]);
-        while let Some(part) = blocks.read(Block::default()).unwrap() {
+        let mut block = Block::default();
+        while let Some(part) = blocks.read(&mut block).unwrap() {
             match part {
-                Part::Lines(block) => lines.extend_from_slice(block.lines()),
-                Part::TooLong(line, size) => {
-                    assert!(line.lines().len() == MAX_LINE + 1);
+                Part::Lines => lines.extend_from_slice(block.lines()),
+                Part::TooLong(size) => {
+                    assert!(block.lines().len() == MAX_LINE + 1);
                     long.push(size);
                 }
             }
@@ -198,6 +205,9 @@ mod tests {
     #[test]
     fn a_file_that_became_shorter_is_told() {
         let mut blocks = Blocks::new(&b"a\n"[..], 0, 5);
-        assert!(matches!(blocks.read(Block::default()), Err(Unread::Shrunk { at: 2, end: 5 })));
+        assert!(matches!(
+            blocks.read(&mut Block::default()),
+            Err(Unread::Shrunk { at: 2, end: 5 })
+        ));
     }
 }

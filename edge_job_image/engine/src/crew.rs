@@ -84,39 +84,26 @@ impl<'a> Jobs<'a> {
 
 /// Threads.
 pub struct Crew<'a> {
-    /// What all of them do, and what one does that reads ahead.
-    jobs: Option<[Arc<Jobs<'a>>; 2]>,
+    jobs: Option<Arc<Jobs<'a>>>,
     pub threads: usize,
 }
 
 impl<'a> Crew<'a> {
     /// Does a job, here or in a thread; jobs are begun in the order in which they are submitted.
     pub fn submit<R: Send + 'a>(&self, job: impl FnOnce() -> R + Send + 'a) -> Ticket<R> {
-        begin(self.jobs.as_ref().map(|[jobs, _]| jobs), job)
-    }
-
-    /// Reads ahead in a thread of its own, which does not wait for any other job.
-    pub fn ahead<R: Send + 'a>(&self, job: impl FnOnce() -> R + Send + 'a) -> Ticket<R> {
-        begin(self.jobs.as_ref().map(|[_, ahead]| ahead), job)
+        let Some(jobs) = &self.jobs else { return Ticket::Ready(job()) };
+        let (sender, receiver) = channel();
+        // Who dropped the ticket does not want to know.
+        jobs.push(Box::new(move || drop(sender.send(job()))));
+        Ticket::Waiting(receiver)
     }
 }
 
 impl Drop for Crew<'_> {
     /// Also where who submits panics: else the threads would wait for more.
     fn drop(&mut self) {
-        self.jobs.iter().flatten().for_each(|jobs| jobs.end());
+        self.jobs.iter().for_each(|jobs| jobs.end());
     }
-}
-
-fn begin<'a, R: Send + 'a>(
-    jobs: Option<&Arc<Jobs<'a>>>,
-    job: impl FnOnce() -> R + Send + 'a,
-) -> Ticket<R> {
-    let Some(jobs) = jobs else { return Ticket::Ready(job()) };
-    let (sender, receiver) = channel();
-    // Who dropped the ticket does not want to know.
-    jobs.push(Box::new(move || drop(sender.send(job()))));
-    Ticket::Waiting(receiver)
 }
 
 /// Runs `work` with a crew of so many threads; jobs that nobody waits for are dropped in the end.
@@ -124,10 +111,9 @@ pub fn with<'a, R>(threads: usize, work: impl FnOnce(&Crew<'a>) -> R) -> R {
     if threads < 2 {
         return work(&Crew { jobs: None, threads: 1 });
     }
-    let [jobs, ahead] = [Arc::<Jobs<'a>>::default(), Arc::default()];
-    let crew = Crew { jobs: Some([Arc::clone(&jobs), Arc::clone(&ahead)]), threads };
+    let jobs = Arc::<Jobs<'a>>::default();
+    let crew = Crew { jobs: Some(Arc::clone(&jobs)), threads };
     thread::scope(|scope| {
-        scope.spawn(|| ahead.work());
         // The thread that submits has work of its own: it puts together what is done.
         for _ in 0..threads {
             scope.spawn(|| jobs.work());

@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
-use crate::blocks::{Block, Blocks, Part, Unread};
+use crate::blocks::{BLOCK, Block, Blocks, Part, Unread};
 use crate::buckets::{Buckets, Finished};
+use crate::chain::{Chain, End, Taken};
 use crate::clean::{Batch, Outside};
-use crate::crew::{self, Crew, Ticket};
+use crate::crew::{self, Crew};
 use crate::finish::Toolbox;
 use crate::history::History;
 use crate::plan::{Dialect, Plan};
 use crate::ranges::{Lines, Ranges};
-use crate::reading::{End, Reading, Shape, add_widths};
+use crate::reading::{Cleaned, Reading, Shape, add_widths};
 use crate::reason::{Quarantine, Reason};
 use crate::rejects::Rejects;
 use crate::source::{self, Compression, Ended, Source};
@@ -156,9 +157,6 @@ impl<E: Into<Failure>> From<E> for Stop {
     }
 }
 
-/// What was read, and what reads on.
-type Ahead = (Result<Option<Part>, Unread>, Blocks<Source>);
-
 struct Work<'a, 'c> {
     plan: &'a Plan,
     inputs: &'a [Input],
@@ -255,41 +253,27 @@ impl<'a, 'c> Work<'a, 'c> {
                 return Ok(());
             }
         };
-        let blocks = blocks(file, (start, input.end), shape.dialect);
+        let likely = likely(&file, input.end - start);
+        let chain = Arc::new(Chain::new(blocks(file, (start, input.end), shape.dialect)));
         self.open.push_back(Reading::new(number, input, shape, start));
-        let (mut ahead, mut batch) = self.read_ahead(blocks);
-        let (refused, blocks) = loop {
-            let (part, blocks) = ahead.wait();
-            let read = blocks.position().min(input.end) - input.start;
-            let part = match part {
-                Ok(Some(part)) => part,
-                Ok(None) => break (None, blocks),
-                Err(unread) => break (Some(Refused::from(unread)), blocks),
-            };
-            let next = self.read_ahead(blocks);
-            self.clean(part, batch);
-            (ahead, batch) = next;
-            self.take_in(2 * (self.crew.threads - 1))?;
+        let mut wanted = likely;
+        while !chain.is_over() {
+            if wanted > 0 {
+                wanted -= 1;
+                self.clean(&chain);
+                self.take_in(2 * (self.crew.threads - 1))?;
+            } else if likely == 1 {
+                break;
+            } else if self.open.back().is_some_and(|reading| !reading.blocks.is_empty()) {
+                // All may be read soon.
+                self.take_in(self.blocks - 1)?;
+            } else {
+                wanted = 1;
+            }
             // A restart begins again at a byte that has been told before: that is no harm.
-            self.tell(done + read)?;
-        };
-        let is_cut = !blocks.ended;
-        let content = blocks.into_file().digests();
-        if let Some(reading) = self.open.back_mut() {
-            reading.end = Some(End { refused, is_cut, content });
+            self.tell(done + chain.position().min(input.end) - input.start)?;
         }
-        self.take_in(2 * (self.crew.threads - 1))
-    }
-
-    /// Begins to read the next block; returns what will come of it, and what is to hold its rows.
-    fn read_ahead(&mut self, mut blocks: Blocks<Source>) -> (Ticket<Ahead>, Batch) {
-        let spare = self.spare.pop();
-        let (block, batch) = spare.unwrap_or_else(|| (Block::default(), Batch::new(self.plan)));
-        let ahead = self.crew.ahead(move || {
-            let part = blocks.read(block);
-            (part, blocks)
-        });
-        (ahead, batch)
+        Ok(())
     }
 
     /// Opens a file where the records of its range begin.
@@ -315,35 +299,37 @@ impl<'a, 'c> Work<'a, 'c> {
         let cleaner = shape.cleaner(self.plan, self.outside);
         let mut blocks = blocks(file, range, shape.dialect);
         let mut block = Block::default();
-        while let Some(part) = blocks.read(block)? {
-            block = match part {
-                Part::Lines(block) => {
-                    cleaner.observe(block.lines(), &mut evidence);
-                    block
-                }
-                Part::TooLong(block, _) => block,
+        while let Some(part) = blocks.read(&mut block)? {
+            if matches!(part, Part::Lines) {
+                cleaner.observe(block.lines(), &mut evidence);
             }
         }
         Ok(evidence.ruled_out())
     }
 
-    /// Has a part of the file that was opened last cleaned.
-    fn clean(&mut self, part: Part, mut batch: Batch) {
+    /// Has a block of the file that was opened last read and cleaned.
+    fn clean(&mut self, chain: &Arc<Chain>) {
         let Some(reading) = self.open.back_mut() else { return };
-        let (plan, outside, shape) = (self.plan, self.outside, Arc::clone(&reading.shape));
+        let (plan, outside) = (self.plan, self.outside);
+        let (shape, chain) = (Arc::clone(&reading.shape), Arc::clone(chain));
+        let spare = self.spare.pop();
+        let (mut block, mut batch) =
+            spare.unwrap_or_else(|| (Block::default(), Batch::new(self.plan)));
         self.blocks += 1;
-        reading.blocks.push_back(match part {
-            Part::Lines(block) => self.crew.submit(move || {
-                batch.clear();
-                shape.cleaner(plan, outside).block(block.lines(), &mut batch);
-                (block, batch)
-            }),
-            Part::TooLong(block, size) => {
-                batch.clear();
-                shape.cleaner(plan, outside).too_long(block.lines(), size, &mut batch);
-                Ticket::Ready((block, batch))
+        reading.blocks.push_back(self.crew.submit(move || {
+            let Taken { number, part, end } = chain.take(&mut block);
+            batch.clear();
+            match part {
+                Some(Part::Lines) => {
+                    shape.cleaner(plan, outside).block(block.lines(), &mut batch);
+                }
+                Some(Part::TooLong(size)) => {
+                    shape.cleaner(plan, outside).too_long(block.lines(), size, &mut batch);
+                }
+                None => {}
             }
-        });
+            Cleaned { number, block, batch, is_there: part.is_some(), end }
+        }));
     }
 
     /// Lets the rows of blocks in, in their order, until only so many blocks are being cleaned.
@@ -353,11 +339,9 @@ impl<'a, 'c> Work<'a, 'c> {
                 && let Some(ticket) = reading.blocks.pop_front()
             {
                 self.blocks -= 1;
-                let (block, batch) = ticket.wait();
-                reading.held.push(batch);
-                self.spare.push((block, Batch::new(self.plan)));
-                if reading.is_trusted() {
-                    self.let_in(&mut reading)?;
+                let mut more = Some(ticket.wait());
+                while let Some(cleaned) = reading.next(more.take()) {
+                    self.hold(&mut reading, cleaned)?;
                 }
             }
             if !reading.blocks.is_empty() || reading.end.is_none() {
@@ -367,6 +351,21 @@ impl<'a, 'c> Work<'a, 'c> {
             self.end(reading)?;
         }
         Ok(())
+    }
+
+    /// Takes what became of a block to what the file holds.
+    fn hold(&mut self, reading: &mut Reading<'a>, cleaned: Cleaned) -> io::Result<()> {
+        let Cleaned { block, batch, is_there, end, .. } = cleaned;
+        if end.is_some() {
+            reading.end = end;
+        }
+        if !is_there {
+            self.spare.push((block, batch));
+            return Ok(());
+        }
+        self.spare.push((block, Batch::new(self.plan)));
+        reading.held.push(batch);
+        if reading.is_trusted() { self.let_in(reading) } else { Ok(()) }
     }
 
     /// Ends a file of which all blocks are clean.
@@ -417,6 +416,17 @@ impl<'a, 'c> Work<'a, 'c> {
         }
         reading.is_in = true;
         Ok(())
+    }
+}
+
+/// In how many blocks so many bytes will be read. Where it is one, it is one; else there can be more,
+/// or fewer, which only makes somebody look for one in vain.
+fn likely(file: &Source, bytes: u64) -> u64 {
+    /// Bytes of a block that are left for the next one, since their line does not end.
+    const REST: u64 = 128;
+    match file {
+        Source::Plain(_) => bytes / (BLOCK as u64 - REST) + 1,
+        Source::Other(_) => u64::MAX,
     }
 }
 

@@ -6,6 +6,7 @@ pub mod blocks;
 pub mod buckets;
 pub mod calendar;
 pub mod cells;
+pub mod chain;
 pub mod clean;
 pub mod column;
 pub mod content;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::blocks::Block;
+use crate::chain::End;
 use crate::clean::{Batch, Cleaner, Outside};
 use crate::crew::Ticket;
 use crate::engine::{Input, Read, Refused};
@@ -33,6 +34,17 @@ impl<'a> Shape<'a> {
     }
 }
 
+/// A block, what became of it, and how the file ended if it did.
+pub struct Cleaned {
+    /// Of how many blocks of its file there are before it.
+    pub number: usize,
+    pub block: Block,
+    pub batch: Batch,
+    /// Whether there was anything left to read.
+    pub is_there: bool,
+    pub end: Option<End>,
+}
+
 /// A file of which not all rows are let in yet.
 pub struct Reading<'a> {
     pub number: usize,
@@ -45,20 +57,15 @@ pub struct Reading<'a> {
     pub widths: Vec<(usize, u64)>,
     /// Whether some of its rows are among the others.
     pub is_in: bool,
-    /// Blocks that are being cleaned.
-    pub blocks: VecDeque<Ticket<(Block, Batch)>>,
+    /// Blocks that are being read and cleaned.
+    pub blocks: VecDeque<Ticket<Cleaned>>,
+    /// Those that are clean, before one that is not.
+    early: Vec<Cleaned>,
+    /// How many are in.
+    taken: usize,
     /// What came of the blocks before them.
     pub held: Vec<Batch>,
     pub end: Option<End>,
-}
-
-/// How the reading of a file ended.
-pub struct End {
-    /// Why it could not be read to its end.
-    pub refused: Option<Refused>,
-    /// Whether its last line has no newline.
-    pub is_cut: bool,
-    pub content: Vec<u8>,
 }
 
 impl<'a> Reading<'a> {
@@ -72,9 +79,19 @@ impl<'a> Reading<'a> {
             widths: vec![],
             is_in: false,
             blocks: VecDeque::new(),
+            early: vec![],
+            taken: 0,
             held: vec![],
             end: None,
         }
+    }
+
+    /// The next block in their order, if it is clean, or when `more` is.
+    pub fn next(&mut self, more: Option<Cleaned>) -> Option<Cleaned> {
+        self.early.extend(more);
+        let at = self.early.iter().position(|cleaned| cleaned.number == self.taken)?;
+        self.taken += 1;
+        Some(self.early.swap_remove(at))
     }
 
     /// Whether enough is known of the file to let its rows in.
