@@ -4,6 +4,8 @@ A newline ends a record whatever stands before it: a quote that is never closed 
 and not the good ones behind it.
 """
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from edge_etl_job.reasons import INVALID_ENCODING, MALFORMED_QUOTE, NOT_TEXT, ROW_TOO_LONG
@@ -36,6 +38,19 @@ def split(text: str, delimiter: str) -> list[str]:
     if " " in text or "\t" in text:
         return [cell.strip(" \t") for cell in cells]
     return cells
+
+
+def split_all(texts: Sequence[str], delimiter: str) -> list[list[str]]:
+    """Return the cells of all lines of which they can be told."""
+    together = "\n".join(texts)
+    if '"' not in together:
+        has_blanks = " " in together or "\t" in together
+        return [split(text, delimiter) if has_blanks else text.split(delimiter) for text in texts]
+    rows = []
+    for text in texts:
+        with suppress(RejectionError):
+            rows.append(split(text, delimiter))
+    return rows
 
 
 def _split_quoted(text: str, delimiter: str) -> list[str]:

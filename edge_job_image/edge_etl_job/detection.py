@@ -6,11 +6,12 @@ the evidence agrees; where it contradicts itself, DialectError says how, and the
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain, islice, zip_longest
 from typing import Final
 
 import msgspec
 
-from edge_etl_job.cells import split, text_of
+from edge_etl_job.cells import split, split_all, text_of
 from edge_etl_job.dialect import ASCII, UTF_16, Dialect, DialectError, decoded, size_of, wide
 from edge_etl_job.documents import JobDocument
 from edge_etl_job.evidence import decimal_of, encoding_of, is_second_header
@@ -247,18 +248,13 @@ class Detector:
 
     def _rows(self, lines: Sequence[str], delimiter: str) -> list[list[str]]:
         """Return the cells of the first lines that are neither blank nor comments."""
-        rows = []
-        comment = self._csv.comment or "\0"
-        for line in lines:
-            text = line.removesuffix("\r")
-            if not text.strip(" \t" + delimiter) or text.startswith(comment):
-                continue
-            try:
-                rows.append(split(text, delimiter))
-            except RejectionError:
-                continue
-            if len(rows) >= _ROWS:
-                break
+        blank, comment = " \t" + delimiter, self._csv.comment or "\0"
+        texts = (line.removesuffix("\r") for line in lines)
+        records = (text for text in texts if text.strip(blank) and not text.startswith(comment))
+        rows: list[list[str]] = []
+        # Nearly all lines are records: seldom more than the first ones are looked at.
+        while first := list(islice(records, _ROWS - len(rows))):
+            rows += split_all(first, delimiter)
         return rows
 
     def _width(
@@ -275,7 +271,7 @@ class Detector:
         columns, known = header.columns, len(header.columns)
         if not rows:
             return columns, 0
-        width, count = Counter(len(row) for row in rows).most_common(1)[0]
+        width, count = Counter(map(len, rows)).most_common(1)[0]
         if width == known or count < _NEARLY_ALL * len(rows):
             return columns, 0
         if width < known and not any(columns[width:]):
@@ -309,7 +305,11 @@ class Detector:
             for name in [next((name for name in names if name in columns), None)]
             if name is not None
         }
-        cells = [row[at] for row in rows for at in places if at < len(row)]
+        # What a short row lacks is empty, and no number.
+        whole = enumerate(zip_longest(*rows, fillvalue=""))
+        cells = chain.from_iterable(
+            zip(*(cells for at, cells in whole if at in places), strict=True)
+        )
         return decimal_of(cells, self._csv.thousands, tuple(columns))
 
     def _remember(self, sample: bytes, decision: Decision) -> None:

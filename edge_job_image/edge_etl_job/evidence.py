@@ -1,7 +1,8 @@
 """What the bytes and cells of a sample say about how a file is written."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from edge_etl_job.dialect import (
@@ -101,7 +102,7 @@ def _is_utf_8(line: bytes) -> bool:
 
 
 def decimal_of(
-    cells: Sequence[str], thousands: str, columns: tuple[str, ...]
+    cells: Iterable[str], thousands: str, columns: tuple[str, ...]
 ) -> tuple[str | None, str | None]:
     """Return the decimal mark of a file's numbers, None when none has one; and what to say of it.
 
@@ -111,27 +112,33 @@ def decimal_of(
         return (
             (".", None) if thousands == "," else (",", "decimal comma: the point is of thousands")
         )
-    numbers = [cell for cell in cells if _NUMBER.fullmatch(cell)]
-    points = [cell for cell in numbers if "." in cell]
-    commas = [cell for cell in numbers if "," in cell]
+    texts = Counter(cells)  # readings repeat
+    commas, points = _having(",", texts), _having(".", texts)
     if not commas:
         return ("." if points else None), None
-    total = len(points) + len(commas)
-    if len(commas) <= _FEW * total:
-        return ".", f"decimal point: {len(points)} of {total} numbers"
-    if len(points) > _FEW * total:
+    total = points.total() + commas.total()
+    if commas.total() <= _FEW * total:
+        return ".", f"decimal point: {points.total()} of {total} numbers"
+    first = next(iter(commas))
+    if points.total() > _FEW * total:
         message = (
-            f"{len(commas)} numbers have a decimal comma, such as {commas[0]!r}, and {len(points)} "
-            f"a point, such as {points[0]!r}: set source.csv.decimal"
+            f"{commas.total()} numbers have a decimal comma, such as {first!r}, and "
+            f"{points.total()} a point, such as {next(iter(points))!r}: set source.csv.decimal"
         )
         raise DialectError(AMBIGUOUS_DIALECT, message, columns)
-    if all(_GROUPED.fullmatch(cell) for cell in commas):
+    if all(map(_GROUPED.fullmatch, commas)):
         message = (
-            f"the comma of {commas[0]!r} can be one of decimals or of thousands: "
-            "set source.csv.decimal"
+            f"the comma of {first!r} can be one of decimals or of thousands: set source.csv.decimal"
         )
         raise DialectError(AMBIGUOUS_DIALECT, message, columns)
-    return ",", f"decimal comma: {len(commas)} of {total} numbers"
+    return ",", f"decimal comma: {commas.total()} of {total} numbers"
+
+
+def _having(mark: str, texts: Counter[str]) -> Counter[str]:
+    """Return the numbers among some texts that have a mark."""
+    return Counter(
+        {text: count for text, count in texts.items() if mark in text and _NUMBER.fullmatch(text)}
+    )
 
 
 def is_second_header(
