@@ -154,12 +154,14 @@ def _changed(found: Found, ledger: Ledger, wanted: Wanted) -> list[SourceFile]:
 
 def _all_delivered(store: ResultStore, outputs: "Sequence[OutputFile]") -> list[DeliveredFile]:
     """Store files: several at once, if the store allows it, since a disk lets each of them wait."""
-    if len(outputs) < _MANY or store.at_once == 1:
-        return [_delivered(store, output) for output in outputs]
+    first = [_delivered(store, output) for output in outputs[:1]]
+    rest = outputs[1:]
+    if len(rest) < _MANY or store.at_once == 1:
+        return first + [_delivered(store, output) for output in rest]
     from concurrent.futures import ThreadPoolExecutor  # slow to import
 
     with ThreadPoolExecutor(store.at_once) as threads:
-        return list(threads.map(lambda output: _delivered(store, output), outputs))
+        return first + list(threads.map(lambda output: _delivered(store, output), rest))
 
 
 def _delivered(store: ResultStore, output: "OutputFile") -> DeliveredFile:

@@ -1,6 +1,8 @@
 """What every place for results guarantees, the same tests for each of them."""
 
+import errno
 import hashlib
+import os
 import re
 import uuid
 from collections.abc import Callable, Iterator
@@ -32,14 +34,18 @@ class Place:
     """Returns all files except dataset.json, as they are called on a volume."""
 
 
-@pytest.fixture(params=["directory", "landing", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+@pytest.fixture(params=["directory", "other-disk", "landing", "s3"])
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Place]:
     if request.param == "s3":
         yield in_bucket(request.getfixturevalue("s3_server").bucket())
         return
     root = tmp_path / "results"
     root.mkdir()
-    if request.param == "directory":
+    if request.param == "other-disk":
+        monkeypatch.setattr(os, "link", within_a_folder)
+    if request.param in ("directory", "other-disk"):
         yield Place(lambda **changes: opened(str(root), **changes), below(root))
         return
     reviewer = Known()
@@ -57,6 +63,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
             return open_store(url, Attempt(**place), token_file=token_file)
 
         yield Place(open_landing, below(root))
+
+
+def within_a_folder(source: Path, target: Path, link: Callable[..., None] = os.link) -> None:
+    """Link as if what lies in another folder were on another disk."""
+    if source.parent != target.parent:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+    link(source, target)
 
 
 def opened(location: str, credentials: Path | None = None, **changes: str) -> ResultStore:
@@ -137,6 +150,7 @@ def test_putting_the_same_again_is_fine_and_other_content_is_refused(
     assert list(place.written().values()) == [b"one"]
 
 
+@pytest.mark.parametrize("place", ["other-disk", "landing", "s3"], indirect=True)
 def test_bytes_that_are_not_the_announced_ones_never_appear(
     store: ResultStore, place: Place, put: Callable[..., None]
 ) -> None:
@@ -236,6 +250,22 @@ def test_a_manifest_that_is_not_true_is_no_commit(
         store.commit(wrong)
     assert store.manifest(RUN) is None
     assert list(place.written().values()) == [b"rows"]
+
+
+def test_what_lies_on_the_same_disk_is_linked_and_only_else_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, file = tmp_path / "results", tmp_path / "file"
+    root.mkdir()
+    file.write_bytes(b"rows")
+    store = opened(str(root))
+    store.put("linked.parquet", file, SHA256_OF_ROWS)
+    monkeypatch.setattr(os, "link", within_a_folder)
+    store.put("copied.parquet", file, SHA256_OF_ROWS)
+    folder = root / node_folder() / PLACE["attempt"]
+    assert (folder / "linked.parquet").samefile(file)
+    assert not (folder / "copied.parquet").samefile(file)
+    assert sorted(below(root)().values()) == [b"rows", b"rows"], "nothing else is left there"
 
 
 def test_a_dataset_that_is_damaged_is_named(tmp_path: Path) -> None:

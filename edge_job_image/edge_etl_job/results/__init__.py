@@ -15,7 +15,10 @@ class ResultStore(Protocol):
 
     @property
     def at_once(self) -> int:
-        """How many files may be put at the same time, each by a thread of its own."""
+        """How many files to put at the same time, each by a thread of its own.
+
+        How they are stored may tell: so it is asked behind the first one.
+        """
 
     def dataset_id(self) -> str:
         """Return the id of the namespace's and job's results, made once when they begin."""
@@ -27,8 +30,9 @@ class ResultStore(Protocol):
         """Return the manifest that this node committed in a run, None when there is none."""
 
     def put(self, name: str, file: Path, sha256: str) -> None:
-        """Store a file of this attempt; its bytes are checked, and durable, on return.
+        """Store a file of this attempt, which nobody writes to any more.
 
+        Its bytes are durable on return, and checked unless they are the same ones on the same disk.
         Its name is durable when it is committed: before that nobody asks for it.
 
         Storing the same content again is fine; other content under the name is ResultConflict.

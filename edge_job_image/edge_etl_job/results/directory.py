@@ -4,13 +4,21 @@ The edge program uses it where the volume is mounted into its pod, the landing s
 receives the same over HTTP.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from edge_etl_job.results.durable import Incoming, explained, make_folder, sha256_of, sync_way
+from edge_etl_job.results.durable import (
+    Incoming,
+    explained,
+    linked,
+    make_folder,
+    sha256_of,
+    sync_way,
+)
 from edge_etl_job.results.errors import (
     DIGEST_MISMATCH,
     MANIFEST_INVALID,
@@ -27,9 +35,17 @@ class _DatasetDocument(msgspec.Struct, frozen=True):
 
 def new_dataset() -> bytes:
     """Return a ``dataset.json`` with an id that no other dataset has."""
-    import uuid  # seldom needed, and slow to import
-
-    return msgspec.json.encode(_DatasetDocument(str(uuid.uuid4())))
+    # As uuid.uuid4() has it, which is slow to import.
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) % 4]
+    parts = (
+        digits[:8],
+        digits[8:12],
+        f"4{digits[13:16]}",
+        f"{variant}{digits[17:20]}",
+        digits[20:],
+    )
+    return msgspec.json.encode(_DatasetDocument("-".join(parts)))
 
 
 def id_of(dataset: bytes, place: object) -> str:
@@ -65,7 +81,7 @@ def dataset_id(root: Path, dataset: Dataset) -> str:
     folder = make_folder(root, dataset.folder)
     path = folder / DATASET
     if not path.exists():
-        with Incoming(folder) as incoming:
+        with Incoming(folder, digested=False) as incoming:
             incoming.write(new_dataset())
             incoming.publish(DATASET)
     return id_of(path.read_bytes(), path)
@@ -93,11 +109,16 @@ def publish_file(incoming: Incoming, name: str, sha256: str, *, durably: bool = 
     if incoming.sha256 != sha256:
         message = f"{name}: the bytes have SHA-256 {incoming.sha256}, announced was {sha256}"
         raise ResultError(DIGEST_MISMATCH, message)
-    if incoming.publish(name, durably=durably):
-        return True
-    if sha256_of(incoming.folder / name) == sha256:
-        return False
-    raise ResultError(RESULT_CONFLICT, f"{name}: the attempt has stored other content before")
+    created = incoming.publish(name, durably=durably)
+    if not created:
+        _require_same(incoming.folder / name, sha256)
+    return created
+
+
+def _require_same(path: Path, sha256: str) -> None:
+    if sha256_of(path) != sha256:
+        message = f"{path.name}: the attempt has stored other content before"
+        raise ResultError(RESULT_CONFLICT, message)
 
 
 def publish_manifest(
@@ -158,11 +179,11 @@ def require(file: Listed, there: tuple[int, str] | None) -> None:
 class DirectoryStore:
     """Results in a directory that is mounted here."""
 
-    at_once = 4
-
     def __init__(self, root: Path, attempt: Attempt) -> None:
+        self.at_once = 4
         self._root = root
         self._attempt = attempt
+        self._folder: Path | None = None
         self._put: dict[str, tuple[int, str]] = {}
 
     def dataset_id(self) -> str:
@@ -181,13 +202,26 @@ class DirectoryStore:
             return read_manifest(self._root, self._attempt.in_run(run))
 
     def put(self, name: str, file: Path, sha256: str) -> None:
-        """Store a file of this attempt."""
+        """Store a file of this attempt.
+
+        Where it is linked nothing is copied that would have to be checked.
+        """
         checked("file", name)
         with explained(self._root):
-            folder = make_folder(self._root, self._attempt.attempt_folder, durably=False)
-            with Incoming(folder, of=file) as incoming:
-                publish_file(incoming, name, sha256, durably=False)
-                self._put[name] = incoming.size, sha256
+            if self._folder is None:
+                folder = self._attempt.attempt_folder
+                self._folder = make_folder(self._root, folder, durably=False)
+            target = self._folder / name
+            created = linked(file, target)
+            if created is None:
+                with Incoming(self._folder) as incoming:
+                    incoming.copy(file)
+                    publish_file(incoming, name, sha256, durably=False)
+            else:
+                self.at_once = 1  # there is little to wait for
+                if not created:
+                    _require_same(target, sha256)
+            self._put[name] = file.stat().st_size, sha256
 
     def commit(self, manifest: bytes) -> bytes:
         """Publish what was put."""

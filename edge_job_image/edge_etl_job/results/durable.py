@@ -33,32 +33,26 @@ def _sha256() -> "hashlib._Hash":
 class Incoming:
     """A file on its way into a folder; without `publish` it leaves nothing behind."""
 
-    def __init__(self, folder: Path, *, digested: bool = True, of: Path | None = None) -> None:
-        """Begin a file; only of one that is ``digested`` the SHA-256 is known.
-
-        It may be ``of`` what another file holds, which nobody writes to any more: then it is the
-        same file where both are on one file system, and else a copy.
-        """
+    def __init__(self, folder: Path, *, digested: bool = True) -> None:
+        """Begin a file; only of one that is ``digested`` the SHA-256 is known."""
         self.folder = folder
         self.path = folder / f"{INCOMING}{os.urandom(16).hex()}"
         self.size = 0
         self._digest = _sha256() if digested else None
-        is_there = of is not None and _linked(of, self.path)
-        self._file = self.path.open("r+b" if is_there else "xb")
-        if of is not None:
-            with of.open("rb") as source:
-                while chunk := source.read(_CHUNK):
-                    self._count(chunk) if is_there else self.write(chunk)
+        self._file = self.path.open("xb")
 
     def write(self, chunk: bytes) -> None:
         """Append some bytes."""
         self._file.write(chunk)
-        self._count(chunk)
-
-    def _count(self, chunk: bytes) -> None:
         if self._digest is not None:
             self._digest.update(chunk)
         self.size += len(chunk)
+
+    def copy(self, file: Path) -> None:
+        """Append what a file holds."""
+        with file.open("rb") as source:
+            while chunk := source.read(_CHUNK):
+                self.write(chunk)
 
     @property
     def sha256(self) -> str:
@@ -73,13 +67,7 @@ class Incoming:
         """
         self._file.flush()
         os.fsync(self._file.fileno())
-        target = self.folder / name
-        try:
-            os.link(self.path, target)
-            created = True
-        except FileExistsError:
-            # NFS says so also when a repeated request finds its own first one done.
-            created = target.samefile(self.path)
+        created = _named(self.path, self.folder / name)
         if durably:
             sync_folder(self.folder)
         return created
@@ -107,13 +95,29 @@ class Incoming:
             self.path.unlink(missing_ok=True)
 
 
-def _linked(file: Path, name: Path) -> bool:
-    """Give a file another name if the file system can; all else that is wrong shows later."""
+def _named(file: Path, target: Path) -> bool:
+    """Give a file another name; return False when another file has that name."""
     try:
-        os.link(file, name)
-    except OSError:
-        return False
+        os.link(file, target)
+    except FileExistsError:
+        # NFS says so also when a repeated request finds its own first one done.
+        return target.samefile(file)
     return True
+
+
+def linked(file: Path, target: Path) -> bool | None:
+    """Give a file that nobody writes to any more another name, unless only a copy can have it.
+
+    Return False when another file has that name, None where it takes a copy. The file's content is
+    durable on return, its name when ``sync_way`` has been there.
+    """
+    if file.stat().st_dev != target.parent.stat().st_dev:
+        return None
+    _sync(file)
+    try:
+        return _named(file, target)
+    except OSError:  # what else is wrong the copy will show
+        return None
 
 
 def make_folder(root: Path, relative: PurePosixPath, *, durably: bool = True) -> Path:
@@ -137,7 +141,11 @@ def make_folder(root: Path, relative: PurePosixPath, *, durably: bool = True) ->
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(folder, os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int = 0) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:
         os.fsync(descriptor)
     finally:
