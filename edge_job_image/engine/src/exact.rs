@@ -6,45 +6,94 @@
 /// Most sums are certain after one pass with the error of each addition kept: the rest of the
 /// error is then far too small to change the rounding. Where it is not, the sum is done exactly.
 pub fn sum(values: &[f64], largest: f64, of: impl Fn(f64) -> f64 + Copy) -> Option<f64> {
-    const LARGE: f64 = 1e300;
-    let is_small = largest * (values.len() as f64) < LARGE;
-    let certain = if is_small { certain(values, largest, of) } else { None };
+    let most = largest * values.len() as f64;
+    let certain = if most < LARGE { certain(values, most, of) } else { None };
     certain.map_or_else(|| exact(values.iter().map(|&value| of(value))), Some)
 }
+
+/// Sums up to this are far from being too large.
+const LARGE: f64 = 1e300;
+
+/// The sum of terms whose sizes add up to `most` at most, if one pass makes it certain.
+fn certain(values: &[f64], most: f64, of: impl Fn(f64) -> f64) -> Option<f64> {
+    if most == 0.0 {
+        return Some(0.0);
+    }
+    let mut lanes = Lanes::new(most);
+    let (fours, rest) = values.as_chunks::<LANES>();
+    for four in fours {
+        four.iter().enumerate().for_each(|(lane, &value)| lanes.add(lane, of(value)));
+    }
+    rest.iter().enumerate().for_each(|(lane, &value)| lanes.add(lane, of(value)));
+    lanes.sum(fours.len() + 1)
+}
+
+/// The same of different values that come so often each.
+fn certain_counted(
+    (values, counts): (&[f64], &[u32]),
+    most: f64,
+    of: impl Fn(f64) -> f64,
+) -> Option<f64> {
+    if most == 0.0 {
+        return Some(0.0);
+    }
+    let mut lanes = Lanes::new(most);
+    for (nth, (&value, &count)) in values.iter().zip(counts).enumerate() {
+        // Each half of a term has so few bits that its product is exact.
+        let term = of(value);
+        let high = f64::from_bits(term.to_bits() >> HALF << HALF);
+        let lane = nth % 2 * 2;
+        lanes.add(lane, high * f64::from(count));
+        lanes.add(lane + 1, (term - high) * f64::from(count));
+    }
+    lanes.sum(values.len() / 2 + 1)
+}
+
+/// Bits of the lower half of a double's digits.
+const HALF: u32 = 27;
 
 /// Sums that do not wait for one another.
 const LANES: usize = 4;
 
 /// Each lane counts from a number so large that all of its sums have the same last binary place,
 /// its unit. So a sum says exactly what was added to it, and a subtraction what was not.
-fn certain(values: &[f64], largest: f64, of: impl Fn(f64) -> f64) -> Option<f64> {
-    if largest == 0.0 {
-        return Some(0.0);
+struct Lanes {
+    start: f64,
+    unit: f64,
+    highs: [f64; LANES],
+    lows: [f64; LANES],
+}
+
+impl Lanes {
+    /// Lanes for terms whose sizes add up to `most` at most.
+    #[inline(always)]
+    fn new(most: f64) -> Self {
+        // A power of two above twice of that: sums stay between it and its double.
+        let power = f64::from_bits((((2.0 * most).to_bits() >> 52) + 1) << 52);
+        let start = 1.5 * power;
+        Self { start, unit: power * f64::EPSILON, highs: [start; LANES], lows: [0.0; LANES] }
     }
-    // A power of two above twice of what all terms can come to: sums stay between it and its double.
-    let bound = 2.0 * largest * values.len() as f64;
-    let power = f64::from_bits(((bound.to_bits() >> 52) + 1) << 52);
-    let (start, unit) = (1.5 * power, power * f64::EPSILON);
-    let (mut highs, mut lows) = ([start; LANES], [0.0; LANES]);
-    let mut add = |lane: usize, value: f64| {
-        let total = highs[lane] + value;
-        lows[lane] += value - (total - highs[lane]);
-        highs[lane] = total;
-    };
-    let (fours, rest) = values.as_chunks::<LANES>();
-    for four in fours {
-        four.iter().enumerate().for_each(|(lane, &value)| add(lane, of(value)));
+
+    #[inline(always)]
+    fn add(&mut self, lane: usize, value: f64) {
+        let total = self.highs[lane] + value;
+        self.lows[lane] += value - (total - self.highs[lane]);
+        self.highs[lane] = total;
     }
-    rest.iter().enumerate().for_each(|(lane, &value)| add(lane, of(value)));
-    let high = highs.iter().map(|high| high - start).sum::<f64>();
-    let (rounded, rest) = two_sum(high, lows.iter().sum());
-    // A lane's low part is a sum of so many terms of at most half a unit, and each addition to it
-    // was off by at most half a unit of what it came to.
-    let terms = (fours.len() + 2 * LANES) as f64;
-    let doubt = 2.0 * terms * terms * unit * f64::EPSILON;
-    let size = rounded.abs();
-    let half_step = (size - size.next_down()) / 2.0;
-    (size > f64::MIN_POSITIVE && rest.abs() + doubt < half_step * 0.999).then_some(rounded)
+
+    /// The sum of all lanes, each of which took so many terms at most, if it is certain.
+    #[inline(always)]
+    fn sum(self, terms: usize) -> Option<f64> {
+        let high = self.highs.iter().map(|high| high - self.start).sum::<f64>();
+        let (rounded, rest) = two_sum(high, self.lows.iter().sum());
+        // A lane's low part is a sum of so many terms of at most half a unit, and each addition to
+        // it was off by at most half a unit of what it came to.
+        let terms = (terms + 2 * LANES) as f64;
+        let doubt = 2.0 * terms * terms * self.unit * f64::EPSILON;
+        let size = rounded.abs();
+        let half_step = (size - size.next_down()) / 2.0;
+        (size > f64::MIN_POSITIVE && rest.abs() + doubt < half_step * 0.999).then_some(rounded)
+    }
 }
 
 /// The sum of two doubles and its error, exactly (Knuth).
@@ -143,6 +192,23 @@ impl State {
         let m2 = sum(values, farthest * farthest, square).unwrap_or(f64::INFINITY);
         Some(Self { count: values.len() as i64, mean, m2, min, max })
     }
+
+    /// The same state of different values, in the order in which they first came, that come so
+    /// often each; None as well where it takes more to be certain.
+    pub fn of_counted(values: &[f64], counts: &[u32]) -> Option<Self> {
+        let all: i64 = counts.iter().copied().map(i64::from).sum();
+        let count = all as f64;
+        let (min, max) = limits(values)?;
+        let sum = |largest: f64, of: &dyn Fn(f64) -> f64| {
+            let is_exact = all < 1 << (f64::MANTISSA_DIGITS - HALF);
+            let most = largest * count;
+            (is_exact && most < LARGE).then(|| certain_counted((values, counts), most, of))?
+        };
+        let mean = sum(max.abs().max(min.abs()), &|value| value)? / count;
+        let farthest = (max - mean).max(mean - min);
+        let m2 = sum(farthest * farthest, &|value| (value - mean) * (value - mean))?;
+        Some(Self { count: all, mean, m2, min, max })
+    }
 }
 
 /// The least and the greatest of some values; of zeros with either sign the first one.
@@ -193,12 +259,43 @@ mod tests {
         let mut sure = 0;
         for length in 0..500 {
             let values: Vec<f64> = (0..length).map(|_| random()).collect();
-            if let Some(sum) = certain(&values, 1e8, |value| value) {
+            if let Some(sum) = certain(&values, 1e8 * length as f64, |value| value) {
                 assert_eq!(Some(sum), exact(values.iter().copied()));
                 sure += 1;
             }
         }
         assert!(sure > 450, "{sure}");
+    }
+
+    #[test]
+    fn counted_values_have_the_same_state() {
+        let mut state = 1_u64;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % below
+        };
+        let mut sure = 0;
+        for length in 1..200 {
+            let values: Vec<f64> = (0..length)
+                .map(|_| (random(1 << 31) as f64 - 1e9) / [1.0, 3.0, 100.0][length % 3])
+                .collect();
+            let counts: Vec<u32> = (0..length).map(|_| 1 + random(1_000) as u32).collect();
+            let all: Vec<f64> = values
+                .iter()
+                .zip(&counts)
+                .flat_map(|(&value, &count)| std::iter::repeat_n(value, count as usize))
+                .collect();
+            if let Some(counted) = State::of_counted(&values, &counts) {
+                assert_eq!(Some(counted), State::of(&all));
+                sure += 1;
+            }
+        }
+        assert!(sure > 190, "{sure}");
+        assert_eq!(State::of_counted(&[], &[]), None);
+        assert_eq!(State::of_counted(&[1e300], &[2]), None);
+        assert_eq!(State::of_counted(&[0.1], &[1 << 26]), None);
+        let zeros = State::of_counted(&[-0.0, 0.0], &[3, 4]).unwrap();
+        assert!(zeros.min.is_sign_negative() && zeros.mean.is_sign_positive());
     }
 
     #[test]

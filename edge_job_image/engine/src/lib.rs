@@ -10,6 +10,7 @@ pub mod chain;
 pub mod clean;
 pub mod column;
 pub mod content;
+mod counts;
 pub mod crew;
 pub mod delivered;
 pub mod discovery;

@@ -1,7 +1,9 @@
 //! What features tell of the values of a window, a group and a field.
 
 use std::f64::consts::TAU;
+use std::iter::repeat_n;
 
+use crate::counts::Counts;
 use crate::exact::{State, sum};
 use crate::kll;
 use crate::plan::Features;
@@ -61,7 +63,12 @@ pub fn summarize(
     scratch: &mut Scratch,
     mut give: impl FnMut(Value<'_>),
 ) {
-    let Some(state) = State::of(values) else {
+    let summed = if features.quantiles.is_empty() {
+        State::of(values).map(|state| (state, [].as_slice()))
+    } else {
+        scratch.sort(values)
+    };
+    let Some((state, sorted)) = summed else {
         return;
     };
     give(Value::String(name.as_bytes()));
@@ -70,7 +77,6 @@ pub fn summarize(
         give(Value::Double(number));
     }
     if !features.quantiles.is_empty() {
-        let sorted = scratch.sort(values, (state.min, state.max));
         for &percent in &features.quantiles {
             give(Value::Double(quantile(sorted, percent)));
         }
@@ -102,6 +108,8 @@ fn quantile(sorted: &[f64], percent: usize) -> f64 {
 /// Memory that is kept from window to window.
 #[derive(Default)]
 pub struct Scratch {
+    counts: Counts,
+    pairs: Vec<(i64, u32)>,
     parts: Vec<u32>,
     ends: Vec<u32>,
     keys: Vec<i64>,
@@ -109,16 +117,38 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Sorts numbers as `f64::total_cmp` does, by integers that have their order.
+    /// The state of values, and these as `f64::total_cmp` sorts them: those that are different,
+    /// where they are few.
+    fn sort(&mut self, values: &[f64]) -> Option<(State, &[f64])> {
+        let Some((different, counts)) = self.counts.of(values) else {
+            let state = State::of(values)?;
+            return Some((state, self.deal(values, (state.min, state.max))));
+        };
+        let state = State::of_counted(different, counts).or_else(|| State::of(values))?;
+        let Self { pairs, sorted, .. } = self;
+        pairs.clear();
+        pairs.extend(
+            different
+                .iter()
+                .map(|value| turned(value.to_bits() as i64))
+                .zip(counts.iter().copied()),
+        );
+        pairs.sort_unstable_by_key(|&(key, _)| key);
+        sorted.clear();
+        for &(key, count) in &*pairs {
+            sorted.extend(repeat_n(f64::from_bits(turned(key) as u64), count as usize));
+        }
+        Some((state, sorted))
+    }
+
+    /// Sorts numbers by integers that have their order.
     ///
     /// They are dealt out to parts of their range first: most values of a sensor are spread over it,
     /// so that few of them have to be compared.
-    fn sort(&mut self, values: &[f64], (least, most): (f64, f64)) -> &[f64] {
+    fn deal(&mut self, values: &[f64], (least, most): (f64, f64)) -> &[f64] {
         const OF_PART: usize = 2;
         const MANY: usize = 16;
-        // Of negative numbers all bits but the sign are turned, which is undone by the same.
-        let turned = |bits: i64| bits ^ (((bits >> 63) as u64) >> 1) as i64;
-        let Self { parts, ends, keys, sorted } = self;
+        let Self { parts, ends, keys, sorted, .. } = self;
         let last = (values.len() / OF_PART) as u32;
         // Where the range is nothing, or more than a double can say, all are in one part.
         let scale = f64::from(last + 1) / (most - least);
@@ -154,6 +184,12 @@ impl Scratch {
     }
 }
 
+/// An integer that is ordered as its number is: of negative ones all bits but the sign are turned,
+/// which is undone by the same.
+const fn turned(bits: i64) -> i64 {
+    bits ^ (((bits >> 63) as u64) >> 1) as i64
+}
+
 /// Sorts numbers that are nearly in their places.
 fn insert_all(keys: &mut [i64]) {
     for at in 1..keys.len() {
@@ -175,15 +211,25 @@ mod tests {
     fn numbers_are_sorted_with_their_signs() {
         let mut scratch = Scratch::default();
         let values = [1.5, -0.0, 1e300, -1e300, 0.0, 5e-324, -1.5];
-        let sorted = scratch.sort(&values, (-1e300, 1e300));
-        assert_eq!(sorted, [-1e300, -1.5, -0.0, 0.0, 5e-324, 1.5, 1e300]);
-        assert!(sorted[2].is_sign_negative());
-        assert_eq!(scratch.sort(&[2.0; 9], (2.0, 2.0)), [2.0; 9]);
-        assert_eq!(scratch.sort(&[f64::MAX, -1.0, f64::MIN], (f64::MIN, f64::MAX))[1], -1.0);
-        let many: Vec<f64> = (0..1_000_u64).map(|n| (n * 7_919 % 1_009) as f64 / 8.0).collect();
-        let mut expected = many.clone();
-        expected.sort_by(f64::total_cmp);
-        assert_eq!(scratch.sort(&many, (expected[0], expected[999])), expected);
+        let dealt = scratch.deal(&values, (-1e300, 1e300));
+        assert_eq!(dealt, [-1e300, -1.5, -0.0, 0.0, 5e-324, 1.5, 1e300]);
+        assert!(dealt[2].is_sign_negative());
+        assert_eq!(scratch.deal(&[2.0; 9], (2.0, 2.0)), [2.0; 9]);
+        assert_eq!(scratch.deal(&[f64::MAX, -1.0, f64::MIN], (f64::MIN, f64::MAX))[1], -1.0);
+    }
+
+    #[test]
+    fn values_are_sorted_whether_few_are_different_or_many() {
+        let mut scratch = Scratch::default();
+        for different in [1, 5, 200, 1_009] {
+            let values: Vec<f64> =
+                (0..1_000_u64).map(|n| (n * 7_919 % different) as f64 / 8.0 - 9.0).collect();
+            let mut expected = values.clone();
+            expected.sort_by(f64::total_cmp);
+            let state = State::of(&values).unwrap();
+            assert_eq!(scratch.sort(&values), Some((state, expected.as_slice())));
+        }
+        assert_eq!(scratch.sort(&[]), None);
     }
 
     #[test]
