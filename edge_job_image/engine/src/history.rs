@@ -161,7 +161,7 @@ impl<'a> History<'a> {
             // To write into memory does not fail.
             let _ = match rows.columns[at].own_value(row) {
                 Value::Null => serde_json::to_writer(&mut *key, &()),
-                Value::String(text) => {
+                Value::String(text) | Value::Binary(text) => {
                     serde_json::to_writer(&mut *key, &String::from_utf8_lossy(text))
                 }
                 Value::Double(value) => serde_json::to_writer(&mut *key, &(value + 0.0)),

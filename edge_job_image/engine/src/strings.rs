@@ -40,16 +40,23 @@ impl Dictionary {
     }
 
     fn find(&mut self, text: &[u8]) -> u32 {
-        let Self { bytes, ends, table, next, .. } = self;
+        let Self { bytes, ends, table, .. } = self;
         let hash = hash(text);
         if let Some(&number) = table.find(hash, |&number| same(cut(bytes, ends, number), text)) {
             return number;
         }
-        let number = ends.len() as u32;
-        bytes.extend_from_slice(text);
-        ends.push(bytes.len() as u32);
-        next.push(number);
+        let number = self.append(text);
+        let Self { bytes, ends, table, .. } = self;
         table.insert_unique(hash, number, |&other| self::hash(cut(bytes, ends, other)));
+        number
+    }
+
+    /// The number of a string that is added without looking whether it is new.
+    pub fn append(&mut self, text: &[u8]) -> u32 {
+        let number = self.ends.len() as u32;
+        self.bytes.extend_from_slice(text);
+        self.ends.push(self.bytes.len() as u32);
+        self.next.push(number);
         number
     }
 
@@ -138,5 +145,7 @@ mod tests {
         }
         assert_eq!(dictionary.number(b""), 300);
         assert_eq!(dictionary.get(300), b"");
+        assert_eq!([dictionary.append(b"new"), dictionary.append(b"new")], [301, 302]);
+        assert_eq!([dictionary.get(302), dictionary.get(300)], [b"new".as_slice(), b""]);
     }
 }

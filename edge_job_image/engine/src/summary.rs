@@ -80,7 +80,7 @@ pub fn summarize(
         for &percent in &features.quantiles {
             give(Value::Double(quantile(sorted, percent)));
         }
-        give(Value::String(&kll::sketch(sorted)));
+        give(Value::Binary(&kll::sketch(sorted)));
     }
     if let Some(Ends { first, last }) = ends {
         for (is_wanted, (time, value)) in [(features.first, first), (features.last, last)] {

@@ -145,6 +145,9 @@ impl Column {
             (Self::String { numbers, dictionary }, Value::String(text)) => {
                 numbers.push(dictionary.number(text));
             }
+            (Self::String { numbers, dictionary }, Value::Binary(bytes)) => {
+                numbers.push(dictionary.append(bytes));
+            }
             (Self::Double(values), Value::Double(value)) => values.push(value),
             (Self::Long { values, valid }, Value::Long(value)) => {
                 values.push(value);
@@ -232,6 +235,8 @@ impl Column {
 pub enum Value<'a> {
     Null,
     String(&'a [u8]),
+    /// Bytes of a new value that are hardly those of another: nobody looks whether they are.
+    Binary(&'a [u8]),
     Double(f64),
     Long(i64),
     Boolean(bool),
