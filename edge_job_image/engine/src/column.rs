@@ -10,6 +10,9 @@ use crate::table::{NULL_BOOLEAN, View};
 
 /// Rows of a page, the same in all columns.
 pub const PAGE: usize = 32_768;
+/// Slots of a table up to which most of them stay free: a second one that has to be looked at costs
+/// more than a table that is a little beyond the nearest cache.
+const SPARSE: usize = 32_768;
 /// Distinct values from which on a dictionary does not help.
 const MOST_DISTINCT: usize = 65_536;
 
@@ -159,8 +162,8 @@ fn write_words(
     distinct.clear();
     // Where three of four values are new, the dictionary is most of what it would save.
     let most = MOST_DISTINCT.min(count / 4 * 3 + 16);
-    for row in 0..count {
-        numbers.push(value(row).map_or(NULL, |bits| distinct.number(bits)));
+    for rows in pages_of(count) {
+        numbers.extend(rows.map(|row| value(row).map_or(NULL, |bits| distinct.number(bits))));
         if distinct.values.len() > most {
             distinct.complete = false;
             break;
@@ -333,7 +336,8 @@ impl Distinct {
         }
         self.values.push(bits);
         self.slots[place] = self.values.len() as u32;
-        if self.values.len() * 2 > self.slots.len() {
+        let free = if self.slots.len() < SPARSE { 8 } else { 2 };
+        if self.values.len() * free > self.slots.len() {
             self.grow();
         }
         self.values.len() as u32 - 1
@@ -350,6 +354,24 @@ impl Distinct {
                 place = (place + 1) & (length - 1);
             }
             self.slots[place] = number as u32 + 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distinct_values_keep_their_numbers_while_their_table_grows() {
+        let mut distinct = Distinct::default();
+        for _ in 0..2 {
+            for number in 0..100_000 {
+                let bits = f64::from(number).to_bits();
+                assert_eq!(distinct.number(bits), number);
+                assert_eq!(distinct.number(0), 0);
+            }
+            distinct.clear();
         }
     }
 }

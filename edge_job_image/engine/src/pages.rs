@@ -3,6 +3,8 @@
 
 use crate::thrift::{varint, zigzag};
 
+/// Numbers that are packed to whole bytes.
+const GROUP: usize = 8;
 const BLOCK: usize = 128;
 const MINIBLOCKS: usize = 4;
 const MINIBLOCK: usize = BLOCK / MINIBLOCKS;
@@ -63,16 +65,34 @@ pub fn write_hybrid(bytes: &mut Vec<u8>, values: &[u32], width: u32) {
     if width == 0 || values.iter().all(|&value| value == first) {
         return write_run(bytes, values.len(), first, width);
     }
-    let groups = values.len().div_ceil(8);
-    varint(bytes, (groups as u64) << 1 | 1);
-    let mut packer = packer(bytes, width);
-    for &value in values {
-        packer.push(u64::from(value));
+    let (whole, rest) = values.as_chunks();
+    let mut last = [0; GROUP];
+    last[..rest.len()].copy_from_slice(rest);
+    let groups = whole.iter().chain((!rest.is_empty()).then_some(&last));
+    let count = values.len().div_ceil(GROUP);
+    varint(bytes, (count as u64) << 1 | 1);
+    if width > 16 {
+        let mut packer = packer(bytes, width);
+        groups.flatten().for_each(|&value| packer.push(u64::from(value)));
+        return packer.finish();
     }
-    for _ in values.len()..groups * 8 {
-        packer.push(0);
+    // A group fills whole bytes, and two words at most: what is behind it is written over.
+    let mut at = bytes.len();
+    bytes.resize(at + count * width as usize + 16, 0);
+    for group in groups {
+        let (low, high) = group.split_at(GROUP / 2);
+        let packed = pack(low, width) | pack(high, width) << (GROUP as u32 / 2 * width);
+        bytes[at..at + 16].copy_from_slice(&packed.to_le_bytes());
+        at += width as usize;
     }
-    packer.finish();
+    bytes.truncate(at);
+}
+
+/// A word of numbers of `width` bits.
+#[inline(always)]
+fn pack(values: &[u32], width: u32) -> u128 {
+    let shifted = values.iter().zip(0..).map(|(&value, at)| u64::from(value) << (at * width));
+    u128::from(shifted.fold(0, |all, one| all | one))
 }
 
 /// Writes one number so many times.
@@ -178,7 +198,9 @@ mod tests {
 
     #[test]
     fn hybrid_numbers_come_back() {
-        for (width, count) in [(0, 5), (1, 1), (1, 100), (3, 64), (11, 1000), (17, 33), (32, 9)] {
+        for (width, count) in
+            [(0, 5), (1, 1), (1, 100), (3, 64), (11, 1000), (16, 77), (17, 33), (32, 9)]
+        {
             let most = if width == 32 { u32::MAX } else { (1 << width) - 1 };
             let some: Vec<u32> =
                 (0..count).map(|n: u32| n.wrapping_mul(2_654_435_761) & most).collect();

@@ -7,12 +7,19 @@ use std::path::Path;
 use rustix::fs::{Advice, fadvise};
 use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
-use zstd::zstd_safe::compress_bound;
+use zstd::zstd_safe::{CParameter, ParamSwitch, compress_bound};
 
 use crate::thrift::Struct;
 
 /// What is written is packed to the bit already: level 3 makes files 3 % smaller in twice the time.
 const LEVEL: i32 = 1;
+/// Nor is every repetition looked for: this takes a quarter of the time away, and adds 3 %.
+const HASTE: [CParameter; 3] = [
+    CParameter::MinMatch(7),
+    CParameter::TargetLength(2),
+    // Who is in haste would leave it out otherwise.
+    CParameter::LiteralCompressionMode(ParamSwitch::Enable),
+];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
@@ -40,7 +47,9 @@ pub struct Press {
 
 impl Press {
     pub fn new() -> io::Result<Self> {
-        Ok(Self { compressor: Compressor::new(LEVEL)?, compressed: vec![] })
+        let mut compressor = Compressor::new(LEVEL)?;
+        HASTE.iter().try_for_each(|&parameter| compressor.set_parameter(parameter))?;
+        Ok(Self { compressor, compressed: vec![] })
     }
 }
 
