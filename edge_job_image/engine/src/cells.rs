@@ -31,7 +31,8 @@ pub fn text_of(line: &[u8]) -> Result<&[u8], Rejection> {
         let detail = format!("the line has more than {MAX_LINE} bytes");
         return Err(Rejection::new(Reason::RowTooLong, detail));
     }
-    if let Some(at) = line.iter().position(|&byte| byte == 0) {
+    if line.contains(&0) {
+        let at = line.iter().take_while(|&&byte| byte != 0).count();
         let detail = format!("a NUL byte at byte {} of the line", at + 1);
         return Err(Rejection::new(Reason::NotText, detail));
     }
@@ -53,6 +54,9 @@ pub fn raw(line: &[u8]) -> String {
 
 /// Bytes as valid UTF-8: the others are written as `\xff`.
 pub fn shown(bytes: &[u8]) -> String {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.to_owned();
+    }
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
@@ -69,9 +73,13 @@ pub fn split<'a>(
     delimiter: u8,
     repr: &dyn Fn(&str) -> String,
 ) -> Result<Vec<Cell<'a>>, Rejection> {
+    /// So many cells most lines have.
+    const FEW: usize = 16;
     if !text.contains(&b'"') {
-        let cells = text.split(|&byte| byte == delimiter);
-        return Ok(cells.map(|cell| Cow::Borrowed(trimmed(cell))).collect());
+        let mut cells = Vec::with_capacity(FEW);
+        let each = text.split(|&byte| byte == delimiter);
+        cells.extend(each.map(|cell| Cow::Borrowed(trimmed(cell))));
+        return Ok(cells);
     }
     let mut cells = Vec::new();
     let mut rest = text;

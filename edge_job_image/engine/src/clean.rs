@@ -244,7 +244,7 @@ impl<'a> Cleaner<'a> {
                 }
             }
             Column::String { numbers, dictionary } => {
-                numbers.push(dictionary.number(cell));
+                numbers.push(dictionary.find(cell));
                 return Ok(());
             }
             Column::Long { values, valid } => {

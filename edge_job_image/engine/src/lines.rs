@@ -15,9 +15,23 @@ enum Role<'a> {
     Time,
     /// One of the cells that make the time together, by its place among them.
     TimePart(usize),
-    Field(usize, &'a Field),
+    Field(usize, Rules<'a>),
     /// Must be empty.
     Nothing,
+}
+
+/// A field, and its limits at hand.
+struct Rules<'a> {
+    field: &'a Field,
+    least: f64,
+    most: f64,
+}
+
+impl<'a> From<&'a Field> for Rules<'a> {
+    fn from(field: &'a Field) -> Self {
+        let (least, most) = field.limits();
+        Self { field, least, most }
+    }
 }
 
 /// The most cells that make the time together.
@@ -52,7 +66,7 @@ impl<'a> Lines<'a> {
                 .iter()
                 .enumerate()
                 .filter(|(number, _)| dialect.fields[*number] == Some(at))
-                .map(|(number, field)| Role::Field(number, field))
+                .map(|(number, field)| Role::Field(number, field.into()))
                 .chain(dialect.times.iter().enumerate().filter(|(_, time)| **time == at).map(
                     |(part, _)| {
                         if dialect.times.len() == 1 { Role::Time } else { Role::TimePart(part) }
@@ -92,31 +106,34 @@ impl<'a> Lines<'a> {
         let mut parts: [&[u8]; PARTS] = [&[]; PARTS];
         for (role, until) in &self.columns {
             let end = match role {
-                Role::Ignored => self.marks.cell(block, at)?.1,
+                Role::Ignored => self.cell(block, at, *until)?.1,
                 Role::Time => match times.quick(block, at, *until) {
                     Some((quick, end)) => {
                         time = quick;
                         end
                     }
                     None => {
-                        let (cell, end) = self.some(block, at)?;
+                        let (cell, end) = self.some(block, at, *until)?;
                         time = times.parse(cell).ok()?;
                         end
                     }
                 },
                 Role::TimePart(part) => {
-                    let (cell, end) = self.some(block, at)?;
+                    let (cell, end) = self.some(block, at, *until)?;
                     parts[*part] = cell;
                     end
                 }
-                Role::Nothing => self.marks.cell(block, at).filter(|(cell, _)| cell.is_empty())?.1,
-                Role::Field(number, field) => {
-                    self.value(block, at, *until, field, &mut rows.columns[*number])?
+                Role::Nothing => {
+                    self.cell(block, at, *until).filter(|(cell, _)| cell.is_empty())?.1
+                }
+                Role::Field(number, rules) => {
+                    let column = &mut rows.columns[*number];
+                    match self.quick(block, at, *until, rules, column) {
+                        Some(end) => end,
+                        None => self.value(block, at, *until, rules.field, column)?,
+                    }
                 }
             };
-            if block[end] != *until {
-                return None;
-            }
             at = end + 1;
         }
         if at - 1 - start > MAX_LINE {
@@ -132,13 +149,52 @@ impl<'a> Lines<'a> {
         Some(at)
     }
 
-    /// A cell that is not null.
+    /// A cell and where it ends, if that is where the byte `until` is.
     #[inline(always)]
-    fn some<'b>(&self, block: &'b [u8], at: usize) -> Option<(&'b [u8], usize)> {
-        self.marks.cell(block, at).filter(|(cell, _)| !self.nulls.contain(cell))
+    fn cell<'b>(&self, block: &'b [u8], at: usize, until: u8) -> Option<(&'b [u8], usize)> {
+        self.marks.cell(block, at).filter(|&(_, end)| block[end] == until)
     }
 
+    /// A cell that is not null.
     #[inline(always)]
+    fn some<'b>(&self, block: &'b [u8], at: usize, until: u8) -> Option<(&'b [u8], usize)> {
+        self.cell(block, at, until).filter(|(cell, _)| !self.nulls.contain(cell))
+    }
+
+    /// Appends the value that a cell most likely is; None when `value` is to find it.
+    #[inline(always)]
+    fn quick(
+        &self,
+        block: &[u8],
+        at: usize,
+        until: u8,
+        rules: &Rules<'_>,
+        column: &mut Column,
+    ) -> Option<usize> {
+        match column {
+            Column::Double(values) => {
+                let (value, end) = number::short(block, at, self.decimal, until)?;
+                // A null value that is a number is among the ranges.
+                let is_null = rules.field.means_null(value);
+                let fits = if is_null {
+                    rules.field.missing.is_none()
+                } else {
+                    rules.least <= value && value <= rules.most
+                };
+                fits.then(|| {
+                    values.push(if is_null { NULL_DOUBLE } else { value });
+                    end
+                })
+            }
+            Column::String { numbers, dictionary } => {
+                let (number, end) = dictionary.guess(block, at, until)?;
+                numbers.push(number);
+                Some(end)
+            }
+            _ => None,
+        }
+    }
+
     fn value(
         &self,
         block: &[u8],
@@ -147,18 +203,7 @@ impl<'a> Lines<'a> {
         field: &Field,
         column: &mut Column,
     ) -> Option<usize> {
-        if let Column::Double(values) = column
-            && let Some((value, end)) = number::short(block, at, self.decimal, until)
-        {
-            // A null value that is a number is among the ranges.
-            if field.means_null(value) {
-                values.push(NULL_DOUBLE);
-                return field.missing.is_none().then_some(end);
-            }
-            values.push(value);
-            return field.holds(value).then_some(end);
-        }
-        let (cell, end) = self.marks.cell(block, at)?;
+        let (cell, end) = self.cell(block, at, until)?;
         if field.nulls.contain(cell) {
             if field.missing.is_some() {
                 return None;
@@ -171,7 +216,11 @@ impl<'a> Lines<'a> {
                 let value = number::double(cell, self.decimal)?;
                 values.push(Some(value).filter(|&v| field.holds(v) && !field.means_null(v))?);
             }
-            Column::String { numbers, dictionary } => numbers.push(dictionary.number(cell)),
+            // What is quoted can be what no cell is that is not.
+            Column::String { numbers, dictionary } => numbers.push(match block[at] {
+                b'"' => dictionary.find(cell),
+                _ => dictionary.number(cell),
+            }),
             Column::Long { values, valid } => {
                 let value = number::long(cell)?;
                 values.push(

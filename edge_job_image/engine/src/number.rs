@@ -1,6 +1,6 @@
 //! Numbers as sensors write them.
 
-use crate::scan::{HIGHS, byte, repeated, word};
+use crate::scan::{HIGHS, byte, repeated};
 
 /// The powers of ten that a double holds exactly and that 15 digits can need.
 const POWERS: [f64; 16] =
@@ -60,9 +60,14 @@ pub fn double(cell: &[u8], mark: u8) -> Option<f64> {
 /// is to be asked.
 #[inline(always)]
 pub fn short(block: &[u8], at: usize, mark: u8, until: u8) -> Option<(f64, usize)> {
-    let negative = *block.get(at)? == b'-';
-    let begin = at + usize::from(negative);
-    let word = word(block, begin)?;
+    let (first, next): (&[u8; 8], _) = block.get(at..)?.split_first_chunk()?;
+    let mut word = u64::from_le_bytes(*first);
+    let mut end = at;
+    let negative = first[0] == b'-';
+    if negative {
+        word = word >> 8 | u64::from(*next.first()?) << 56;
+        end += 1;
+    }
     let values = word ^ repeated(b'0');
     // The bytes that are no digits: their values are beyond 9.
     let others = (((values & !HIGHS) + repeated(0x7f - 9)) | values) & HIGHS;
@@ -79,7 +84,7 @@ pub fn short(block: &[u8], at: usize, mark: u8, until: u8) -> Option<(f64, usize
     if length > 7 || count == 0 {
         return None;
     }
-    let mut end = begin + length as usize;
+    end += length as usize;
     if byte(word, length) != until {
         if until != b'\n' || block[end..].first_chunk() != Some(b"\r\n") {
             return None;

@@ -195,10 +195,15 @@ impl Field {
     }
 
     /// Whether a value is within the limits.
-    #[inline(always)]
     pub fn holds(&self, value: f64) -> bool {
-        self.min.as_ref().is_none_or(|limit| value >= limit.0)
-            && self.max.as_ref().is_none_or(|limit| value <= limit.0)
+        let (least, most) = self.limits();
+        least <= value && value <= most
+    }
+
+    /// The least and the greatest value.
+    pub fn limits(&self) -> (f64, f64) {
+        let least = self.min.as_ref().map_or(f64::NEG_INFINITY, |limit| limit.0);
+        (least, self.max.as_ref().map_or(f64::INFINITY, |limit| limit.0))
     }
 
     /// Whether a value is within the limits.

@@ -6,6 +6,13 @@ const SHOWN: usize = 80;
 ///
 /// Which characters are printable is Python's to say: `repr` is asked for all but ASCII.
 pub fn text(value: &[u8], repr: &dyn Fn(&str) -> String) -> String {
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'\'' | b'\\');
+    if value.len() <= SHOWN
+        && value.iter().all(is_plain)
+        && let Ok(value) = std::str::from_utf8(value)
+    {
+        return ["'", value, "'"].concat();
+    }
     let value = String::from_utf8_lossy(value);
     let cut = match value.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &value[..end]),
@@ -42,13 +49,13 @@ pub fn ascii(value: &str) -> String {
 /// `repr` of a finite double: the fewest digits that give it back, an exponent below 1e-4 and
 /// from 1e16 on.
 pub fn double(value: f64) -> String {
+    if value == 0.0 || (1e-4..1e16).contains(&value.abs()) {
+        let plain = value.to_string();
+        return if plain.contains('.') { plain } else { plain + ".0" };
+    }
     let scientific = format!("{value:e}");
     let (mantissa, exponent) = scientific.split_once('e').expect("an exponent is asked for");
     let exponent: i32 = exponent.parse().expect("an exponent is a number");
-    if (-4..16).contains(&exponent) || value == 0.0 {
-        let plain = format!("{value}");
-        return if plain.contains('.') { plain } else { plain + ".0" };
-    }
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{mantissa}e{sign}{:02}", exponent.abs())
 }
@@ -80,6 +87,8 @@ mod tests {
             (1e16, "1e+16"),
             (0.0001, "0.0001"),
             (0.000_01, "1e-05"),
+            (0.000_099_999_999_999_999_99, "9.999999999999999e-05"),
+            (9_999_999_999_999_998.0, "9999999999999998.0"),
             (1.5e300, "1.5e+300"),
             (-2.5e-7, "-2.5e-07"),
         ] {

@@ -3,22 +3,43 @@
 use hashbrown::HashTable;
 
 /// A set of byte strings numbered in the order in which they first came.
-#[derive(Default)]
 pub struct Dictionary {
     bytes: Vec<u8>,
     ends: Vec<u32>,
     table: HashTable<u32>,
+    /// The one that `number` was asked for last.
     last: u32,
-    /// The string that came behind each, when it came last.
+    /// The one that it was asked for behind each, when that was last.
     next: Vec<u32>,
 }
 
 /// The number that stands for no string.
 pub const NULL: u32 = u32::MAX;
 
+impl Default for Dictionary {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Dictionary {
     pub const fn new() -> Self {
-        Self { bytes: vec![], ends: vec![], table: HashTable::new(), last: 0, next: vec![] }
+        Self { bytes: vec![], ends: vec![], table: HashTable::new(), last: NULL, next: vec![] }
+    }
+
+    /// The number of the string that is likely to be next, if it stands at a position of a block
+    /// with the byte `until` behind it, and where that is.
+    #[inline(always)]
+    pub fn guess(&mut self, block: &[u8], at: usize, until: u8) -> Option<(u32, usize)> {
+        let next = *self.next.get(self.last as usize)?;
+        let text = self.get(next);
+        let (cell, behind) = block.get(at..)?.split_at_checked(text.len())?;
+        if behind.first() != Some(&until) || !same(cell, text) {
+            return None;
+        }
+        let end = at + text.len();
+        self.last = next;
+        Some((next, end))
     }
 
     /// The number of a string, which is added when it is new.
@@ -39,7 +60,8 @@ impl Dictionary {
         number
     }
 
-    fn find(&mut self, text: &[u8]) -> u32 {
+    /// The same, of a string that `guess` is not to know.
+    pub fn find(&mut self, text: &[u8]) -> u32 {
         let Self { bytes, ends, table, .. } = self;
         let hash = hash(text);
         if let Some(&number) = table.find(hash, |&number| same(cut(bytes, ends, number), text)) {
@@ -77,7 +99,7 @@ impl Dictionary {
         self.ends.clear();
         self.table.clear();
         self.next.clear();
-        self.last = 0;
+        self.last = NULL;
     }
 
     /// The memory that the strings take, in bytes.
@@ -147,5 +169,22 @@ mod tests {
         assert_eq!(dictionary.get(300), b"");
         assert_eq!([dictionary.append(b"new"), dictionary.append(b"new")], [301, 302]);
         assert_eq!([dictionary.get(302), dictionary.get(300)], [b"new".as_slice(), b""]);
+    }
+
+    #[test]
+    fn only_what_was_asked_for_by_number_is_guessed() {
+        let mut dictionary = Dictionary::default();
+        assert_eq!(dictionary.find(b"a;b"), 0);
+        assert_eq!(dictionary.guess(b"a;b;", 0, b';'), None);
+        assert_eq!(dictionary.number(b"first"), 1);
+        assert_eq!(dictionary.number(b"second"), 2);
+        assert_eq!(dictionary.find(b"a;b"), 0);
+        assert_eq!(dictionary.number(b"first"), 1);
+        let block = b";second;first\n";
+        assert_eq!(dictionary.guess(block, 0, b';'), None);
+        assert_eq!(dictionary.guess(block, 1, b'\n'), None);
+        assert_eq!(dictionary.guess(block, 1, b';'), Some((2, 7)));
+        assert_eq!(dictionary.guess(&block[..13], 8, b'\n'), None);
+        assert_eq!(dictionary.guess(block, 8, b'\n'), Some((1, 13)));
     }
 }

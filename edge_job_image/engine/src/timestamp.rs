@@ -70,8 +70,10 @@ impl<'a> Parser<'a> {
         // The bytes of `:00:00`, and what takes each of them to its sign bit when it is too much.
         const ZEROS: u64 = 0x3030_3a30_303a;
         const ROOM: u64 = 0x767a_7f76_7a7f;
-        let start = word(block, at)? ^ self.first | word(block, at + 5)? ^ self.second;
-        let tail = word(block, at + PREFIX)?;
+        let cell: &[u8; PREFIX + 8] = block.get(at..)?.first_chunk()?;
+        let word = |at| word(cell, at).unwrap_or_default();
+        let start = word(0) ^ self.first | word(PREFIX - 8) ^ self.second;
+        let tail = word(PREFIX);
         let values = (tail ^ ZEROS) & 0xffff_ffff_ffff;
         let odd = (((values & !HIGHS) + ROOM) | values) & HIGHS;
         if start | odd != 0 {
