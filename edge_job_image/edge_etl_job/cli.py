@@ -3,13 +3,14 @@
 What a command does not need is not imported: a Pi starts this program every few minutes.
 """
 
+# `signal` makes enums of all its numbers, which takes long.
+import _signal  # type: ignore[import-not-found]
 import re
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
 
@@ -54,7 +55,7 @@ def _name(pattern: str) -> Callable[[str], str]:
     return name
 
 
-_REQUIRED: Final[dict[str, tuple[Callable[[str], object], str]]] = {
+_REQUIRED: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
     "--job": (Path, "the job document (JSON)"),
     "--node": (_name(NAME), "this node's name"),
     "--attempt": (_name(ATTEMPT), "an id that no other attempt has"),
@@ -88,9 +89,11 @@ def _plainly(arguments: Sequence[str]) -> Run | None:
     ):
         return None
     try:
-        return msgspec.convert(
-            {name[2:].replace("-", "_"): _OPTIONS[name][0](value) for name, value in given.items()},
-            Run,
+        return Run(
+            **{
+                name[2:].replace("-", "_"): _OPTIONS[name][0](value)
+                for name, value in given.items()
+            }
         )
     except ValueError:
         return None
@@ -137,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             gc.enable()
             return run(Namespace(**parsed))
         options = Run(**parsed)
-    signal.signal(signal.SIGTERM, _stop)
+    _signal.signal(_signal.SIGTERM, _stop)
     return _run(options)
 
 

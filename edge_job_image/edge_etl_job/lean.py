@@ -6,10 +6,12 @@ placeholder stands for each of them; who imports one later gets the real one.
 """
 
 import sys
+import typing
 from types import ModuleType
 from typing import Any, Final
 
 _PLACEHOLDERS: Final[dict[str, tuple[str, ...]]] = {
+    "__future__": ("annotations",),
     "decimal": ("Decimal",),
     "msgspec._json_schema": ("schema", "schema_components"),
     "msgspec.inspect": (),
@@ -31,6 +33,13 @@ class _Unused:
         raise NotImplementedError("left out by edge_etl_job.lean")
 
 
+class _Reference:
+    """Stands for ``typing.ForwardRef``, of which nobody asks anything."""
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        pass
+
+
 def load() -> None:
     """Import them."""
     # Before 3.12 the module `datetime` defines all of it in Python first.
@@ -44,11 +53,16 @@ def load() -> None:
     # For Pythons older than ours: msgspec takes it where it is installed.
     extensions = sys.modules.pop("typing_extensions", None)
     sys.modules["typing_extensions"] = None  # type: ignore[assignment]
+    # msgspec makes one to see whether it can: its text is compiled, and so all classes of syntax
+    # trees are made.
+    reference = typing.ForwardRef
+    typing.ForwardRef = _Reference  # type: ignore[assignment,misc]
     try:
         import pathlib  # noqa: F401
 
         import msgspec  # noqa: F401
     finally:
+        typing.ForwardRef = reference  # type: ignore[misc]
         del sys.modules["typing_extensions"]
         if extensions is not None:
             sys.modules["typing_extensions"] = extensions

@@ -6,8 +6,8 @@ certain that the attempt's manifest stands, that becomes the ledger (``advance``
 certain that it does not, it is forgotten (``forget``).
 """
 
+import _sqlite3 as sqlite3
 import os
-import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,9 +1,9 @@
 """The file of the ledger: opened by one process at a time, made, looked through, set aside."""
 
+import _sqlite3 as sqlite3  # without what turns dates into text
 import errno
 import fcntl
 import os
-import sqlite3
 from collections.abc import Container, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path

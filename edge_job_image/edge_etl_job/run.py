@@ -3,8 +3,8 @@
 What only a run with something new needs is imported by it.
 """
 
+import _sqlite3 as sqlite3
 import os
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _MANY: Final = 16
 """Files from which on it takes less time to store several at once."""
+_OF_ATTEMPT: Final = "attempt-"
 _TOLD: Final = 5
 """Names that a message holds."""
 
@@ -115,6 +116,7 @@ def _attempt(
     with _work_dir(task.work) as work_dir:
         new = Intake()
         if changed:
+            work_dir.mkdir(mode=0o700)
             from edge_etl_job.intake import taken_in
 
             new = taken_in(task, changed, ledger, wanted, engine, work_dir, now)
@@ -130,7 +132,9 @@ def _attempt(
             history = History(version, new.history) if new.history is not None else None
             ledger.prepare(Pending(job.run, task.attempt, replay), new.entries, history)
         log.info("committing", extra={"event": "committing"})
-        standing = _parsed(store.commit(msgspec.json.encode(manifest)))
+        encoded = msgspec.json.encode(manifest)
+        stands = store.commit(encoded)
+        standing = manifest if stands == encoded else _parsed(stands)
         log.info("committed", extra={"event": "committed", "attempt": standing.attempt})
         if moves and standing.attempt == task.attempt:
             ledger.advance()
@@ -184,13 +188,13 @@ def _delivered(store: ResultStore, output: "OutputFile") -> DeliveredFile:
 
 @contextmanager
 def _work_dir(work: Path) -> Iterator[Path]:
-    """Make a directory for this attempt; what attempts that were killed have left is removed."""
+    """Give a directory that this attempt can make, and remove what killed ones have left."""
     try:
         work.mkdir(parents=True, exist_ok=True)
-        for left in work.glob("attempt-*"):
-            _remove(left)
-        path = work / f"attempt-{os.getpid()}"
-        path.mkdir(mode=0o700)
+        for left in work.iterdir():
+            if left.name.startswith(_OF_ATTEMPT):
+                _remove(left)
+        path = work / f"{_OF_ATTEMPT}{os.getpid()}"
         try:
             yield path
         finally:
@@ -202,6 +206,8 @@ def _work_dir(work: Path) -> Iterator[Path]:
 def _remove(folder: Path) -> None:
     try:
         folder.rmdir()
+    except FileNotFoundError:
+        pass
     except OSError:  # it is not empty
         import shutil
 

@@ -268,6 +268,11 @@ def test_what_lies_on_the_same_disk_is_linked_and_only_else_copied(
     assert sorted(below(root)().values()) == [b"rows", b"rows"], "nothing else is left there"
 
 
+def test_a_commit_without_files_makes_no_folder_for_them(tmp_path: Path) -> None:
+    opened(str(tmp_path)).commit(manifest({}))
+    assert [path.name for path in (tmp_path / node_folder()).iterdir()] == ["manifest.json"]
+
+
 def test_a_dataset_that_is_damaged_is_named(tmp_path: Path) -> None:
     store = opened(str(tmp_path))
     folder = tmp_path / PLACE["namespace"] / PLACE["job"]

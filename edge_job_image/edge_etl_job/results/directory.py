@@ -5,7 +5,7 @@ receives the same over HTTP.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -132,19 +132,17 @@ def publish_manifest(
     if standing is not None:
         return standing, False
     manifest = incoming.read()
-    folder = make_folder(root, attempt.attempt_folder, durably=False)
-    _check(folder, attempt, manifest, known)
+    files = listed(attempt, manifest)
+    _check(root / attempt.attempt_folder, files, known)
     # After this nothing that the manifest names can be lost any more, whoever made its folder.
-    sync_way(root, attempt.attempt_folder)
+    sync_way(root, attempt.attempt_folder if files else attempt.node_folder.parent)
     created = incoming.publish(MANIFEST)
     return (root / attempt.node_folder / MANIFEST).read_bytes(), created
 
 
-def _check(
-    folder: Path, attempt: Attempt, manifest: bytes, known: Mapping[str, tuple[int, str]]
-) -> None:
-    """Raise unless the manifest is of this attempt and its files are there byte for byte."""
-    for file in listed(attempt, manifest):
+def _check(folder: Path, files: Iterable[Listed], known: Mapping[str, tuple[int, str]]) -> None:
+    """Raise unless the files of a manifest are there byte for byte."""
+    for file in files:
         path = folder / file.name
         there = known.get(file.name)
         if there is None and path.is_file():

@@ -8,7 +8,7 @@ import errno
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -125,13 +125,12 @@ def make_folder(root: Path, relative: PurePosixPath, *, durably: bool = True) ->
 
     Those that are new are durable on return, or else when ``sync_way`` has been there.
     """
-    folder = root
-    for part in relative.parts:
-        parent, folder = folder, folder / part
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
+    folder = root / relative
+    if not relative.parts or folder.is_dir():
+        return folder
+    parent = make_folder(root, relative.parent, durably=durably)
+    with suppress(FileExistsError):
+        folder.mkdir()
         # Edge pods, the service and Spark share a volume through a common group (fsGroup).
         folder.chmod(folder.stat().st_mode | _GROUP_MAY_WRITE)
         if durably:
