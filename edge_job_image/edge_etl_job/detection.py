@@ -271,7 +271,7 @@ class Detector:
         columns, known = header.columns, len(header.columns)
         if not rows:
             return columns, 0
-        width, count = Counter(map(len, rows)).most_common(1)[0]
+        width, count = max(Counter(map(len, rows)).items(), key=lambda each: each[1])
         if width == known or count < _NEARLY_ALL * len(rows):
             return columns, 0
         if width < known and not any(columns[width:]):

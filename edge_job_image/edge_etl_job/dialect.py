@@ -3,6 +3,7 @@
 import codecs
 import re
 from collections.abc import Callable
+from functools import cache
 from io import BufferedIOBase
 from typing import Final
 
@@ -16,10 +17,6 @@ WINDOWS_1252: Final = "windows-1252"
 ISO_8859_1: Final = "iso-8859-1"
 BOMS: Final = {UTF_8: b"\xef\xbb\xbf", UTF_16[0]: b"\xff\xfe", UTF_16[1]: b"\xfe\xff"}
 
-# As browsers read it (WHATWG, "windows-1252"): the five bytes without a character are controls.
-_TABLE: Final = "".join(
-    bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in range(256)
-)
 _CONTINUATIONS: Final = bytes(range(0x80, 0xC0))
 _STEP: Final = 1 << 16
 
@@ -71,12 +68,21 @@ class DialectError(Exception):
 def decoded(content: bytes, encoding: str) -> str:
     """Return the text of bytes; what is no text becomes surrogates, which no text has."""
     if encoding == WINDOWS_1252:
-        return codecs.charmap_decode(content, "strict", _TABLE)[0]
+        return codecs.charmap_decode(content, "strict", _table())[0]
     if encoding in UTF_16:
         return content.decode(encoding, "surrogatepass" if len(content) % 2 == 0 else "replace")
     if encoding == ISO_8859_1:
         return content.decode(encoding)
     return content.decode(UTF_8, "surrogateescape")
+
+
+@cache
+def _table() -> str:
+    """Return the characters of windows-1252 as browsers read it (WHATWG).
+
+    The five bytes without a character are controls.
+    """
+    return "".join(bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in range(256))
 
 
 def size_of(text: str, encoding: str) -> int:

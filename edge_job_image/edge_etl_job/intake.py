@@ -73,7 +73,7 @@ def _clean(
         "reading what is new", extra={"event": "start", "files": len(ranges), "bytesTotal": total}
     )
     # A Pi without a battery starts in the past: the run's own second is a time that has come.
-    begun = datetime.strptime(task.job.run + "+0000", "%Y%m%d-%H%M%S%z")
+    begun = datetime.fromisoformat(task.job.run.replace("-", "T") + "Z")
     return engine().clean(
         ranges,
         task.job,
