@@ -85,13 +85,14 @@ impl<'a> Pages<'a> {
     }
 }
 
-/// Writes times; they have no nulls.
+/// Writes times, the earliest first; they have no nulls.
 pub fn write_times(
     sink: &mut Sink,
     press: &mut Press,
     times: &[i64],
     scratch: &mut Scratch,
 ) -> io::Result<Chunk> {
+    debug_assert!(times.is_sorted());
     let mut pages = Pages::new(sink, press);
     for times in times.chunks(PAGE) {
         scratch.content.clear();
@@ -99,8 +100,7 @@ pub fn write_times(
         pages.data(&scratch.content, times.len(), Encoding::Delta)?;
     }
     let plain = |time: &i64| time.to_le_bytes().to_vec();
-    let range = times.iter().min().zip(times.iter().max());
-    pages.chunk.range = range.map(|(least, most)| (plain(least), plain(most)));
+    pages.chunk.range = times.first().map(plain).zip(times.last().map(plain));
     Ok(pages.finish())
 }
 
@@ -323,17 +323,22 @@ impl Distinct {
         self.complete = true;
     }
 
-    #[inline]
+    #[inline(always)]
     fn number(&mut self, bits: u64) -> u32 {
         let mask = self.slots.len() - 1;
         let mut place = mix(bits, 0x9e37_79b9_7f4a_7c15) as usize & mask;
         loop {
             match self.slots[place] {
-                0 => break,
+                0 => return self.add(bits, place),
                 number if self.values[number as usize - 1] == bits => return number - 1,
                 _ => place = (place + 1) & mask,
             }
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add(&mut self, bits: u64, place: usize) -> u32 {
         self.values.push(bits);
         self.slots[place] = self.values.len() as u32;
         let free = if self.slots.len() < SPARSE { 8 } else { 2 };
@@ -343,7 +348,6 @@ impl Distinct {
         self.values.len() as u32 - 1
     }
 
-    #[cold]
     fn grow(&mut self) {
         let length = self.slots.len() * 2;
         self.slots.clear();

@@ -28,7 +28,10 @@ impl Order {
     pub fn sort(&mut self, rows: &Rows, key: &[usize]) {
         self.kept.clear();
         self.duplicates.clear();
-        let Some((least, most)) = limits(rows.times()) else { return };
+        if rows.is_empty() {
+            return;
+        }
+        let (least, most) = limits(rows.times());
         let ranks = Ranks::new(rows, key);
         let slices = (rows.len() / OF_SLICE + 1) as u64;
         // Slices are powers of two, so that a time needs no division.
@@ -105,11 +108,8 @@ impl Order {
 }
 
 /// The least and the greatest of some times.
-fn limits(times: impl Iterator<Item = i64>) -> Option<(i64, i64)> {
-    times.fold(None, |limits, time| {
-        let (least, most) = limits.unwrap_or((time, time));
-        Some((least.min(time), most.max(time)))
-    })
+fn limits(times: impl Iterator<Item = i64>) -> (i64, i64) {
+    times.fold((i64::MAX, i64::MIN), |(least, most), time| (least.min(time), most.max(time)))
 }
 
 /// A number for each row that sorts as its key does, and is equal where the key is.
