@@ -8,7 +8,7 @@ use crate::strings::Dictionary;
 use crate::table::{Column, Table, Value};
 
 /// Rows of a slice of time, on average.
-const OF_SLICE: usize = 32;
+const OF_SLICE: usize = 12;
 
 /// The rows that stay, in their order, and those that another row's key excludes. What is here is
 /// used again for the next rows.

@@ -205,10 +205,23 @@ fn gather<'a, T: Copy + Default + 'a>(
 ) {
     let pieces: Vec<&[T]> = pieces.iter().map(values).collect();
     into.resize(order.len(), T::default());
+    // Rows that are next to each other mostly are in one piece: what is known to be full needs no
+    // look at its length for each of them.
+    let (mut open, mut full) = (u32::MAX, None);
     for (value, &row) in into.iter_mut().zip(order) {
-        // All rows are there; to say what becomes of others costs less than to panic.
-        let piece = pieces.get((row >> SHIFT) as usize);
-        *value =
-            piece.and_then(|piece| piece.get((row & MASK) as usize)).copied().unwrap_or_default();
+        if row >> SHIFT != open {
+            open = row >> SHIFT;
+            full = pieces.get(open as usize).and_then(|piece| piece.first_chunk::<PIECE>());
+        }
+        let place = (row & MASK) as usize;
+        *value = match full {
+            Some(piece) => piece[place],
+            // All rows are there; to say what becomes of others costs less than to panic.
+            None => pieces
+                .get(open as usize)
+                .and_then(|piece| piece.get(place))
+                .copied()
+                .unwrap_or_default(),
+        };
     }
 }
