@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::pages::{width_of, write_delta, write_hybrid, write_run};
 use crate::sink::{Encoding, Page, Press, Sink};
 use crate::strings::{Dictionary, NULL, mix};
-use crate::table::{NULL_BOOLEAN, View};
+use crate::table::{Column, NULL_BOOLEAN, View};
 
 /// Rows of a page, the same in all columns.
 pub const PAGE: usize = 32_768;
@@ -104,20 +104,31 @@ pub fn write_times(
     Ok(pages.finish())
 }
 
-/// Writes the values of a column.
+/// Where the values of a column come from, a page at a time: those of all rows are in memory once.
+pub trait Source {
+    /// The values of some rows.
+    fn view(&mut self, rows: Range<usize>) -> View<'_>;
+}
+
+impl Source for &Column {
+    fn view(&mut self, rows: Range<usize>) -> View<'_> {
+        Column::view(self).rows(rows)
+    }
+}
+
+/// Writes the values that a column has in so many rows.
 pub fn write(
     sink: &mut Sink,
     press: &mut Press,
-    column: View<'_>,
+    mut source: impl Source,
+    count: usize,
     scratch: &mut Scratch,
 ) -> io::Result<Chunk> {
     let mut pages = Pages::new(sink, press);
-    match column {
-        View::Double(values) => {
-            write_words(&mut pages, values.len(), scratch, |row| {
-                let value = values[row];
-                (!value.is_nan()).then(|| value.to_bits())
-            })?;
+    let source = &mut source;
+    match source.view(0..0) {
+        View::Double(_) => {
+            write_words(&mut pages, scratch, source, count)?;
             let values = scratch.distinct.values.iter().map(|&bits| f64::from_bits(bits));
             let least = values.clone().reduce(f64::min);
             let most = values.reduce(f64::max);
@@ -128,19 +139,16 @@ pub fn write(
             let plain = |value: f64| value.to_le_bytes().to_vec();
             pages.chunk.range = range.map(|(least, most)| (plain(least), plain(most)));
         }
-        View::Long(values, valid) => {
-            let value = |row: usize| valid[row].then(|| values[row] as u64);
-            write_words(&mut pages, values.len(), scratch, value)?;
+        View::Long(..) => {
+            write_words(&mut pages, scratch, source, count)?;
             let values = scratch.distinct.values.iter().map(|&bits| bits as i64);
             let range = values.clone().min().zip(values.max());
             let range = range.filter(|_| scratch.distinct.complete);
             let plain = |value: i64| value.to_le_bytes().to_vec();
             pages.chunk.range = range.map(|(least, most)| (plain(least), plain(most)));
         }
-        View::Boolean(values) => write_booleans(&mut pages, scratch, values)?,
-        View::String(numbers, dictionary) => {
-            write_strings(&mut pages, scratch, numbers, dictionary)?;
-        }
+        View::Boolean(_) => write_booleans(&mut pages, scratch, source, count)?,
+        View::String(..) => write_strings(&mut pages, scratch, source, count)?,
     }
     Ok(pages.finish())
 }
@@ -153,9 +161,9 @@ fn pages_of(rows: usize) -> impl Iterator<Item = Range<usize>> {
 /// Writes 64-bit values: by a dictionary, if that is smaller.
 fn write_words(
     pages: &mut Pages<'_>,
-    count: usize,
     scratch: &mut Scratch,
-    value: impl Fn(usize) -> Option<u64>,
+    source: &mut impl Source,
+    count: usize,
 ) -> io::Result<()> {
     let Scratch { numbers, distinct, content, .. } = scratch;
     numbers.clear();
@@ -163,7 +171,19 @@ fn write_words(
     // Where three of four values are new, the dictionary is most of what it would save.
     let most = MOST_DISTINCT.min(count / 4 * 3 + 16);
     for rows in pages_of(count) {
-        numbers.extend(rows.map(|row| value(row).map_or(NULL, |bits| distinct.number(bits))));
+        let mut number = |bits: Option<u64>| bits.map_or(NULL, |bits| distinct.number(bits));
+        match source.view(rows) {
+            View::Double(values) => numbers.extend(
+                values.iter().map(|value| number((!value.is_nan()).then(|| value.to_bits()))),
+            ),
+            View::Long(values, valid) => numbers.extend(
+                values
+                    .iter()
+                    .zip(valid)
+                    .map(|(&value, valid)| number(valid.then_some(value as u64))),
+            ),
+            _ => unreachable!("these are no words"),
+        }
         if distinct.values.len() > most {
             distinct.complete = false;
             break;
@@ -176,12 +196,27 @@ fn write_words(
         pages.dictionary(content, count)?;
         return write_numbers(pages, scratch, count);
     }
+    let Scratch { levels, content, .. } = scratch;
     for rows in pages_of(count) {
-        let Scratch { levels, content, .. } = &mut *scratch;
-        pages.chunk.nulls +=
-            begin_page(content, levels, rows.clone().map(|row| value(row).is_some()));
-        content.extend(rows.clone().filter_map(&value).flat_map(u64::to_le_bytes));
-        pages.data(content, rows.len(), Encoding::Plain)?;
+        let length = rows.len();
+        pages.chunk.nulls += match source.view(rows) {
+            View::Double(values) => {
+                let is_there = |value: &&f64| !value.is_nan();
+                let nulls =
+                    begin_page(content, levels, values.iter().map(|value| is_there(&value)));
+                content
+                    .extend(values.iter().filter(is_there).flat_map(|value| value.to_le_bytes()));
+                nulls
+            }
+            View::Long(values, valid) => {
+                let nulls = begin_page(content, levels, valid.iter().copied());
+                let some = values.iter().zip(valid).filter(|(_, valid)| **valid);
+                content.extend(some.flat_map(|(value, _)| value.to_le_bytes()));
+                nulls
+            }
+            _ => unreachable!("these are no words"),
+        };
+        pages.data(content, length, Encoding::Plain)?;
     }
     Ok(())
 }
@@ -229,9 +264,15 @@ fn write_numbers(pages: &mut Pages<'_>, scratch: &mut Scratch, count: usize) -> 
     Ok(())
 }
 
-fn write_booleans(pages: &mut Pages<'_>, scratch: &mut Scratch, values: &[u8]) -> io::Result<()> {
+fn write_booleans(
+    pages: &mut Pages<'_>,
+    scratch: &mut Scratch,
+    source: &mut impl Source,
+    count: usize,
+) -> io::Result<()> {
     let Scratch { levels, content, .. } = scratch;
-    for values in values.chunks(PAGE) {
+    for rows in pages_of(count) {
+        let View::Boolean(values) = source.view(rows) else { unreachable!("these are booleans") };
         let are_there = values.iter().map(|&value| value != NULL_BOOLEAN);
         pages.chunk.nulls += begin_page(content, levels, are_there);
         let start = content.len();
@@ -250,47 +291,60 @@ fn write_booleans(pages: &mut Pages<'_>, scratch: &mut Scratch, values: &[u8]) -
 fn write_strings(
     pages: &mut Pages<'_>,
     scratch: &mut Scratch,
-    numbers: &[u32],
-    dictionary: &Dictionary,
+    source: &mut impl Source,
+    count: usize,
 ) -> io::Result<()> {
     // The dictionary has strings of other rows too: those of these rows are numbered anew.
-    let mut known = vec![NULL; dictionary.count()];
+    let mut known = vec![];
     let mut used = vec![];
     scratch.numbers.clear();
-    for &number in numbers {
-        let own = if number == NULL {
-            NULL
-        } else {
-            let own = &mut known[number as usize];
-            if *own == NULL {
-                *own = used.len() as u32;
-                used.push(number);
-            }
-            *own
-        };
-        scratch.numbers.push(own);
+    for rows in pages_of(count) {
+        let (numbers, dictionary) = strings(source, rows);
+        known.resize(dictionary.count(), NULL);
+        for &number in numbers {
+            let own = if number == NULL {
+                NULL
+            } else {
+                let own = &mut known[number as usize];
+                if *own == NULL {
+                    *own = used.len() as u32;
+                    used.push(number);
+                }
+                *own
+            };
+            scratch.numbers.push(own);
+        }
     }
+    let (_, dictionary) = strings(source, 0..0);
     pages.chunk.range = text_range(dictionary, &used);
-    let write = |content: &mut Vec<u8>, number: u32| {
+    let write = |content: &mut Vec<u8>, dictionary: &Dictionary, number: u32| {
         let text = dictionary.get(number);
         content.extend_from_slice(&(text.len() as u32).to_le_bytes());
         content.extend_from_slice(text);
     };
-    if used.len() <= MOST_DISTINCT.min(numbers.len() / 4 * 3 + 16) {
+    if used.len() <= MOST_DISTINCT.min(scratch.numbers.len() / 4 * 3 + 16) {
         scratch.content.clear();
-        used.iter().for_each(|&number| write(&mut scratch.content, number));
+        used.iter().for_each(|&number| write(&mut scratch.content, dictionary, number));
         pages.dictionary(&scratch.content, used.len())?;
         return write_numbers(pages, scratch, used.len());
     }
-    for numbers in numbers.chunks(PAGE) {
-        let Scratch { levels, content, .. } = &mut *scratch;
+    let Scratch { levels, content, .. } = scratch;
+    for rows in pages_of(count) {
+        let (numbers, dictionary) = strings(source, rows);
         let are_there = numbers.iter().map(|&number| number != NULL);
         pages.chunk.nulls += begin_page(content, levels, are_there);
         let some = numbers.iter().filter(|&&number| number != NULL);
-        some.for_each(|&number| write(content, number));
+        some.for_each(|&number| write(content, dictionary, number));
         pages.data(content, numbers.len(), Encoding::Plain)?;
     }
     Ok(())
+}
+
+fn strings(source: &mut impl Source, rows: Range<usize>) -> (&[u32], &Dictionary) {
+    match source.view(rows) {
+        View::String(numbers, dictionary) => (numbers, dictionary),
+        _ => unreachable!("these are strings"),
+    }
 }
 
 /// The least and the greatest text; none where one is long, since nobody looks for such.

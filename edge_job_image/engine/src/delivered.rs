@@ -5,13 +5,14 @@
 //! longer than all the rest.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use crate::column::{self, Chunk, Scratch};
 use crate::places::Places;
 use crate::rows::{Gathered, Pool, Rows};
 use crate::sink::{Encoding, Press, Sink};
-use crate::table::{Kind, Table};
+use crate::table::{Kind, Table, View};
 use crate::thrift::{self, Struct, varint};
 use crate::timestamp::{DAY, date};
 
@@ -75,6 +76,20 @@ impl Headers {
     }
 }
 
+/// The values of a field of some rows.
+struct Sorted<'a> {
+    rows: &'a Rows,
+    field: usize,
+    order: &'a [u32],
+    gathered: &'a mut Gathered,
+}
+
+impl column::Source for Sorted<'_> {
+    fn view(&mut self, rows: Range<usize>) -> View<'_> {
+        self.rows.gather(self.field, &self.order[rows], self.gathered)
+    }
+}
+
 /// What writing needs and keeps from file to file.
 pub struct Kit {
     press: Press,
@@ -114,7 +129,7 @@ impl Writer {
             columns.push(column::write_times(sink, press, &table.times, scratch)?);
         }
         for column in &table.columns {
-            columns.push(column::write(sink, press, column.view(), scratch)?);
+            columns.push(column::write(sink, press, column, table.len(), scratch)?);
         }
         self.groups.push(Group { rows: table.len(), columns });
         Ok(())
@@ -134,8 +149,8 @@ impl Writer {
         let times = rows.gather_times(order, gathered);
         columns.push(column::write_times(sink, press, times, scratch)?);
         for field in 0..fields {
-            let values = rows.gather(field, order, gathered);
-            columns.push(column::write(sink, press, values, scratch)?);
+            let sorted = Sorted { rows, field, order, gathered };
+            columns.push(column::write(sink, press, sorted, order.len(), scratch)?);
         }
         self.groups.push(Group { rows: order.len(), columns });
         Ok(())

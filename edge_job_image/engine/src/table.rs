@@ -1,6 +1,7 @@
 //! Rows in memory, column by column.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use crate::strings::{Dictionary, NULL};
 
@@ -257,6 +258,18 @@ pub enum View<'a> {
     Double(&'a [f64]),
     Long(&'a [i64], &'a [bool]),
     Boolean(&'a [u8]),
+}
+
+impl View<'_> {
+    /// The values of some rows.
+    pub fn rows(self, rows: Range<usize>) -> Self {
+        match self {
+            Self::String(numbers, dictionary) => Self::String(&numbers[rows], dictionary),
+            Self::Double(values) => Self::Double(&values[rows]),
+            Self::Long(values, valid) => Self::Long(&values[rows.clone()], &valid[rows]),
+            Self::Boolean(values) => Self::Boolean(&values[rows]),
+        }
+    }
 }
 
 /// Rows with their times (microseconds since 1970, UTC).
