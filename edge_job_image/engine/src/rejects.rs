@@ -50,16 +50,16 @@ impl<'a> Rejects<'a> {
         row: &Rejected,
         crew: &Crew<'a>,
     ) -> io::Result<()> {
-        let texts = [file, row.reason.name(), &row.detail, &row.raw];
-        let mut texts = texts.into_iter();
+        let mut texts = [file, row.reason.name(), &row.detail].into_iter();
         let mut longs = [line, offset].into_iter();
         self.held.times.push(0);
         for column in &mut self.held.columns {
             match column {
-                Column::String { numbers, dictionary } => {
-                    let text = texts.next().unwrap_or_default();
-                    numbers.push(dictionary.number(text.as_bytes()));
-                }
+                Column::String { numbers, dictionary } => numbers.push(match texts.next() {
+                    Some(text) => dictionary.number(text.as_bytes()),
+                    // Few lines are like another: to look for it would take longer than to write it.
+                    None => dictionary.append(row.raw.as_bytes()),
+                }),
                 Column::Long { values, valid } => {
                     values.push(longs.next().unwrap_or_default() as i64);
                     valid.push(true);
