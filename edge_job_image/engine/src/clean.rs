@@ -103,7 +103,7 @@ impl<'a> Cleaner<'a> {
         let mut start = 0;
         while start < block.len() {
             let rows = batch.rows.len();
-            let lines = self.lines.as_ref().filter(|_| is_text);
+            let lines = self.lines.as_mut().filter(|_| is_text);
             let next =
                 lines.and_then(|lines| lines.read(block, start, &mut self.times, &mut batch.rows));
             let begin = start;

@@ -33,6 +33,7 @@ pub mod ranges;
 pub mod reader;
 pub mod reading;
 pub mod reason;
+pub mod recent;
 pub mod rejects;
 pub mod rows;
 pub mod runs;

@@ -5,8 +5,9 @@ use crate::cells::MAX_LINE;
 use crate::nulls::Nulls;
 use crate::number;
 use crate::plan::{Dialect, Field, Plan};
+use crate::recent::Recent;
 use crate::scan::Marks;
-use crate::table::{Column, NULL_DOUBLE, Table};
+use crate::table::{Column, Kind, NULL_DOUBLE, Table};
 use crate::timestamp;
 
 /// What becomes of a column of a file.
@@ -15,22 +16,44 @@ enum Role<'a> {
     Time,
     /// One of the cells that make the time together, by its place among them.
     TimePart(usize),
-    Field(usize, Rules<'a>),
+    Field(usize, &'a Field),
+    /// A field of doubles.
+    Double(usize, Box<Doubles<'a>>),
     /// Must be empty.
     Nothing,
 }
 
-/// A field, and its limits at hand.
-struct Rules<'a> {
+/// A field, its limits at hand, and what of its cells a row may have.
+struct Doubles<'a> {
     field: &'a Field,
     least: f64,
     most: f64,
+    recent: Recent,
 }
 
-impl<'a> From<&'a Field> for Rules<'a> {
-    fn from(field: &'a Field) -> Self {
+impl<'a> Doubles<'a> {
+    fn new(field: &'a Field, until: u8) -> Self {
         let (least, most) = field.limits();
-        Self { field, least, most }
+        Self { field, least, most, recent: Recent::new(until) }
+    }
+
+    /// The value that a cell most likely is, and where it ends; None when it is to be looked at.
+    #[inline(always)]
+    fn quick(&mut self, block: &[u8], at: usize, mark: u8, until: u8) -> Option<(f64, usize)> {
+        if let Some(known) = self.recent.find(block, at) {
+            return Some(known);
+        }
+        let (value, end) = number::short(block, at, mark, until)?;
+        // A null value that is a number is among the ranges.
+        let value = if !self.field.means_null(value) {
+            Some(value).filter(|&value| self.least <= value && value <= self.most)?
+        } else if self.field.missing.is_none() {
+            NULL_DOUBLE
+        } else {
+            return None;
+        };
+        self.recent.put(block, at, value);
+        Some((value, end))
     }
 }
 
@@ -44,6 +67,11 @@ pub struct Lines<'a> {
     absent: Vec<usize>,
     /// How many cells make the time together; none where it is one.
     parts: usize,
+    cells: Cells<'a>,
+}
+
+/// What cells are like.
+struct Cells<'a> {
     marks: Marks,
     decimal: u8,
     /// What means that a row has no time.
@@ -61,12 +89,16 @@ impl<'a> Lines<'a> {
         }
         let mut columns = Vec::with_capacity(last + 1);
         for at in 0..=last {
+            let until = if at == last { b'\n' } else { delimiter };
             let mut roles = plan
                 .fields
                 .iter()
                 .enumerate()
                 .filter(|(number, _)| dialect.fields[*number] == Some(at))
-                .map(|(number, field)| Role::Field(number, field.into()))
+                .map(|(number, field)| match field.kind {
+                    Kind::Double => Role::Double(number, Box::new(Doubles::new(field, until))),
+                    _ => Role::Field(number, field),
+                })
                 .chain(dialect.times.iter().enumerate().filter(|(_, time)| **time == at).map(
                     |(part, _)| {
                         if dialect.times.len() == 1 { Role::Time } else { Role::TimePart(part) }
@@ -77,16 +109,18 @@ impl<'a> Lines<'a> {
             if roles.next().is_some() {
                 return None;
             }
-            columns.push((role, if at == last { b'\n' } else { delimiter }));
+            columns.push((role, until));
         }
         let absent = (0..plan.fields.len()).filter(|&field| dialect.fields[field].is_none());
         Some(Self {
             columns,
             absent: absent.collect(),
             parts: if dialect.times.len() > 1 { dialect.times.len() } else { 0 },
-            marks: Marks::new(delimiter),
-            decimal: dialect.decimal as u8,
-            nulls: &plan.nulls,
+            cells: Cells {
+                marks: Marks::new(delimiter),
+                decimal: dialect.decimal as u8,
+                nulls: &plan.nulls,
+            },
         })
     }
 
@@ -95,7 +129,7 @@ impl<'a> Lines<'a> {
     /// None when the line is not simply a clean row: then some of its values may be in the table.
     #[inline]
     pub fn read(
-        &self,
+        &mut self,
         block: &[u8],
         start: usize,
         times: &mut timestamp::Parser<'_>,
@@ -104,33 +138,45 @@ impl<'a> Lines<'a> {
         let mut at = start;
         let mut time = 0;
         let mut parts: [&[u8]; PARTS] = [&[]; PARTS];
-        for (role, until) in &self.columns {
+        let cells = &self.cells;
+        for (role, until) in &mut self.columns {
             let end = match role {
-                Role::Ignored => self.cell(block, at, *until)?.1,
+                Role::Ignored => cells.cell(block, at, *until)?.1,
                 Role::Time => match times.quick(block, at, *until) {
                     Some((quick, end)) => {
                         time = quick;
                         end
                     }
                     None => {
-                        let (cell, end) = self.some(block, at, *until)?;
+                        let (cell, end) = cells.some(block, at, *until)?;
                         time = times.parse(cell).ok()?;
                         end
                     }
                 },
                 Role::TimePart(part) => {
-                    let (cell, end) = self.some(block, at, *until)?;
+                    let (cell, end) = cells.some(block, at, *until)?;
                     parts[*part] = cell;
                     end
                 }
                 Role::Nothing => {
-                    self.cell(block, at, *until).filter(|(cell, _)| cell.is_empty())?.1
+                    cells.cell(block, at, *until).filter(|(cell, _)| cell.is_empty())?.1
                 }
-                Role::Field(number, rules) => {
+                Role::Field(number, field) => {
                     let column = &mut rows.columns[*number];
-                    match self.quick(block, at, *until, rules, column) {
+                    match guess(block, at, *until, column) {
                         Some(end) => end,
-                        None => self.value(block, at, *until, rules.field, column)?,
+                        None => cells.value(block, at, *until, field, column)?,
+                    }
+                }
+                Role::Double(number, doubles) => {
+                    let column = &mut rows.columns[*number];
+                    let quick = doubles.quick(block, at, cells.decimal, *until);
+                    match (quick, &mut *column) {
+                        (Some((value, end)), Column::Double(values)) => {
+                            values.push(value);
+                            end
+                        }
+                        _ => cells.value(block, at, *until, doubles.field, column)?,
                     }
                 }
             };
@@ -148,7 +194,9 @@ impl<'a> Lines<'a> {
         rows.times.push(time);
         Some(at)
     }
+}
 
+impl Cells<'_> {
     /// A cell and where it ends, if that is where the byte `until` is.
     #[inline(always)]
     fn cell<'b>(&self, block: &'b [u8], at: usize, until: u8) -> Option<(&'b [u8], usize)> {
@@ -159,40 +207,6 @@ impl<'a> Lines<'a> {
     #[inline(always)]
     fn some<'b>(&self, block: &'b [u8], at: usize, until: u8) -> Option<(&'b [u8], usize)> {
         self.cell(block, at, until).filter(|(cell, _)| !self.nulls.contain(cell))
-    }
-
-    /// Appends the value that a cell most likely is; None when `value` is to find it.
-    #[inline(always)]
-    fn quick(
-        &self,
-        block: &[u8],
-        at: usize,
-        until: u8,
-        rules: &Rules<'_>,
-        column: &mut Column,
-    ) -> Option<usize> {
-        match column {
-            Column::Double(values) => {
-                let (value, end) = number::short(block, at, self.decimal, until)?;
-                // A null value that is a number is among the ranges.
-                let is_null = rules.field.means_null(value);
-                let fits = if is_null {
-                    rules.field.missing.is_none()
-                } else {
-                    rules.least <= value && value <= rules.most
-                };
-                fits.then(|| {
-                    values.push(if is_null { NULL_DOUBLE } else { value });
-                    end
-                })
-            }
-            Column::String { numbers, dictionary } => {
-                let (number, end) = dictionary.guess(block, at, until)?;
-                numbers.push(number);
-                Some(end)
-            }
-            _ => None,
-        }
     }
 
     fn value(
@@ -232,4 +246,13 @@ impl<'a> Lines<'a> {
         }
         Some(end)
     }
+}
+
+/// Appends the string that a cell most likely is; None when it is to be looked at.
+#[inline(always)]
+fn guess(block: &[u8], at: usize, until: u8, column: &mut Column) -> Option<usize> {
+    let Column::String { numbers, dictionary } = column else { return None };
+    let (number, end) = dictionary.guess(block, at, until)?;
+    numbers.push(number);
+    Some(end)
 }

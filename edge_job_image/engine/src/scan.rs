@@ -17,6 +17,17 @@ const fn equal(word: u64, pattern: u64) -> u64 {
     !(((differing & !HIGHS) + !HIGHS) | differing | !HIGHS)
 }
 
+/// The high bit of the first byte of `word` that equals the byte repeated in `pattern`, and bits of
+/// none before it; None when there is no such byte.
+#[inline(always)]
+pub const fn first_equal(word: u64, pattern: u64) -> Option<u64> {
+    let differing = word ^ pattern;
+    match differing.wrapping_sub(ONES) & !differing & HIGHS {
+        0 => None,
+        found => Some(found),
+    }
+}
+
 /// The eight bytes at a position, the first one lowest; None near the block's end.
 #[inline(always)]
 pub fn word(block: &[u8], at: usize) -> Option<u64> {
