@@ -54,6 +54,7 @@ class Bench:
     def threads(self, source: Path, cores: Set[int]) -> Cost:
         """Clean a folder with the edge program on several cores."""
         node = self.node("edge-threads", source)
+        _ready(source)
         return run(node.command(), cores, self.folder.absolute() / "pycache")
 
     def node(self, name: str, source: Path) -> Node:
@@ -75,8 +76,10 @@ class Bench:
         costs: dict[str, list[Cost]] = {name: [] for name in ("edge", *PEERS)}
         for _ in range(rounds):
             node = self.node("edge", source)
+            _ready(source)
             costs["edge"].append(self.run(node.command()))
             for name in PEERS:
+                _ready(source)
                 costs[name].append(self.peer(name, source))
         peers = [str(self.folder / name) for name in PEERS]
         self._python("tests.benchmarks.agree", str(node.delivered), *peers)
@@ -118,6 +121,15 @@ class Bench:
         node = self.node("edge-many", source)
         self.run(node.command())
         return best([self.run(node.command()) for _ in range(5)])
+
+
+def _ready(source: Path) -> None:
+    """Let each program begin alike: its input in memory, and nothing left to write of the last."""
+    os.sync()
+    for path in source.iterdir():
+        with path.open("rb", buffering=0) as file:
+            while file.read(_INCREMENT):
+                pass
 
 
 def table(result: dict[str, Any]) -> str:
