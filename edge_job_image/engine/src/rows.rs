@@ -197,6 +197,9 @@ pub struct Gathered {
     bytes: Vec<u8>,
 }
 
+/// Rows that are looked at together.
+const TOGETHER: usize = 32;
+
 fn gather<'a, T: Copy + Default + 'a>(
     pieces: &'a [Table],
     order: &[u32],
@@ -205,23 +208,25 @@ fn gather<'a, T: Copy + Default + 'a>(
 ) {
     let pieces: Vec<&[T]> = pieces.iter().map(values).collect();
     into.resize(order.len(), T::default());
-    // Rows that are next to each other mostly are in one piece: what is known to be full needs no
-    // look at its length for each of them.
-    let (mut open, mut full) = (u32::MAX, None);
-    for (value, &row) in into.iter_mut().zip(order) {
-        if row >> SHIFT != open {
-            open = row >> SHIFT;
-            full = pieces.get(open as usize).and_then(|piece| piece.first_chunk::<PIECE>());
+    for (values, order) in into.chunks_mut(TOGETHER).zip(order.chunks(TOGETHER)) {
+        // Rows that are next to each other mostly are in one piece, which mostly is full: then none
+        // of them needs a look at where it is.
+        let open = order[0] >> SHIFT;
+        let others = order.iter().fold(0, |others, row| others | row >> SHIFT ^ open);
+        let piece = pieces.get(open as usize).and_then(|piece| piece.first_chunk::<PIECE>());
+        if let (0, Some(piece)) = (others, piece) {
+            for (value, &row) in values.iter_mut().zip(order) {
+                *value = piece[(row & MASK) as usize];
+            }
+            continue;
         }
-        let place = (row & MASK) as usize;
-        *value = match full {
-            Some(piece) => piece[place],
+        for (value, &row) in values.iter_mut().zip(order) {
+            let piece = pieces.get((row >> SHIFT) as usize);
             // All rows are there; to say what becomes of others costs less than to panic.
-            None => pieces
-                .get(open as usize)
-                .and_then(|piece| piece.get(place))
+            *value = piece
+                .and_then(|piece| piece.get((row & MASK) as usize))
                 .copied()
-                .unwrap_or_default(),
-        };
+                .unwrap_or_default();
+        }
     }
 }
