@@ -16,7 +16,7 @@ use crate::finish::Toolbox;
 use crate::history::History;
 use crate::plan::{Dialect, Plan};
 use crate::ranges::{Lines, Ranges};
-use crate::reading::{Cleaned, Reading, Shape, add_widths};
+use crate::reading::{Cleaned, Desk, Reading, Shape, add_widths};
 use crate::reason::{Quarantine, Reason};
 use crate::rejects::Rejects;
 use crate::source::{self, Compression, Ended, Source};
@@ -172,7 +172,7 @@ struct Work<'a, 'c> {
     /// Blocks that are being cleaned.
     blocks: usize,
     /// Memory to use again.
-    spare: Vec<(Block, Batch)>,
+    spare: Vec<(Desk<'a>, Batch)>,
 }
 
 impl<'a, 'c> Work<'a, 'c> {
@@ -313,22 +313,21 @@ impl<'a, 'c> Work<'a, 'c> {
         let (plan, outside) = (self.plan, self.outside);
         let (shape, chain) = (Arc::clone(&reading.shape), Arc::clone(chain));
         let spare = self.spare.pop();
-        let (mut block, mut batch) =
-            spare.unwrap_or_else(|| (Block::default(), Batch::new(self.plan)));
+        let (mut desk, mut batch) =
+            spare.unwrap_or_else(|| (Desk::default(), Batch::new(self.plan)));
         self.blocks += 1;
         reading.blocks.push_back(self.crew.submit(move || {
-            let Taken { number, part, end } = chain.take(&mut block);
+            let Desk { block, cleaner } = &mut desk;
+            let Taken { number, part, end } = chain.take(block);
             batch.clear();
-            match part {
-                Some(Part::Lines) => {
-                    shape.cleaner(plan, outside).block(block.lines(), &mut batch);
+            if let Some(part) = part {
+                let cleaner = cleaner.of(shape, plan, outside);
+                match part {
+                    Part::Lines => cleaner.block(block.lines(), &mut batch),
+                    Part::TooLong(size) => cleaner.too_long(block.lines(), size, &mut batch),
                 }
-                Some(Part::TooLong(size)) => {
-                    shape.cleaner(plan, outside).too_long(block.lines(), size, &mut batch);
-                }
-                None => {}
             }
-            Cleaned { number, block, batch, is_there: part.is_some(), end }
+            Cleaned { number, desk, batch, is_there: part.is_some(), end }
         }));
     }
 
@@ -354,16 +353,16 @@ impl<'a, 'c> Work<'a, 'c> {
     }
 
     /// Takes what became of a block to what the file holds.
-    fn hold(&mut self, reading: &mut Reading<'a>, cleaned: Cleaned) -> io::Result<()> {
-        let Cleaned { block, batch, is_there, end, .. } = cleaned;
+    fn hold(&mut self, reading: &mut Reading<'a>, cleaned: Cleaned<'a>) -> io::Result<()> {
+        let Cleaned { desk, batch, is_there, end, .. } = cleaned;
         if end.is_some() {
             reading.end = end;
         }
         if !is_there {
-            self.spare.push((block, batch));
+            self.spare.push((desk, batch));
             return Ok(());
         }
-        self.spare.push((block, Batch::new(self.plan)));
+        self.spare.push((desk, Batch::new(self.plan)));
         reading.held.push(batch);
         if reading.is_trusted() { self.let_in(reading) } else { Ok(()) }
     }

@@ -34,11 +34,39 @@ impl<'a> Shape<'a> {
     }
 }
 
+/// What it takes to read and clean a block, and is kept for the next one.
+#[derive(Default)]
+pub struct Desk<'a> {
+    pub block: Block,
+    pub cleaner: Kept<'a>,
+}
+
+/// A cleaner, which has learned how a file is written.
+#[derive(Default)]
+pub struct Kept<'a>(Option<(Arc<Shape<'a>>, Cleaner<'a>)>);
+
+impl<'a> Kept<'a> {
+    /// The cleaner of a file; another file's is given up.
+    pub fn of(
+        &mut self,
+        shape: Arc<Shape<'a>>,
+        plan: &'a Plan,
+        outside: Outside<'a>,
+    ) -> &mut Cleaner<'a> {
+        let kept = self.0.take().filter(|(of, _)| Arc::ptr_eq(of, &shape));
+        let kept = kept.unwrap_or_else(|| {
+            let cleaner = shape.cleaner(plan, outside);
+            (shape, cleaner)
+        });
+        &mut self.0.insert(kept).1
+    }
+}
+
 /// A block, what became of it, and how the file ended if it did.
-pub struct Cleaned {
+pub struct Cleaned<'a> {
     /// Of how many blocks of its file there are before it.
     pub number: usize,
-    pub block: Block,
+    pub desk: Desk<'a>,
     pub batch: Batch,
     /// Whether there was anything left to read.
     pub is_there: bool,
@@ -58,9 +86,9 @@ pub struct Reading<'a> {
     /// Whether some of its rows are among the others.
     pub is_in: bool,
     /// Blocks that are being read and cleaned.
-    pub blocks: VecDeque<Ticket<Cleaned>>,
+    pub blocks: VecDeque<Ticket<Cleaned<'a>>>,
     /// Those that are clean, before one that is not.
-    early: Vec<Cleaned>,
+    early: Vec<Cleaned<'a>>,
     /// How many are in.
     taken: usize,
     /// What came of the blocks before them.
@@ -87,7 +115,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The next block in their order, if it is clean, or when `more` is.
-    pub fn next(&mut self, more: Option<Cleaned>) -> Option<Cleaned> {
+    pub fn next(&mut self, more: Option<Cleaned<'a>>) -> Option<Cleaned<'a>> {
         self.early.extend(more);
         let at = self.early.iter().position(|cleaned| cleaned.number == self.taken)?;
         self.taken += 1;

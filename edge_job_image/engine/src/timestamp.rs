@@ -18,7 +18,7 @@ const PREFIX: usize = 13;
 /// most readings are of the same hour as the one before.
 pub struct Parser<'a> {
     rules: &'a TimeRules,
-    repr: &'a dyn Fn(&str) -> String,
+    repr: &'a (dyn Fn(&str) -> String + Sync),
     /// The formats that this file is not written in.
     ruled_out: Vec<bool>,
     clock: Clock<'a>,
@@ -31,7 +31,7 @@ pub struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    pub fn new(rules: &'a TimeRules, repr: &'a dyn Fn(&str) -> String) -> Self {
+    pub fn new(rules: &'a TimeRules, repr: &'a (dyn Fn(&str) -> String + Sync)) -> Self {
         Self {
             rules,
             repr,
