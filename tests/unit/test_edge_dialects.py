@@ -166,3 +166,25 @@ def test_both_engines_read_any_dialect_alike(
     assert result.rows_clean + result.rows_duplicate <= len(rows)
     if all(name.strip() for _, name, _ in rows):
         assert result.rows_clean + result.rows_duplicate == len(wanted)
+
+
+def test_a_comma_between_columns_is_none_in_a_number_without_quotes(tmp_path: Path) -> None:
+    time = "2019-03-04T00:{:02}:00Z".format
+    lines = [
+        "timestamp,a,b,c",
+        f'{time(0)},21,40,"3,5"',
+        f'{time(1)},21,39,"3,5"',
+        f'{time(2)},"21,5",39,"3,5"',
+        f'{time(3)},21,38,"3,5"',
+        f"{time(4)},21,40,5,6",
+        f'{time(5)},21,38,"3,5"',
+    ]
+    fields = [{"name": name, "type": "double"} for name in "abc"]
+    over = {"source": {"csv": {"decimal": ","}}, "schema": {"fields": fields}}
+    content = "\n".join([*lines, ""])
+    cleaned = clean(tmp_path, [content], **over, key=["timestamp"], features={"groupBy": []})
+    values = [(row["a"], row["b"], row["c"]) for row in cleaned.rows]
+    whole = [(21, number, 3.5) for number in (40, 39, 39, 38, 38)]
+    assert values == [*whole[:2], (21.5, 39, 3.5), *whole[3:]]
+    assert [row["line"] for row in cleaned.rejected] == [6]
+    assert cleaned.reasons == ["wrong_field_count"]

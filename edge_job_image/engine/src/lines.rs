@@ -28,19 +28,19 @@ struct Doubles<'a> {
     field: &'a Field,
     least: f64,
     most: f64,
-    recent: Recent,
+    recent: Option<Recent>,
 }
 
 impl<'a> Doubles<'a> {
-    fn new(field: &'a Field, until: u8) -> Self {
+    fn new(field: &'a Field, recent: Option<Recent>) -> Self {
         let (least, most) = field.limits();
-        Self { field, least, most, recent: Recent::new(until) }
+        Self { field, least, most, recent }
     }
 
     /// The value that a cell most likely is, and where it ends; None when it is to be looked at.
     #[inline(always)]
     fn quick(&mut self, block: &[u8], at: usize, mark: u8, until: u8) -> Option<(f64, usize)> {
-        if let Some(known) = self.recent.find(block, at) {
+        if let Some(known) = self.recent.as_ref().and_then(|recent| recent.find(block, at)) {
             return Some(known);
         }
         let (value, end) = number::short(block, at, mark, until)?;
@@ -52,11 +52,16 @@ impl<'a> Doubles<'a> {
         } else {
             return None;
         };
-        self.recent.put(block, at, value);
+        if let Some(recent) = &mut self.recent {
+            recent.put(block, at, value);
+        }
         Some((value, end))
     }
 }
 
+/// The most fields whose cells are remembered: half a megabyte for each block at work, which the
+/// cache of a core holds; a file with many more columns has few rows to a block that could be alike.
+const REMEMBERED: usize = 16;
 /// The most cells that make the time together.
 const PARTS: usize = 4;
 
@@ -74,6 +79,9 @@ pub struct Lines<'a> {
 struct Cells<'a> {
     marks: Marks,
     decimal: u8,
+    /// The same of a cell without quotes; where it is the delimiter there is none: NUL, which no
+    /// text has.
+    mark: u8,
     /// What means that a row has no time.
     nulls: &'a Nulls,
 }
@@ -88,6 +96,7 @@ impl<'a> Lines<'a> {
             return None;
         }
         let mut columns = Vec::with_capacity(last + 1);
+        let mut doubles = 0;
         for at in 0..=last {
             let until = if at == last { b'\n' } else { delimiter };
             let mut roles = plan
@@ -96,7 +105,11 @@ impl<'a> Lines<'a> {
                 .enumerate()
                 .filter(|(number, _)| dialect.fields[*number] == Some(at))
                 .map(|(number, field)| match field.kind {
-                    Kind::Double => Role::Double(number, Box::new(Doubles::new(field, until))),
+                    Kind::Double => {
+                        doubles += 1;
+                        let recent = (doubles <= REMEMBERED).then(|| Recent::new(until));
+                        Role::Double(number, Box::new(Doubles::new(field, recent)))
+                    }
                     _ => Role::Field(number, field),
                 })
                 .chain(dialect.times.iter().enumerate().filter(|(_, time)| **time == at).map(
@@ -119,6 +132,7 @@ impl<'a> Lines<'a> {
             cells: Cells {
                 marks: Marks::new(delimiter),
                 decimal: dialect.decimal as u8,
+                mark: if dialect.decimal == dialect.delimiter { 0 } else { dialect.decimal as u8 },
                 nulls: &plan.nulls,
             },
         })
@@ -170,7 +184,7 @@ impl<'a> Lines<'a> {
                 }
                 Role::Double(number, doubles) => {
                     let column = &mut rows.columns[*number];
-                    let quick = doubles.quick(block, at, cells.decimal, *until);
+                    let quick = doubles.quick(block, at, cells.mark, *until);
                     match (quick, &mut *column) {
                         (Some((value, end)), Column::Double(values)) => {
                             values.push(value);
