@@ -55,11 +55,6 @@ impl Batch {
         Self { rows, places: vec![], rejected: vec![], lines: 0, bytes: 0, widths: vec![] }
     }
 
-    /// Whether it has no memory of its own yet.
-    pub const fn is_new(&self) -> bool {
-        self.rows.times.capacity() == 0
-    }
-
     pub fn clear(&mut self) {
         self.rows.clear();
         self.places.clear();

@@ -16,7 +16,7 @@ use crate::finish::Toolbox;
 use crate::history::History;
 use crate::plan::{Dialect, Plan};
 use crate::ranges::{Lines, Ranges};
-use crate::reading::{Cleaned, Desk, Reading, Shape, add_widths};
+use crate::reading::{Cleaned, Desk, Desks, Reading, Shape, add_widths};
 use crate::reason::{Quarantine, Reason};
 use crate::rejects::Rejects;
 use crate::source::{self, Compression, Ended, Source};
@@ -171,8 +171,9 @@ struct Work<'a, 'c> {
     open: VecDeque<Reading<'a>>,
     /// Blocks that are being cleaned.
     blocks: usize,
+    desks: Arc<Desks<'a>>,
     /// Memory to use again.
-    spare: Vec<(Desk<'a>, Batch)>,
+    spare: Vec<Batch>,
 }
 
 impl<'a, 'c> Work<'a, 'c> {
@@ -196,6 +197,7 @@ impl<'a, 'c> Work<'a, 'c> {
             results: vec![None; inputs.len()],
             open: VecDeque::new(),
             blocks: 0,
+            desks: Arc::default(),
             spare: vec![],
         }
     }
@@ -312,22 +314,22 @@ impl<'a, 'c> Work<'a, 'c> {
         let Some(reading) = self.open.back_mut() else { return };
         let (plan, outside) = (self.plan, self.outside);
         let (shape, chain) = (Arc::clone(&reading.shape), Arc::clone(chain));
-        let spare = self.spare.pop();
-        let (mut desk, mut batch) =
-            spare.unwrap_or_else(|| (Desk::default(), Batch::new(self.plan)));
+        let desks = Arc::clone(&self.desks);
+        let mut batch = self.spare.pop().unwrap_or_else(|| Batch::new(plan));
         self.blocks += 1;
         reading.blocks.push_back(self.crew.submit(move || {
-            let Desk { block, cleaner } = &mut desk;
-            let Taken { number, part, end } = chain.take(block);
-            batch.clear();
-            if let Some(part) = part {
-                let cleaner = cleaner.of(shape, plan, outside);
-                match part {
-                    Part::Lines => cleaner.block(block.lines(), &mut batch),
-                    Part::TooLong(size) => cleaner.too_long(block.lines(), size, &mut batch),
+            desks.with(|Desk { block, cleaner }| {
+                let Taken { number, part, end } = chain.take(block);
+                batch.clear();
+                if let Some(part) = part {
+                    let cleaner = cleaner.of(&shape, plan, outside);
+                    match part {
+                        Part::Lines => cleaner.block(block.lines(), &mut batch),
+                        Part::TooLong(size) => cleaner.too_long(block.lines(), size, &mut batch),
+                    }
                 }
-            }
-            Cleaned { number, desk, batch, is_there: part.is_some(), end }
+                Cleaned { number, batch, is_there: part.is_some(), end }
+            })
         }));
     }
 
@@ -353,16 +355,15 @@ impl<'a, 'c> Work<'a, 'c> {
     }
 
     /// Takes what became of a block to what the file holds.
-    fn hold(&mut self, reading: &mut Reading<'a>, cleaned: Cleaned<'a>) -> io::Result<()> {
-        let Cleaned { desk, batch, is_there, end, .. } = cleaned;
+    fn hold(&mut self, reading: &mut Reading<'a>, cleaned: Cleaned) -> io::Result<()> {
+        let Cleaned { batch, is_there, end, .. } = cleaned;
         if end.is_some() {
             reading.end = end;
         }
         if !is_there {
-            self.spare.push((desk, batch));
+            self.keep(batch);
             return Ok(());
         }
-        self.spare.push((desk, Batch::new(self.plan)));
         reading.held.push(batch);
         if reading.is_trusted() { self.let_in(reading) } else { Ok(()) }
     }
@@ -382,6 +383,14 @@ impl<'a, 'c> Work<'a, 'c> {
         reading.read.content = content;
         self.results[reading.number] = Some(Ok(reading.read));
         Ok(())
+    }
+
+    /// Keeps the memory of a batch for a block. It is cleared where that is cleaned: whoever frees the
+    /// texts is whoever makes some, or all wait for one another.
+    fn keep(&mut self, batch: Batch) {
+        if self.spare.len() < 2 * self.crew.threads - 1 {
+            self.spare.push(batch);
+        }
     }
 
     /// Lets the rows that a file holds in among those of other files.
@@ -407,11 +416,7 @@ impl<'a, 'c> Work<'a, 'c> {
             read.lines += batch.lines;
             *offset += batch.bytes;
             add_widths(&mut reading.widths, &batch.widths);
-            // Its memory goes to one of the blocks that gave their own away. It is cleared where that
-            // is cleaned: whoever frees the texts is whoever makes some, or all wait for one another.
-            if let Some((_, spare)) = self.spare.iter_mut().find(|(_, spare)| spare.is_new()) {
-                *spare = batch;
-            }
+            self.keep(batch);
         }
         reading.is_in = true;
         Ok(())

@@ -1,7 +1,7 @@
 //! A file that is being read: its blocks on their way, and what has come of them so far.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::blocks::Block;
 use crate::chain::End;
@@ -34,11 +34,28 @@ impl<'a> Shape<'a> {
     }
 }
 
-/// What it takes to read and clean a block, and is kept for the next one.
+/// What it takes to read and clean a block.
 #[derive(Default)]
 pub struct Desk<'a> {
     pub block: Block,
     pub cleaner: Kept<'a>,
+}
+
+/// Desks for whoever needs one: there are as many as are used at once. Who leaves one mostly is who
+/// needs the next, and finds its own memory near.
+#[derive(Default)]
+pub struct Desks<'a>(Mutex<Vec<Desk<'a>>>);
+
+impl<'a> Desks<'a> {
+    /// Does some work at a desk.
+    pub fn with<R>(&self, work: impl FnOnce(&mut Desk<'a>) -> R) -> R {
+        let idle = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = idle().pop();
+        let mut desk = taken.unwrap_or_default();
+        let result = work(&mut desk);
+        idle().push(desk);
+        result
+    }
 }
 
 /// A cleaner, which has learned how a file is written.
@@ -49,24 +66,20 @@ impl<'a> Kept<'a> {
     /// The cleaner of a file; another file's is given up.
     pub fn of(
         &mut self,
-        shape: Arc<Shape<'a>>,
+        shape: &Arc<Shape<'a>>,
         plan: &'a Plan,
         outside: Outside<'a>,
     ) -> &mut Cleaner<'a> {
-        let kept = self.0.take().filter(|(of, _)| Arc::ptr_eq(of, &shape));
-        let kept = kept.unwrap_or_else(|| {
-            let cleaner = shape.cleaner(plan, outside);
-            (shape, cleaner)
-        });
-        &mut self.0.insert(kept).1
+        let kept = self.0.take().filter(|(of, _)| Arc::ptr_eq(of, shape));
+        let made = || (Arc::clone(shape), shape.cleaner(plan, outside));
+        &mut self.0.insert(kept.unwrap_or_else(made)).1
     }
 }
 
-/// A block, what became of it, and how the file ended if it did.
-pub struct Cleaned<'a> {
+/// What became of a block, and how the file ended if it did.
+pub struct Cleaned {
     /// Of how many blocks of its file there are before it.
     pub number: usize,
-    pub desk: Desk<'a>,
     pub batch: Batch,
     /// Whether there was anything left to read.
     pub is_there: bool,
@@ -86,9 +99,9 @@ pub struct Reading<'a> {
     /// Whether some of its rows are among the others.
     pub is_in: bool,
     /// Blocks that are being read and cleaned.
-    pub blocks: VecDeque<Ticket<Cleaned<'a>>>,
+    pub blocks: VecDeque<Ticket<Cleaned>>,
     /// Those that are clean, before one that is not.
-    early: Vec<Cleaned<'a>>,
+    early: Vec<Cleaned>,
     /// How many are in.
     taken: usize,
     /// What came of the blocks before them.
@@ -115,7 +128,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The next block in their order, if it is clean, or when `more` is.
-    pub fn next(&mut self, more: Option<Cleaned<'a>>) -> Option<Cleaned<'a>> {
+    pub fn next(&mut self, more: Option<Cleaned>) -> Option<Cleaned> {
         self.early.extend(more);
         let at = self.early.iter().position(|cleaned| cleaned.number == self.taken)?;
         self.taken += 1;
