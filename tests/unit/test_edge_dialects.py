@@ -180,7 +180,7 @@ def test_a_comma_between_columns_is_none_in_a_number_without_quotes(tmp_path: Pa
         f'{time(5)},21,38,"3,5"',
     ]
     fields = [{"name": name, "type": "double"} for name in "abc"]
-    over = {"source": {"csv": {"decimal": ","}}, "schema": {"fields": fields}}
+    over: dict[str, Any] = {"source": {"csv": {"decimal": ","}}, "schema": {"fields": fields}}
     content = "\n".join([*lines, ""])
     cleaned = clean(tmp_path, [content], **over, key=["timestamp"], features={"groupBy": []})
     values = [(row["a"], row["b"], row["c"]) for row in cleaned.rows]
