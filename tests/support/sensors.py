@@ -43,9 +43,11 @@ def _accepted(address: str, body: str, key: str) -> bool:
 
 
 def by_mqtt(broker: list[str], name: str, stop: Path) -> list[str]:
-    """Publish readings one after the other, each until the broker has it."""
+    """Publish readings one after the other, each until the broker has acknowledged it."""
     host, port, authority, user, password = broker
+    acknowledged: set[int] = set()
     client = paho.Client(CallbackAPIVersion.VERSION2, name, clean_session=False)
+    client.on_publish = lambda _client, _data, number, *_: acknowledged.add(number)
     client.tls_set(authority)
     client.username_pw_set(user, password)
     client.connect(host, int(port))
@@ -53,7 +55,11 @@ def by_mqtt(broker: list[str], name: str, stop: Path) -> list[str]:
     sent: list[str] = []
     while not stop.exists():
         reading = f"{name}-{len(sent)}"
-        client.publish(f"sensors/{reading}/via", "mqtt", qos=1).wait_for_publish(60)
+        number = client.publish(f"sensors/{reading}/via", "mqtt", qos=1).mid
+        # To wait for the message itself ends after a time, or fails, while the broker is away.
+        while number not in acknowledged:
+            time.sleep(0.01)
+        acknowledged.discard(number)
         sent.append(reading)
         time.sleep(PAUSE)
     client.disconnect()
