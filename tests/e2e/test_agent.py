@@ -83,6 +83,8 @@ def site(pis: AnyCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     images = image_values([mosquitto()])
     install_chart(pis, project_images(), values | images)
     pis.kubectl("rollout", "status", "daemonset/pi-edge-spark-agent", "-n", NAMESPACE)
+    # A broker keeps nothing for those who never subscribed.
+    until(lambda: subscribed(pis) == len(pis.nodes), "agents at the broker", timeout=120)
     pis.apply(job(), namespace=NAMESPACE)
     authority = folder / "pki" / "ca.crt"
     yield {
@@ -91,6 +93,13 @@ def site(pis: AnyCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     }
     install_chart(pis, project_images(), VALUES)
     pis.kubectl("delete", "eej", JOB, "-n", NAMESPACE)
+
+
+def subscribed(pis: Cluster) -> int:
+    """Return how many agents say that they are connected to the broker."""
+    names = [pod["metadata"]["name"] for pod in pis.get("pods", *AGENTS)["items"]]
+    logs = (pis.kubectl("logs", name, "-c", "agent", "-n", NAMESPACE) for name in names)
+    return sum("connected to the broker" in log for log in logs)
 
 
 def secrets(pis: Cluster, folder: Path, host: str) -> None:
@@ -174,6 +183,8 @@ def test_the_table_holds_what_was_sent_while_pis_come_and_go(
         until(lambda: len(merged(pis)) >= len(sent), "all rows", timeout=400)
     finally:
         shown(pis, JOB)
+        missing = sorted(set(sent) - set(stored(pis)))
+        print(f"{len(missing)} of {len(sent)} readings are missing, among them {missing[:20]}")
     patch(pis, JOB, suspend=True)
     found = stored(pis)
     print(f"{len(sent)} readings sent, {len(found)} rows, {len(set(found))} different")
